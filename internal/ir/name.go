@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ir
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
+// Names of resources that exist once per proxy.
+const (
+	ClusterBlackHole          = "BlackHoleCluster"
+	ClusterPassthrough        = "PassthroughCluster"
+	ClusterInboundPassthrough = "InboundPassthroughCluster"
+	ListenerOutbound          = "virtualOutbound"
+	ListenerInbound           = "virtualInbound"
+)
+
+// ClusterKey names an outbound cluster: one host, port and subset.
+type ClusterKey struct {
+	Host   string
+	Port   uint16
+	Subset string
+}
+
+// Name is outbound|PORT|SUBSET|HOST, the grammar that mesh tools know.
+func (k ClusterKey) Name() string {
+	return "outbound|" + strconv.Itoa(int(k.Port)) + "|" + k.Subset + "|" + k.Host
+}
+
+// SNI is the server name that a client proxy sends to the server's proxy. It has
+// the grammar of the cluster's name with characters that are legal in a host name.
+func (k ClusterKey) SNI() string {
+	return "outbound_." + strconv.Itoa(int(k.Port)) + "_." + k.Subset + "_." + k.Host
+}
+
+// Compare orders by host, port, subset.
+func (k ClusterKey) Compare(o ClusterKey) int {
+	return cmp.Or(strings.Compare(k.Host, o.Host), cmp.Compare(k.Port, o.Port), strings.Compare(k.Subset, o.Subset))
+}
+
+// ParseClusterName reads what ClusterKey.Name wrote.
+func ParseClusterName(s string) (k ClusterKey, ok bool) {
+	parts := strings.Split(s, "|")
+	if len(parts) != 4 || parts[0] != "outbound" || parts[3] == "" {
+		return ClusterKey{}, false
+	}
+	port, err := strconv.ParseUint(parts[1], 10, 16)
+	if err != nil || strconv.FormatUint(port, 10) != parts[1] {
+		return ClusterKey{}, false
+	}
+	return ClusterKey{Host: parts[3], Port: uint16(port), Subset: parts[2]}, true
+}
+
+// InboundClusterName is inbound|PORT||.
+func InboundClusterName(port uint16) string { return "inbound|" + strconv.Itoa(int(port)) + "||" }
+
+// OutboundRouteName is the route configuration of all HTTP hosts on one port.
+func OutboundRouteName(port uint16) string { return strconv.Itoa(int(port)) }
+
+// OutboundListenerName is the listener of all HTTP hosts on one port.
+func OutboundListenerName(port uint16) string { return "0.0.0.0_" + strconv.Itoa(int(port)) }
+
+// VirtualHostKey names one virtual host of one route configuration.
+type VirtualHostKey struct {
+	RouteConfig string
+	Host        string
+}
+
+// Name is ROUTECONFIG/HOST, which Envoy's VHDS expects.
+// See https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/vhds.
+func (k VirtualHostKey) Name() string { return k.RouteConfig + "/" + k.Host }
+
+// Compare orders by route configuration, then host.
+func (k VirtualHostKey) Compare(o VirtualHostKey) int {
+	return cmp.Or(strings.Compare(k.RouteConfig, o.RouteConfig), strings.Compare(k.Host, o.Host))
+}
+
+// ParseVirtualHostName reads what VirtualHostKey.Name wrote.
+func ParseVirtualHostName(s string) (VirtualHostKey, bool) {
+	rc, host, ok := strings.Cut(s, "/")
+	if !ok || rc == "" || host == "" {
+		return VirtualHostKey{}, false
+	}
+	return VirtualHostKey{RouteConfig: rc, Host: host}, true
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ir
+
+import "time"
+
+// MeshGateway is the reserved name that binds routes to the sidecars.
+const MeshGateway = "mesh"
+
+// Routes is an ordered list of rules for some hosts. It is what a VirtualService
+// projects into, and what an HTTPRoute can project into.
+type Routes struct {
+	Origin   Origin
+	Created  int64       // seconds since the epoch
+	Hosts    []string    // fully qualified or wildcards "*.SUFFIX" or "*"
+	Mesh     bool        // bound to the sidecars
+	Gateways []ConfigKey // bound to these gateways, sorted
+	ExportTo Visibility
+	HTTP     []Rule
+}
+
+// Visibility says which namespaces see an object.
+type Visibility struct {
+	All        bool
+	Namespaces []string // sorted; used when All is false
+}
+
+// Sees tells whether a namespace sees the object.
+func (v Visibility) Sees(namespace string) bool {
+	if v.All {
+		return true
+	}
+	for _, n := range v.Namespaces {
+		if n == namespace {
+			return true
+		}
+	}
+	return false
+}
+
+// Rule is what happens to a request: the first rule of which one match fits decides.
+type Rule struct {
+	Origin  Origin
+	Name    string  // the user's name for the rule, if any
+	Matches []Match // any of them; none matches everything
+
+	Destinations []Destination // where to; empty when Direct is set
+	Direct       *Direct       // answer without an upstream: set for a rule that could not be understood
+	Timeout      time.Duration // 0: none
+	Retry        *Retry        // nil: the mesh's default
+}
+
+// Direct is an answer that the proxy gives itself.
+type Direct struct {
+	Status uint32
+	Body   string
+}
+
+// Match is a conjunction.
+type Match struct {
+	Path           *StringMatch
+	Headers        []HeaderMatch // sorted by name
+	PathIgnoreCase bool
+	Gateways       []ConfigKey // only on these gateways, when GatewaysSet
+	Mesh           bool        // also in the sidecars, when GatewaysSet
+	GatewaysSet    bool        // the match names its gateways
+}
+
+// StringKind is how a text is compared.
+type StringKind uint8
+
+// The comparisons. MatchRegex is RE2 over the whole text.
+const (
+	MatchExact StringKind = iota
+	MatchPrefix
+	MatchRegex
+	MatchPresent // headers only: any value
+)
+
+// StringMatch compares a text.
+type StringMatch struct {
+	Kind  StringKind
+	Value string
+}
+
+// HeaderMatch compares a request header. ":method" and ":authority" and ":scheme" are headers too.
+type HeaderMatch struct {
+	Name   string // lower case
+	Match  StringMatch
+	Invert bool
+}
+
+// Destination is one weighted target of a rule.
+type Destination struct {
+	Host   string // fully qualified
+	Port   uint16 // 0: the only port of the host, or the port of the request
+	Subset string
+	Weight uint32 // of the sum over the rule; a single destination has 100
+}
+
+// Retry says when a failed attempt is made again.
+type Retry struct {
+	Attempts      uint32
+	PerTryTimeout time.Duration // 0: none
+	On            string        // Envoy's retry_on list
+	StatusCodes   []uint32      // sorted; with "retriable-status-codes"
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ir
+
+import "net/netip"
+
+// Protocol is what a port carries, as far as the proxies care.
+type Protocol uint8
+
+// The protocols. ProtocolTCP is also what a port is when nothing says more.
+const (
+	ProtocolTCP Protocol = iota
+	ProtocolHTTP
+	ProtocolHTTP2
+	ProtocolGRPC
+	ProtocolGRPCWeb
+	ProtocolHTTPS // TLS of the application, carried as bytes
+	ProtocolTLS   // TLS of the application, carried as bytes
+	ProtocolUDP   // known, never captured
+)
+
+// IsHTTP tells whether requests are read and routed.
+func (p Protocol) IsHTTP() bool {
+	return p == ProtocolHTTP || p == ProtocolHTTP2 || p == ProtocolGRPC || p == ProtocolGRPCWeb
+}
+
+// IsHTTP2 tells whether the application speaks HTTP/2 on the port.
+func (p Protocol) IsHTTP2() bool { return p == ProtocolHTTP2 || p == ProtocolGRPC }
+
+// Service is a Kubernetes Service of one cluster.
+type Service struct {
+	Key            ObjectKey
+	Host           string // NAME.NAMESPACE.svc.DOMAIN
+	VIPs           []netip.Addr
+	Headless       bool
+	ExternalName   string // type ExternalName only
+	Ports          []ServicePort
+	Selector       Labels // empty: endpoints are maintained by somebody else
+	Created        int64  // seconds since the epoch
+	PublishUnready bool   // publishNotReadyAddresses
+}
+
+// ServicePort is one port of a Service.
+type ServicePort struct {
+	Name     string
+	Port     uint16
+	Protocol Protocol
+}
+
+// EndpointSlice is what the mesh needs of discovery.k8s.io/v1 EndpointSlice.
+type EndpointSlice struct {
+	Key       ObjectKey
+	Service   ObjectKey
+	Ports     []SlicePort
+	Endpoints []SliceEndpoint // sorted by address
+}
+
+// SlicePort joins a Service's port name to a number in the pods.
+type SlicePort struct {
+	Name string
+	Port uint16
+}
+
+// SliceEndpoint is one address of a slice.
+type SliceEndpoint struct {
+	Addr        netip.Addr
+	Pod         string // name of the pod in the slice's namespace; empty if it is none
+	Node        string
+	Ready       bool
+	Terminating bool
+}
+
+// Pod is what the mesh needs of a pod that has an address.
+type Pod struct {
+	Key            ObjectKey
+	Labels         Labels
+	ServiceAccount string
+	Node           string
+	Meshed         bool // has a proxy that terminates mutual TLS
+	Network        string
+}
+
+// Locality is where a node is. The empty string means unknown.
+type Locality struct {
+	Region  string
+	Zone    string
+	SubZone string
+}
+
+// Node is what the mesh needs of a node.
+type Node struct {
+	Key      NodeKey
+	Locality Locality
+}
+
+// Namespace is what the mesh needs of a namespace.
+type Namespace struct {
+	Name    string
+	Network string
+}
