@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ir
+
+import (
+	"net/netip"
+	"strconv"
+)
+
+// Host is a name that the mesh can be asked for, merged over the clusters that have it.
+type Host struct {
+	Name      string
+	Namespace string
+	VIPs      []netip.Addr // sorted
+	Headless  bool
+	Alias     string // another host's name: a Service of type ExternalName
+	Ports     []ServicePort
+}
+
+// Port finds a port by number.
+func (h *Host) Port(number uint16) (ServicePort, bool) {
+	for _, p := range h.Ports {
+		if p.Port == number {
+			return p, true
+		}
+	}
+	return ServicePort{}, false
+}
+
+// Discovery is how a cluster learns its endpoints.
+type Discovery uint8
+
+// The ways.
+const (
+	DiscoverEDS         Discovery = iota // the control plane says
+	DiscoverOriginalDst                  // the address that the application dialled
+	DiscoverDNS                          // the name of Alias is resolved by the proxy
+)
+
+// OutboundCluster is everything a client's cluster depends on.
+type OutboundCluster struct {
+	Key         ClusterKey
+	Discovery   Discovery
+	Alias       string // with DiscoverDNS
+	Protocol    Protocol
+	Settings    PolicySettings
+	Identities  []string // SPIFFE ids that may answer, sorted; empty: any of the trust domain
+	TrustDomain string
+	Origins     []Origin
+}
+
+// VirtualHost is a host of a route configuration with its rules in order.
+type VirtualHost struct {
+	Key         VirtualHostKey
+	Domains     []string // sorted, unique within the route configuration
+	Rules       []ResolvedRule
+	RedirectTLS bool // every request is sent to https
+	Origins     []Origin
+}
+
+// ResolvedRule is a rule whose destinations are clusters.
+type ResolvedRule struct {
+	Origin  Origin
+	Name    string
+	Matches []Match
+	Targets []Target
+	Direct  *Direct
+	Timeout int64 // nanoseconds; 0: none
+	Retry   *Retry
+}
+
+// Target is one weighted cluster.
+type Target struct {
+	Cluster ClusterKey
+	Weight  uint32
+	Hash    LoadBalancer // consistent hashing only: what is hashed
+}
+
+// RouteConfig is a route configuration whose hosts are resources of their own.
+type RouteConfig struct {
+	Name       string
+	Fallback   Fallback
+	IgnorePort bool // the port in the authority does not matter: gateways
+}
+
+// Fallback is what becomes of a request to a host that nobody knows.
+type Fallback uint8
+
+// The fallbacks.
+const (
+	FallbackNotFound    Fallback = iota // 404: gateways
+	FallbackPassthrough                 // where the application wanted to go: ALLOW_ANY
+	FallbackBlocked                     // 502: REGISTRY_ONLY
+)
+
+// TCPOutbound is one address and port that is carried as bytes.
+type TCPOutbound struct {
+	Addr          netip.AddrPort
+	Cluster       ClusterKey
+	AccessLogFile string
+}
+
+// ListenerName is ADDRESS_PORT.
+func (t *TCPOutbound) ListenerName() string {
+	return t.Addr.Addr().String() + "_" + strconv.Itoa(int(t.Addr.Port()))
+}
+
+// HTTPOutbound is the listener of all HTTP hosts of a port.
+type HTTPOutbound struct {
+	Port          uint16
+	AccessLogFile string
+}
+
+// OutboundCapture is the listener that gets everything an application sends.
+type OutboundCapture struct {
+	RegistryOnly  bool
+	AccessLogFile string
+}
