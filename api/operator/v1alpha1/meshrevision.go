@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MeshRevision is one installed control plane with its gateways: the charts to
+// render and the values to render them with. The operator writes it from a
+// MeshOperator; its name is the revision.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=meshrev,categories=meshwright
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.version`
+// +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.spec.namespace`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+type MeshRevision struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what to install.
+	Spec MeshRevisionSpec `json:"spec"`
+	// status is what the operator sees.
+	// +optional
+	Status MeshRevisionStatus `json:"status,omitempty"`
+}
+
+// MeshRevisionList is a list of MeshRevisions.
+//
+// +kubebuilder:object:root=true
+type MeshRevisionList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MeshRevision `json:"items"`
+}
+
+// MeshRevisionSpec is what to install.
+type MeshRevisionSpec struct {
+	// version is the Meshwright version of the charts and images.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Version string `json:"version"`
+	// namespace is where the control plane runs.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="namespace is immutable"
+	Namespace string `json:"namespace"`
+	// components are the charts to render.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=130
+	Components []Component `json:"components,omitempty"`
+	// overlays change rendered objects before they are applied.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Overlays []Overlay `json:"overlays,omitempty"`
+}
+
+// Chart is the name of a chart that the operator carries.
+type Chart string
+
+// The charts that the operator carries.
+const (
+	// ChartBase holds the CRDs of the APIs that the control plane reads.
+	ChartBase Chart = "base"
+	// ChartControlPlane is the control plane.
+	ChartControlPlane Chart = "controlplane"
+	// ChartGateway is one gateway.
+	ChartGateway Chart = "gateway"
+)
+
+// Component is one chart to render.
+type Component struct {
+	// name is the name of the component: base, controlplane, or the gateway's.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// chart is the chart to render: base, controlplane or gateway.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Chart Chart `json:"chart"`
+	// namespace is where its objects go.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// values are the chart's values.
+	// +optional
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+}
+
+// MeshRevisionStatus is what the operator sees.
+type MeshRevisionStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// inventory lists every object that the operator applied for this revision
+	// or was about to apply. What is here and no longer rendered is deleted.
+	// +optional
+	// +listType=atomic
+	Inventory []InventoryEntry `json:"inventory,omitempty"`
+	// namespaces are those that the operator created for this revision.
+	// +optional
+	// +listType=set
+	Namespaces []string `json:"namespaces,omitempty"`
+	// gateways are the installed gateways with their addresses.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Gateways []GatewayStatus `json:"gateways,omitempty"`
+	// conditions are Ready, Reconciling, Stalled and one for each phase.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// InventoryEntry names one applied object.
+type InventoryEntry struct {
+	// group is the API group; empty means core.
+	// +optional
+	Group string `json:"group,omitempty"`
+	// version is the API version.
+	Version string `json:"version"`
+	// kind is the kind.
+	Kind string `json:"kind"`
+	// namespace is empty for objects of the cluster.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// name is the name.
+	Name string `json:"name"`
+	// digest is the SHA-256 of the manifest that was applied last, in short
+	// form; empty means that it was not applied yet.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+}

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Writes what is generated from the Go types of the operator's API: deepcopy
+# functions, CRDs, and the copy of the CRDs that the operator's chart carries.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tool=(go tool -modfile=hack/tools/go.mod controller-gen)
+
+"${tool[@]}" object:headerFile=hack/boilerplate.go.txt paths=./api/...
+"${tool[@]}" crd:maxDescLen=300 paths=./api/... output:crd:artifacts:config=config/crd/bases
+
+mkdir -p charts/operator/files/crds
+rm -f charts/operator/files/crds/*.yaml
+cp config/crd/bases/operator.meshwright.dev_*.yaml charts/operator/files/crds/
