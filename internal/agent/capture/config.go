@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package capture redirects a pod's TCP traffic to its proxy with netfilter rules in the pod's network namespace.
+//
+// All rules live in chains of our own in table nat, reached by one jump from PREROUTING and one from OUTPUT. They are
+// replaced as a whole by one iptables-restore transaction, which the kernel commits or drops, so a process that is killed
+// at any moment leaves either the old rules or the new ones.
+package capture
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// All stands for every port or address in the list flags.
+const All = "*"
+
+// Config says what to capture. The defaults of a sidecar are made by Default.
+type Config struct {
+	// InboundCapturePort is where connections to the pod go.
+	InboundCapturePort uint16
+	// OutboundCapturePort is where connections of the application go.
+	OutboundCapturePort uint16
+	// ProxyUID and ProxyGID own the proxy's own connections, which are never captured.
+	ProxyUID, ProxyGID uint32
+	// InboundPorts are captured: all (AllInboundPorts) or these only.
+	AllInboundPorts bool
+	InboundPorts    []uint16
+	// ExcludeInboundPorts are never captured, whatever InboundPorts says.
+	ExcludeInboundPorts []uint16
+	// IncludeOutboundPorts are captured even to addresses outside IncludeOutboundCIDRs.
+	IncludeOutboundPorts []uint16
+	// ExcludeOutboundPorts are never captured.
+	ExcludeOutboundPorts []uint16
+	// IncludeOutboundCIDRs are captured: all (AllOutbound) or these only.
+	AllOutbound          bool
+	IncludeOutboundCIDRs []netip.Prefix
+	// ExcludeOutboundCIDRs are never captured.
+	ExcludeOutboundCIDRs []netip.Prefix
+}
+
+// ParsePorts reads a comma-separated list of ports; "*" alone means all. Duplicates are dropped and the result is
+// sorted, so that equal settings give equal rules.
+func ParsePorts(list string) (all bool, ports []uint16, err error) {
+	for _, field := range fields(list) {
+		if field == All {
+			all = true
+			continue
+		}
+		port, err := strconv.ParseUint(field, 10, 16)
+		if err != nil || port == 0 {
+			return false, nil, fmt.Errorf("port %q is not a number between 1 and 65535", field)
+		}
+		ports = append(ports, uint16(port))
+	}
+	if all && len(ports) > 0 {
+		return false, nil, fmt.Errorf("%q cannot be combined with other ports in %q", All, list)
+	}
+	slices.Sort(ports)
+	return all, slices.Compact(ports), nil
+}
+
+// ParseCIDRs reads a comma-separated list of CIDR blocks or single addresses; "*" alone means all.
+func ParseCIDRs(list string) (all bool, blocks []netip.Prefix, err error) {
+	for _, field := range fields(list) {
+		if field == All {
+			all = true
+			continue
+		}
+		block, err := parseBlock(field)
+		if err != nil {
+			return false, nil, err
+		}
+		blocks = append(blocks, block)
+	}
+	if all && len(blocks) > 0 {
+		return false, nil, fmt.Errorf("%q cannot be combined with other address blocks in %q", All, list)
+	}
+	slices.SortFunc(blocks, netip.Prefix.Compare)
+	return all, slices.Compact(blocks), nil
+}
+
+func parseBlock(field string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(field); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	block, err := netip.ParsePrefix(field)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("address block %q is neither an IP address nor ADDRESS/BITS", field)
+	}
+	return block.Masked(), nil
+}
+
+func fields(list string) []string {
+	var out []string
+	for field := range strings.SplitSeq(list, ",") {
+		if field = strings.TrimSpace(field); field != "" {
+			out = append(out, field)
+		}
+	}
+	return out
+}
+
+// Validate reports settings that contradict each other.
+func (c Config) Validate() error {
+	if c.InboundCapturePort == 0 || c.OutboundCapturePort == 0 {
+		return fmt.Errorf("capture ports must be between 1 and 65535")
+	}
+	if c.InboundCapturePort == c.OutboundCapturePort {
+		return fmt.Errorf("inbound and outbound traffic cannot be captured at the same port %d", c.InboundCapturePort)
+	}
+	if c.ProxyUID == 0 {
+		return fmt.Errorf("the proxy must not run as root: uid 0 cannot be told from the application's init processes")
+	}
+	return nil
+}
