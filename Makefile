@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := /usr/bin/env bash -o pipefail
+.DEFAULT_GOAL := help
+
+CLUSTER ?= east
+IMAGE_REGISTRY ?= ghcr.io/meshwright
+TAG ?= v0.1.0
+SOAK ?= 30m
+export IMAGE_REGISTRY TAG
+
+# One way to compile for everything but the race detector, so that the images,
+# the tests and the commands share what is in the build cache.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+TOOL := go tool -modfile=hack/tools/go.mod
+STAGE := hack/stage
+
+# The e2e tests use the cluster of KUBECONFIG when it is set, one of their own otherwise.
+E2E_CLUSTER ?= e2e
+E2E_KUBECONFIG := $(or $(KUBECONFIG),$(CURDIR)/.cluster/$(E2E_CLUSTER)/kubeconfig)
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  variables      CLUSTER=$(CLUSTER) IMAGE_REGISTRY=$(IMAGE_REGISTRY) TAG=$(TAG) SOAK=$(SOAK); KUBECONFIG for a cluster of your own"
+
+.PHONY: build
+build: ## Compile every command into bin/
+	@mkdir -p bin
+	go build -buildvcs=false -ldflags "-s -w -X main.version=$(TAG)" -o bin/ ./cmd/...
+
+.PHONY: test
+test: ## Everything: unit, integration and e2e tests; sets up all it needs (root on Debian without KUBECONFIG)
+	@$(STAGE) "all tests" $(MAKE) --no-print-directory test-stages
+
+.PHONY: test-stages
+test-stages:
+	@$(STAGE) "binaries of the local cluster" go run ./test/cluster binaries
+	@$(STAGE) "unit tests" $(MAKE) --no-print-directory unit
+	@$(STAGE) "integration tests" $(MAKE) --no-print-directory integration
+	@$(STAGE) "e2e tests" $(MAKE) --no-print-directory e2e
+
+.PHONY: unit
+unit: ## Unit tests with the race detector
+	CGO_ENABLED=1 GOFLAGS= go test -race ./...
+
+.PHONY: integration
+integration: ## Tests against a real API server and etcd
+	go test -tags=integration -timeout=20m $$(hack/tagged integration cmd controllers internal test)
+
+.PHONY: e2e
+e2e: ## Tests with the real Envoy on a real cluster, its own unless KUBECONFIG is set
+	@$(STAGE) "e2e tests beside the code" go test -tags=e2e -timeout=20m -p=1 $$(hack/tagged e2e cmd hack internal test/cluster)
+ifeq ($(KUBECONFIG),)
+	@$(STAGE) "cluster $(E2E_CLUSTER)" $(MAKE) --no-print-directory cluster-up CLUSTER=$(E2E_CLUSTER)
+	@$(STAGE) "images" $(MAKE) --no-print-directory images
+	@$(STAGE) "images into the cluster" go run ./test/cluster load-image $(E2E_CLUSTER) dist/images/*.tar
+else
+	@$(STAGE) "images to $(IMAGE_REGISTRY)" $(MAKE) --no-print-directory push
+endif
+	@$(STAGE) "e2e tests of the mesh" env KUBECONFIG=$(E2E_KUBECONFIG) go test -tags=e2e -count=1 -timeout=40m -v ./test/e2e/...
+ifeq ($(KUBECONFIG),)
+	@$(STAGE) "cluster $(E2E_CLUSTER) down" $(MAKE) --no-print-directory cluster-down CLUSTER=$(E2E_CLUSTER)
+endif
+
+.PHONY: bench
+bench: ## Benchmark the control plane: 1,000 services and 200 clients in one process
+	go run ./test/bench
+
+.PHONY: soak
+soak: ## Load with restarts, scaling and rollouts for SOAK on the cluster of KUBECONFIG or of make demo
+	KUBECONFIG=$(or $(KUBECONFIG),$(CURDIR)/.cluster/$(CLUSTER)/kubeconfig) SOAK=$(SOAK) go test -tags=soak -count=1 -timeout=0 -v -run=TestSoak ./test/e2e
+
+.PHONY: lint
+lint: ## Check style, imports and file lengths
+	$(TOOL) golangci-lint run
+
+.PHONY: generate
+generate: ## Write what is generated: deepcopy functions, CRDs
+	hack/generate.sh
+
+.PHONY: gen-check
+gen-check: generate ## Fail when generated files are not up to date
+	@test -z "$$(git status --porcelain -- api config charts)" || { git status --short -- api config charts; echo "generated files differ from what is committed: commit the outcome of make generate" >&2; exit 1; }
+
+.PHONY: images
+images: ## Build the container images into dist/images
+	go run ./hack/images build
+
+.PHONY: push
+push: ## Build the container images and push them to IMAGE_REGISTRY
+	go run ./hack/images push
+
+.PHONY: demo
+demo: ## A working mesh with an application: on a local cluster, or on that of KUBECONFIG
+	@go run ./test/demo up --cluster $(CLUSTER)
+
+.PHONY: demo-down
+demo-down: ## Remove what demo set up
+	@go run ./test/demo down --cluster $(CLUSTER)
+
+.PHONY: cluster-up
+cluster-up: ## Start the local cluster CLUSTER (root on Debian) and print its kubeconfig's path
+	@go run ./test/cluster up $(CLUSTER)
+
+.PHONY: cluster-down
+cluster-down: ## Stop the local cluster CLUSTER and remove what it left
+	@go run ./test/cluster down $(CLUSTER)
