@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	rawbufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/meshwright/meshwright/internal/envoy/typed"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// inboundSource is the address from which a proxy connects to its own
+// application. The packet rules let it pass, so that such a connection is not
+// captured again.
+const inboundSource = "127.0.0.6"
+
+// BlackHole is a cluster without endpoints: what must not go anywhere.
+func BlackHole() *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name:                 ir.ClusterBlackHole,
+		ConnectTimeout:       durationpb.New(connectTimeout),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+	}
+}
+
+// Passthrough goes where the application wanted to go.
+func Passthrough() *clusterv3.Cluster {
+	c := originalDst(ir.ClusterPassthrough)
+	c.TypedExtensionProtocolOptions = downstreamOptions()
+	return c
+}
+
+// Inbound is the application's port behind a sidecar.
+func Inbound(port uint16, protocol ir.Protocol) *clusterv3.Cluster {
+	c := originalDst(ir.InboundClusterName(port))
+	c.UpstreamBindConfig = fromInbound()
+	if protocol.IsHTTP() {
+		c.TypedExtensionProtocolOptions = httpOptions(protocol.IsHTTP2())
+	}
+	return c
+}
+
+// InboundPassthrough is every port of the application that no Service names.
+func InboundPassthrough() *clusterv3.Cluster {
+	c := originalDst(ir.ClusterInboundPassthrough)
+	c.UpstreamBindConfig = fromInbound()
+	return c
+}
+
+func originalDst(name string) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name:                 name,
+		ConnectTimeout:       durationpb.New(connectTimeout),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST},
+		LbPolicy:             clusterv3.Cluster_CLUSTER_PROVIDED,
+		CircuitBreakers:      unlimited(),
+	}
+}
+
+func fromInbound() *corev3.BindConfig {
+	return &corev3.BindConfig{SourceAddress: &corev3.SocketAddress{
+		Address:       inboundSource,
+		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0},
+	}}
+}
+
+const httpOptionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+// httpOptions speaks HTTP/1.1 or HTTP/2, as the port declares.
+func httpOptions(http2 bool) map[string]*anypb.Any {
+	explicit := &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+		ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
+			HttpProtocolOptions: &corev3.Http1ProtocolOptions{},
+		},
+	}
+	if http2 {
+		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+			Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+		}
+	}
+	return map[string]*anypb.Any{httpOptionsName: typed.Config(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: explicit},
+	})}
+}
+
+// downstreamOptions speaks what the application spoke.
+func downstreamOptions() map[string]*anypb.Any {
+	return map[string]*anypb.Any{httpOptionsName: typed.Config(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
+			UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
+				HttpProtocolOptions:  &corev3.Http1ProtocolOptions{},
+				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+			},
+		},
+	})}
+}
+
+var rawBuffer = typed.Config(&rawbufferv3.RawBuffer{})

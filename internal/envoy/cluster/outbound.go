@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cluster builds Envoy's clusters.
+// See https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/cluster/v3/cluster.proto.
+package cluster
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/meshwright/meshwright/internal/envoy/tls"
+	"github.com/meshwright/meshwright/internal/envoy/typed"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+const connectTimeout = 10 * time.Second
+
+// Outbound is a client's cluster for one host, port and subset.
+func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
+	c := &clusterv3.Cluster{
+		Name:            in.Key.Name(),
+		ConnectTimeout:  durationpb.New(connectTimeout),
+		CircuitBreakers: unlimited(),
+		CommonLbConfig:  noPanic(),
+		Metadata:        typed.Origins(in.Origins),
+	}
+	discover(c, in)
+	balance(c, in)
+	secure(c, in)
+	if in.Protocol.IsHTTP() {
+		c.TypedExtensionProtocolOptions = httpOptions(in.Protocol.IsHTTP2())
+	}
+	return c
+}
+
+func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
+	switch in.Discovery {
+	case ir.DiscoverOriginalDst:
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
+	case ir.DiscoverDNS:
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
+		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
+		c.RespectDnsTtl = true
+		c.LoadAssignment = &endpointv3.ClusterLoadAssignment{
+			ClusterName: c.Name,
+			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
+					Address: typed.Address(in.Alias, in.Key.Port),
+				}},
+			}}}},
+		}
+	default:
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
+		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: typed.ADS()}
+	}
+}
+
+// secure chooses the transport. Without the user's word each endpoint gets what
+// it can do: mutual TLS where its metadata says so, else plaintext.
+func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
+	mesh := func() *corev3.TransportSocket {
+		return tls.MeshClient(in.TrustDomain, in.Identities, in.Key.SNI())
+	}
+	set := in.Settings.TLS
+	switch {
+	case set == nil && in.Discovery == ir.DiscoverEDS:
+		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{{
+			Name: "tlsMode-istio",
+			Match: &structpb.Struct{Fields: map[string]*structpb.Value{
+				"tlsMode": structpb.NewStringValue("istio"),
+			}},
+			TransportSocket: mesh(),
+		}, {
+			Name:            "tlsMode-disabled",
+			Match:           &structpb.Struct{},
+			TransportSocket: plaintext(),
+		}}
+	case set == nil || set.Mode == ir.TLSDisable:
+	case set.Mode == ir.TLSMesh:
+		c.TransportSocket = mesh()
+	default:
+		c.TransportSocket = tls.Origination(set, in.Protocol.IsHTTP2())
+	}
+}
+
+func plaintext() *corev3.TransportSocket {
+	return &corev3.TransportSocket{
+		Name:       "envoy.transport_sockets.raw_buffer",
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: rawBuffer},
+	}
+}

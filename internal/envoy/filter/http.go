@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package filter
+
+import (
+	"time"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshwright/meshwright/internal/envoy/typed"
+)
+
+// edgeHeadersTimeout ends a request whose headers do not arrive, which slow or
+// hostile clients would otherwise hold for ever.
+const edgeHeadersTimeout = 10 * time.Second
+
+// HTTP is the settings of a connection manager.
+type HTTP struct {
+	StatPrefix    string
+	RouteConfig   string                      // name, over RDS
+	Routes        *routev3.RouteConfiguration // or inline
+	Edge          bool                        // faces clients that are not trusted: a gateway
+	ClientCert    bool                        // pass the peer's identity on in x-forwarded-client-cert
+	AccessLogFile string
+}
+
+// Build is the network filter.
+func (h HTTP) Build() *listenerv3.Filter {
+	m := &hcmv3.HttpConnectionManager{
+		StatPrefix:                   h.StatPrefix,
+		HttpFilters:                  httpFilters(),
+		AccessLog:                    AccessLog(h.AccessLogFile, httpFormat),
+		NormalizePath:                wrapperspb.Bool(true),
+		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		ServerHeaderTransformation:   hcmv3.HttpConnectionManager_PASS_THROUGH,
+		StreamIdleTimeout:            durationpb.New(0),
+		ForwardClientCertDetails:     hcmv3.HttpConnectionManager_SANITIZE,
+		UseRemoteAddress:             wrapperspb.Bool(h.Edge),
+		StripTrailingHostDot:         true,
+		AlwaysSetRequestIdInResponse: false,
+	}
+	if h.ClientCert {
+		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
+		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
+			Subject: wrapperspb.Bool(true), Uri: true, Dns: true,
+		}
+	}
+	if h.Edge {
+		m.RequestHeadersTimeout = durationpb.New(edgeHeadersTimeout)
+	} else {
+		m.SkipXffAppend = true
+	}
+	if h.Routes != nil {
+		m.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: h.Routes}
+	} else {
+		m.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
+			ConfigSource: typed.ADS(), RouteConfigName: h.RouteConfig,
+		}}
+	}
+	return network("envoy.filters.network.http_connection_manager", m)
+}
+
+// httpFilters is the chain in its order. The router is last: it is the one that
+// answers.
+func httpFilters() []*hcmv3.HttpFilter {
+	return []*hcmv3.HttpFilter{
+		httpFilter("envoy.filters.http.router", &routerv3.Router{}),
+	}
+}
+
+func httpFilter(name string, m proto.Message) *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{
+		Name:       name,
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: typed.Config(m)},
+	}
+}

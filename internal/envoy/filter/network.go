@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package filter builds Envoy's network, HTTP and listener filters.
+package filter
+
+import (
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshwright/meshwright/internal/envoy/typed"
+)
+
+// TCP carries bytes to a cluster.
+func TCP(cluster, accessLogFile string) *listenerv3.Filter {
+	return network("envoy.filters.network.tcp_proxy", &tcpproxyv3.TcpProxy{
+		StatPrefix:       cluster,
+		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
+		AccessLog:        AccessLog(accessLogFile, tcpFormat),
+	})
+}
+
+// OriginalDst restores the address that a redirected connection was made to.
+func OriginalDst() *listenerv3.ListenerFilter {
+	return listener("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{})
+}
+
+// TLSInspector tells TLS from plaintext and reads its server name and protocols.
+func TLSInspector() *listenerv3.ListenerFilter {
+	return listener("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{})
+}
+
+func network(name string, m proto.Message) *listenerv3.Filter {
+	return &listenerv3.Filter{
+		Name:       name,
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: typed.Config(m)},
+	}
+}
+
+func listener(name string, m proto.Message) *listenerv3.ListenerFilter {
+	return &listenerv3.ListenerFilter{
+		Name:       name,
+		ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: typed.Config(m)},
+	}
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package listener
+
+import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+
+	"github.com/meshwright/meshwright/internal/envoy/filter"
+	"github.com/meshwright/meshwright/internal/envoy/tls"
+	"github.com/meshwright/meshwright/internal/envoy/typed"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// Gateway is a port at which requests enter or leave the mesh.
+func Gateway(in *ir.GatewayListener) *listenerv3.Listener {
+	out := &listenerv3.Listener{
+		Name:             ir.OutboundListenerName(in.Port),
+		Address:          typed.Address("0.0.0.0", in.Port),
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+	}
+	var origins []ir.Origin
+	inspect := false
+	for i := range in.Chains {
+		c := &in.Chains[i]
+		out.FilterChains = append(out.FilterChains, gatewayChain(in, c))
+		inspect = inspect || c.TLS != nil
+		origins = append(origins, c.Origin)
+	}
+	if inspect {
+		out.ListenerFilters = []*listenerv3.ListenerFilter{filter.TLSInspector()}
+	}
+	out.Metadata = typed.Origins(origins)
+	return out
+}
+
+func gatewayChain(in *ir.GatewayListener, c *ir.GatewayChain) *listenerv3.FilterChain {
+	out := &listenerv3.FilterChain{
+		Name: c.RouteConfig,
+		Filters: []*listenerv3.Filter{filter.HTTP{
+			StatPrefix:    c.RouteConfig,
+			RouteConfig:   c.RouteConfig,
+			Edge:          true,
+			ClientCert:    c.TLS != nil && c.TLS.Mode == ir.ServerMutual,
+			AccessLogFile: in.AccessLogFile,
+		}.Build()},
+	}
+	if c.TLS != nil {
+		out.FilterChainMatch = &listenerv3.FilterChainMatch{
+			ServerNames: c.ServerNames, TransportProtocol: secured,
+		}
+		out.TransportSocket = tls.Gateway(c.TLS, []string{"h2", "http/1.1"})
+	}
+	return out
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package listener builds Envoy's listeners.
+// See https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/listener/v3/listener.proto.
+package listener
+
+import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshwright/meshwright/internal/envoy/filter"
+	"github.com/meshwright/meshwright/internal/envoy/typed"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// The ports to which the packet rules redirect a pod's connections.
+const (
+	outboundPort = 15001
+	inboundPort  = 15006
+)
+
+const (
+	plaintext = "raw_buffer"
+	secured   = "tls"
+)
+
+// OutboundCapture gets every connection that the application makes and hands it
+// to the listener of its address, or passes it on where no listener fits.
+func OutboundCapture(in *ir.OutboundCapture) *listenerv3.Listener {
+	return &listenerv3.Listener{
+		Name:             ir.ListenerOutbound,
+		Address:          typed.Address("0.0.0.0", outboundPort),
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+		UseOriginalDst:   wrapperspb.Bool(true),
+		ListenerFilters:  []*listenerv3.ListenerFilter{filter.OriginalDst()},
+		FilterChains: []*listenerv3.FilterChain{
+			loopGuard(outboundPort),
+		},
+		DefaultFilterChain: unknown(in.RegistryOnly, in.AccessLogFile),
+	}
+}
+
+// OutboundHTTP routes requests on a port by their host. TLS of the application
+// on the same port is passed on as it is.
+func OutboundHTTP(in *ir.HTTPOutbound) *listenerv3.Listener {
+	name := ir.OutboundListenerName(in.Port)
+	return &listenerv3.Listener{
+		Name:             name,
+		Address:          typed.Address("0.0.0.0", in.Port),
+		BindToPort:       wrapperspb.Bool(false),
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+		ListenerFilters:  []*listenerv3.ListenerFilter{filter.TLSInspector()},
+		FilterChains: []*listenerv3.FilterChain{{
+			Name:             name,
+			FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: plaintext},
+			Filters: []*listenerv3.Filter{filter.HTTP{
+				StatPrefix:    "outbound_" + name,
+				RouteConfig:   ir.OutboundRouteName(in.Port),
+				AccessLogFile: in.AccessLogFile,
+			}.Build()},
+		}},
+		DefaultFilterChain:               unknown(false, in.AccessLogFile),
+		ContinueOnListenerFiltersTimeout: true,
+	}
+}
+
+// OutboundTCP carries connections to one address to its cluster.
+func OutboundTCP(in *ir.TCPOutbound) *listenerv3.Listener {
+	return &listenerv3.Listener{
+		Name:             in.ListenerName(),
+		Address:          typed.Address(in.Addr.Addr().String(), in.Addr.Port()),
+		BindToPort:       wrapperspb.Bool(false),
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+		FilterChains: []*listenerv3.FilterChain{{
+			Filters: []*listenerv3.Filter{filter.TCP(in.Cluster.Name(), in.AccessLogFile)},
+		}},
+	}
+}
+
+// unknown is what becomes of a connection to an address that the mesh does not know.
+func unknown(registryOnly bool, accessLogFile string) *listenerv3.FilterChain {
+	name := ir.ClusterPassthrough
+	if registryOnly {
+		name = ir.ClusterBlackHole
+	}
+	return &listenerv3.FilterChain{
+		Name:    name,
+		Filters: []*listenerv3.Filter{filter.TCP(name, accessLogFile)},
+	}
+}
+
+// loopGuard ends a connection that names a capture port itself: passing it on
+// would send it to the same port again, for ever.
+func loopGuard(port uint32) *listenerv3.FilterChain {
+	return &listenerv3.FilterChain{
+		Name:             ir.ClusterBlackHole,
+		FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(port)},
+		Filters:          []*listenerv3.Filter{filter.TCP(ir.ClusterBlackHole, "")},
+	}
+}

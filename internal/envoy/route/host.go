@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package route builds Envoy's route configurations and virtual hosts.
+// See https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/route/v3/route_components.proto.
+package route
+
+import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshwright/meshwright/internal/envoy/typed"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// Config is a route configuration whose hosts come one by one over VHDS. Such a
+// configuration must have at least one host, or its listener never gets ready.
+func Config(in *ir.RouteConfig) *routev3.RouteConfiguration {
+	return &routev3.RouteConfiguration{
+		Name:                           in.Name,
+		Vhds:                           &routev3.Vhds{ConfigSource: typed.ADS()},
+		VirtualHosts:                   []*routev3.VirtualHost{fallback(in.Fallback)},
+		ValidateClusters:               wrapperspb.Bool(false),
+		IgnorePortInHostMatching:       true,
+		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(1 << 20),
+	}
+}
+
+// VirtualHost is one host with its rules in order.
+func VirtualHost(in *ir.VirtualHost) *routev3.VirtualHost {
+	out := &routev3.VirtualHost{
+		Name:                       in.Key.Name(),
+		Domains:                    in.Domains,
+		Metadata:                   typed.Origins(in.Origins),
+		IncludeRequestAttemptCount: true,
+	}
+	if in.RedirectTLS {
+		out.RequireTls = routev3.VirtualHost_ALL
+	}
+	for i := range in.Rules {
+		out.Routes = append(out.Routes, rule(&in.Rules[i])...)
+	}
+	return out
+}
+
+// Inbound is the single route to an application's port.
+func Inbound(port uint16) *routev3.RouteConfiguration {
+	name := ir.InboundClusterName(port)
+	return &routev3.RouteConfiguration{
+		Name:             name,
+		ValidateClusters: wrapperspb.Bool(false),
+		VirtualHosts: []*routev3.VirtualHost{{
+			Name:    name,
+			Domains: []string{"*"},
+			Routes: []*routev3.Route{{
+				Name:   "default",
+				Match:  everything(),
+				Action: &routev3.Route_Route{Route: inboundAction(name)},
+			}},
+		}},
+	}
+}
+
+func fallback(f ir.Fallback) *routev3.VirtualHost {
+	out := &routev3.VirtualHost{Domains: []string{"*"}}
+	r := &routev3.Route{Match: everything()}
+	switch f {
+	case ir.FallbackPassthrough:
+		out.Name, r.Name = "allow_any", "allow_any"
+		r.Action = &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ir.ClusterPassthrough},
+			Timeout:          none(),
+		}}
+	case ir.FallbackBlocked:
+		out.Name, r.Name = "block_all", "block_all"
+		r.Action = direct(&ir.Direct{Status: 502})
+	default:
+		out.Name, r.Name = "not_found", "not_found"
+		r.Action = direct(&ir.Direct{Status: 404})
+	}
+	out.Routes = []*routev3.Route{r}
+	return out
+}
+
+func direct(d *ir.Direct) *routev3.Route_DirectResponse {
+	out := &routev3.DirectResponseAction{Status: d.Status}
+	if d.Body != "" {
+		out.Body = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: d.Body}}
+	}
+	return &routev3.Route_DirectResponse{DirectResponse: out}
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package route
+
+import (
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+func everything() *routev3.RouteMatch {
+	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
+}
+
+func match(in *ir.Match) *routev3.RouteMatch {
+	out := everything()
+	if in.Path != nil {
+		switch in.Path.Kind {
+		case ir.MatchPrefix:
+			out.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: in.Path.Value}
+		case ir.MatchRegex:
+			value := in.Path.Value
+			if in.PathIgnoreCase {
+				value = "(?i)" + value
+			}
+			out.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: regex(value)}
+		default:
+			out.PathSpecifier = &routev3.RouteMatch_Path{Path: in.Path.Value}
+		}
+		if in.PathIgnoreCase && in.Path.Kind != ir.MatchRegex {
+			out.CaseSensitive = wrapperspb.Bool(false)
+		}
+	}
+	for i := range in.Headers {
+		out.Headers = append(out.Headers, header(&in.Headers[i]))
+	}
+	return out
+}
+
+func header(in *ir.HeaderMatch) *routev3.HeaderMatcher {
+	out := &routev3.HeaderMatcher{Name: in.Name, InvertMatch: in.Invert}
+	text := &matcherv3.StringMatcher{}
+	switch in.Match.Kind {
+	case ir.MatchPresent:
+		out.HeaderMatchSpecifier = &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}
+		return out
+	case ir.MatchPrefix:
+		text.MatchPattern = &matcherv3.StringMatcher_Prefix{Prefix: in.Match.Value}
+	case ir.MatchRegex:
+		text.MatchPattern = &matcherv3.StringMatcher_SafeRegex{SafeRegex: regex(in.Match.Value)}
+	default:
+		text.MatchPattern = &matcherv3.StringMatcher_Exact{Exact: in.Match.Value}
+	}
+	out.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: text}
+	return out
+}
+
+func regex(s string) *matcherv3.RegexMatcher { return &matcherv3.RegexMatcher{Regex: s} }

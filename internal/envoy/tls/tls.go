@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tls builds the TLS contexts of Envoy's connections.
+// See https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/transport_sockets/tls/v3/tls.proto.
+package tls
+
+import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshwright/meshwright/internal/envoy/typed"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// ALPN is the protocol name by which a server's proxy knows a mesh connection
+// from TLS of the application. Whether HTTP/1 or HTTP/2 follows is not
+// negotiated: the client's cluster decides and the server detects it.
+const ALPN = "istio"
+
+// MeshALPNs is every name that clients of this and of compatible meshes offer.
+func MeshALPNs() []string {
+	return []string{ALPN, "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"}
+}
+
+const (
+	socketName      = "envoy.transport_sockets.tls"
+	agentCluster    = "sds-grpc" // the agent's Unix socket, in the bootstrap
+	workloadSecret  = "default"
+	rootSecret      = "ROOTCA"
+	gatewayPrefix   = "kubernetes://"
+	gatewayCASuffix = "-cacert"
+)
+
+// MeshClient is mutual TLS to a server whose identity is one of the given SPIFFE
+// ids, or any of the trust domain when there is none.
+func MeshClient(trustDomain string, identities []string, sni string) *corev3.TransportSocket {
+	return socket(&tlsv3.UpstreamTlsContext{
+		Sni:              sni,
+		CommonTlsContext: meshContext(trustDomain, identities, []string{ALPN}),
+	})
+}
+
+// MeshServer is mutual TLS that accepts any client of the trust domain.
+func MeshServer(trustDomain string) *corev3.TransportSocket {
+	ctx := meshContext(trustDomain, nil, append(MeshALPNs(), "h2", "http/1.1"))
+	ctx.TlsParams = &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2}
+	return socket(&tlsv3.DownstreamTlsContext{
+		RequireClientCertificate: wrapperspb.Bool(true),
+		CommonTlsContext:         ctx,
+	})
+}
+
+// Origination is TLS to a server outside the mesh, by the client's own settings.
+func Origination(t *ir.ClientTLS, http2 bool) *corev3.TransportSocket {
+	ctx := &tlsv3.CommonTlsContext{}
+	if http2 {
+		ctx.AlpnProtocols = []string{"h2"}
+	}
+	if t.Mode == ir.TLSMutual {
+		ctx.TlsCertificates = []*tlsv3.TlsCertificate{{
+			CertificateChain: file(t.ClientCertificate),
+			PrivateKey:       file(t.PrivateKey),
+		}}
+	}
+	if !t.InsecureSkipVerify {
+		ca := t.CACertificates
+		if ca == "" {
+			ca = "/etc/ssl/certs/ca-certificates.crt"
+		}
+		ctx.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{
+			ValidationContext: &tlsv3.CertificateValidationContext{
+				TrustedCa:                 file(ca),
+				MatchTypedSubjectAltNames: dnsOrURI(t.SubjectAltNames),
+			},
+		}
+	}
+	return socket(&tlsv3.UpstreamTlsContext{Sni: t.SNI, CommonTlsContext: ctx})
+}
+
+// Gateway is TLS that a gateway terminates with a Kubernetes Secret.
+func Gateway(t *ir.ServerTLS, alpn []string) *corev3.TransportSocket {
+	ctx := &tlsv3.CommonTlsContext{
+		AlpnProtocols: alpn,
+		TlsParams: &tlsv3.TlsParameters{
+			TlsMinimumProtocolVersion: version(t.MinVersion, tlsv3.TlsParameters_TLSv1_2),
+			TlsMaximumProtocolVersion: version(t.MaxVersion, tlsv3.TlsParameters_TLS_AUTO),
+			CipherSuites:              t.CipherSuites,
+		},
+		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{
+			Name: SecretName(t.CredentialName), SdsConfig: typed.ADS(),
+		}},
+	}
+	out := &tlsv3.DownstreamTlsContext{CommonTlsContext: ctx}
+	if t.Mode == ir.ServerMutual {
+		out.RequireClientCertificate = wrapperspb.Bool(true)
+		ctx.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContextSdsSecretConfig{
+			ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{
+				Name: CASecretName(t.CredentialName), SdsConfig: typed.ADS(),
+			},
+		}
+	}
+	return socket(out)
+}
+
+func meshContext(trustDomain string, identities, alpn []string) *tlsv3.CommonTlsContext {
+	return &tlsv3.CommonTlsContext{
+		AlpnProtocols: alpn,
+		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{
+			Name: workloadSecret, SdsConfig: agentSource(),
+		}},
+		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
+			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+				DefaultValidationContext: &tlsv3.CertificateValidationContext{
+					MatchTypedSubjectAltNames: spiffe(trustDomain, identities),
+				},
+				ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{
+					Name: rootSecret, SdsConfig: agentSource(),
+				},
+			},
+		},
+	}
+}
+
+func spiffe(trustDomain string, identities []string) []*tlsv3.SubjectAltNameMatcher {
+	uri := func(m *matcherv3.StringMatcher) *tlsv3.SubjectAltNameMatcher {
+		return &tlsv3.SubjectAltNameMatcher{SanType: tlsv3.SubjectAltNameMatcher_URI, Matcher: m}
+	}
+	if len(identities) == 0 {
+		return []*tlsv3.SubjectAltNameMatcher{uri(&matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "spiffe://" + trustDomain + "/"},
+		})}
+	}
+	out := make([]*tlsv3.SubjectAltNameMatcher, len(identities))
+	for i, id := range identities {
+		out[i] = uri(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: id}})
+	}
+	return out
+}
+
+func dnsOrURI(names []string) []*tlsv3.SubjectAltNameMatcher {
+	var out []*tlsv3.SubjectAltNameMatcher
+	for _, n := range names {
+		for _, kind := range []tlsv3.SubjectAltNameMatcher_SanType{tlsv3.SubjectAltNameMatcher_DNS, tlsv3.SubjectAltNameMatcher_URI} {
+			out = append(out, &tlsv3.SubjectAltNameMatcher{
+				SanType: kind,
+				Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: n}},
+			})
+		}
+	}
+	return out
+}
+
+func version(name string, unset tlsv3.TlsParameters_TlsProtocol) tlsv3.TlsParameters_TlsProtocol {
+	switch name {
+	case "TLSV1_0":
+		return tlsv3.TlsParameters_TLSv1_0
+	case "TLSV1_1":
+		return tlsv3.TlsParameters_TLSv1_1
+	case "TLSV1_2":
+		return tlsv3.TlsParameters_TLSv1_2
+	case "TLSV1_3":
+		return tlsv3.TlsParameters_TLSv1_3
+	}
+	return unset
+}
+
+func agentSource() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ResourceApiVersion: corev3.ApiVersion_V3,
+		ConfigSourceSpecifier: &corev3.ConfigSource_ApiConfigSource{ApiConfigSource: &corev3.ApiConfigSource{
+			ApiType:                   corev3.ApiConfigSource_GRPC,
+			TransportApiVersion:       corev3.ApiVersion_V3,
+			SetNodeOnFirstMessageOnly: true,
+			GrpcServices: []*corev3.GrpcService{{
+				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: agentCluster}},
+			}},
+		}},
+		InitialFetchTimeout: durationpb.New(0),
+	}
+}
+
+func file(path string) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
+}
+
+func socket(c proto.Message) *corev3.TransportSocket {
+	return &corev3.TransportSocket{
+		Name:       socketName,
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: typed.Config(c)},
+	}
+}
