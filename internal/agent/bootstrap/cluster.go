@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bootstrap
+
+import (
+	"net"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+const (
+	connectTimeout = 5 * time.Second
+	// keepaliveInterval and keepaliveTimeout find a control plane that vanished without closing the connection.
+	keepaliveInterval = 30 * time.Second
+	keepaliveTimeout  = 10 * time.Second
+	// unlimited is for circuit breakers of clusters that carry configuration, which must never be turned away.
+	unlimited = 100_000
+	// dnsRefresh is how soon a control plane that moved is found; resolved addresses' own time to live is respected.
+	dnsRefresh = 30 * time.Second
+)
+
+// The names under which Envoy finds the extensions; they are free text, the type URL decides.
+const (
+	httpOptions        = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	tlsSocket          = "envoy.transport_sockets.tls"
+	connectionsMonitor = "envoy.resource_monitors.global_downstream_max_connections"
+)
+
+// discoveryCluster reaches the control plane by HTTP/2 over mutual TLS with the workload's own certificate.
+func discoveryCluster(host string, port uint32, preferIPv6 bool) *clusterv3.Cluster {
+	keepalive := &corev3.KeepaliveSettings{
+		Interval: durationpb.New(keepaliveInterval),
+		Timeout:  durationpb.New(keepaliveTimeout),
+	}
+	lookup := clusterv3.Cluster_V4_PREFERRED
+	if preferIPv6 {
+		lookup = clusterv3.Cluster_AUTO
+	}
+	return &clusterv3.Cluster{
+		Name:                          DiscoveryCluster,
+		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS},
+		ConnectTimeout:                durationpb.New(connectTimeout),
+		DnsLookupFamily:               lookup,
+		DnsRefreshRate:                durationpb.New(dnsRefresh),
+		RespectDnsTtl:                 true,
+		LoadAssignment:                assignment(DiscoveryCluster, socketAddress(host, port)),
+		CircuitBreakers:               noLimits(),
+		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: http2(keepalive)},
+		TransportSocket: &corev3.TransportSocket{
+			Name:       tlsSocket,
+			ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: mustAny(discoveryTLS(host))},
+		},
+		UpstreamConnectionOptions: &clusterv3.UpstreamConnectionOptions{
+			TcpKeepalive: &corev3.TcpKeepalive{KeepaliveTime: wrapperspb.UInt32(300)},
+		},
+	}
+}
+
+// discoveryTLS takes both secrets from the agent and accepts only a certificate for the name that was dialled, signed by
+// the mesh's root: another workload's certificate carries a SPIFFE id and no DNS name.
+func discoveryTLS(host string) *tlsv3.UpstreamTlsContext {
+	kind := tlsv3.SubjectAltNameMatcher_DNS
+	sni := host
+	if net.ParseIP(host) != nil {
+		kind = tlsv3.SubjectAltNameMatcher_IP_ADDRESS
+		sni = ""
+	}
+	return &tlsv3.UpstreamTlsContext{
+		Sni: sni,
+		CommonTlsContext: &tlsv3.CommonTlsContext{
+			TlsParams:     &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2},
+			AlpnProtocols: []string{"h2"},
+			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{
+				{Name: WorkloadSecret, SdsConfig: secretSource()},
+			},
+			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
+				CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+					DefaultValidationContext: &tlsv3.CertificateValidationContext{
+						MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
+							SanType: kind,
+							Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: host}},
+						}},
+					},
+					ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: RootSecret, SdsConfig: secretSource()},
+				},
+			},
+		},
+	}
+}
+
+// secretSource is the agent's SDS server. It answers only once it holds a certificate, however long that takes.
+func secretSource() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ConfigSourceSpecifier: &corev3.ConfigSource_ApiConfigSource{ApiConfigSource: &corev3.ApiConfigSource{
+			ApiType:                   corev3.ApiConfigSource_GRPC,
+			TransportApiVersion:       corev3.ApiVersion_V3,
+			SetNodeOnFirstMessageOnly: true,
+			GrpcServices:              []*corev3.GrpcService{envoyGRPC(SecretCluster)},
+		}},
+		ResourceApiVersion:  corev3.ApiVersion_V3,
+		InitialFetchTimeout: durationpb.New(0),
+	}
+}
+
+func secretCluster(socket string) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name:                 SecretCluster,
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		ConnectTimeout:       durationpb.New(connectTimeout),
+		LoadAssignment: assignment(SecretCluster, &corev3.Address{
+			Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: socket}},
+		}),
+		CircuitBreakers:               noLimits(),
+		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: http2(nil)},
+	}
+}
+
+// http2 makes a cluster speak HTTP/2 without asking.
+func http2(keepalive *corev3.KeepaliveSettings) *anypb.Any {
+	return mustAny(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{ConnectionKeepalive: keepalive},
+				},
+			},
+		},
+	})
+}
+
+// mustAny packs a message of our own making; it cannot fail for a well-formed one.
+func mustAny(message proto.Message) *anypb.Any {
+	packed, err := anypb.New(message)
+	if err != nil {
+		panic(err)
+	}
+	return packed
+}
+
+func noLimits() *clusterv3.CircuitBreakers {
+	limit := func(priority corev3.RoutingPriority) *clusterv3.CircuitBreakers_Thresholds {
+		return &clusterv3.CircuitBreakers_Thresholds{
+			Priority:           priority,
+			MaxConnections:     wrapperspb.UInt32(unlimited),
+			MaxPendingRequests: wrapperspb.UInt32(unlimited),
+			MaxRequests:        wrapperspb.UInt32(unlimited),
+		}
+	}
+	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{
+		limit(corev3.RoutingPriority_DEFAULT), limit(corev3.RoutingPriority_HIGH),
+	}}
+}
+
+func assignment(cluster string, address *corev3.Address) *endpointv3.ClusterLoadAssignment {
+	return &endpointv3.ClusterLoadAssignment{
+		ClusterName: cluster,
+		Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address}},
+		}}}},
+	}
+}
+
+func socketAddress(host string, port uint32) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address:       host,
+		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
+	}}}
+}
