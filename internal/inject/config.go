@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inject
+
+import (
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Config is what a control plane tells every proxy that it injects.
+type Config struct {
+	// Revision of the control plane; decides which pods are its.
+	Revision string
+	// Image of both containers, unless a pod's annotation names another.
+	Image string
+	// PullPolicy of both containers.
+	PullPolicy corev1.PullPolicy
+	// DiscoveryAddress is HOST:PORT of the control plane's gRPC over TLS.
+	DiscoveryAddress string
+	// TrustDomain of the mesh.
+	TrustDomain string
+	// ClusterID and ClusterDomain name the cluster and its DNS domain.
+	ClusterID, ClusterDomain string
+	// Network of the cluster's pods, unless a label names another; may be empty.
+	Network string
+}
+
+// Validate names the first setting that is missing or wrong.
+func (c Config) Validate() error {
+	for _, f := range []struct{ name, value string }{
+		{"revision", c.Revision}, {"proxy image", c.Image}, {"discovery address", c.DiscoveryAddress},
+		{"trust domain", c.TrustDomain}, {"cluster id", c.ClusterID}, {"cluster domain", c.ClusterDomain},
+	} {
+		if f.value == "" {
+			return errors.New("injection needs a " + f.name)
+		}
+	}
+	switch c.PullPolicy {
+	case corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever:
+		return nil
+	}
+	return fmt.Errorf("image pull policy %q is none of Always, IfNotPresent, Never", c.PullPolicy)
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inject
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	msgInjected = "injected the proxy"
+	msgSkipped  = "did not inject the proxy"
+	msgRefused  = "refused a pod"
+	msgFailed   = "could not review a pod"
+)
+
+// Namespaces answers with the labels of a namespace.
+type Namespaces interface {
+	NamespaceLabels(ctx context.Context, name string) (map[string]string, error)
+}
+
+// Injector answers admission reviews of pods under creation. It is safe for concurrent use.
+type Injector struct {
+	config     Config
+	namespaces Namespaces
+	log        logr.Logger
+}
+
+// NewInjector fails when the configuration is incomplete.
+func NewInjector(config Config, namespaces Namespaces, log logr.Logger) (*Injector, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	return &Injector{config: config, namespaces: namespaces, log: log}, nil
+}
+
+// Review allows every pod but one whose annotations are wrong, and adds the proxy where Decide says so. The same pod
+// reviewed again, proxy included, is left alone.
+func (i *Injector) Review(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	if request.Operation != admissionv1.Create || request.Resource != (metav1.GroupVersionResource{Version: "v1", Resource: "pods"}) || request.SubResource != "" {
+		return &admissionv1.AdmissionResponse{Allowed: true}
+	}
+	var pod corev1.Pod
+	if err := json.Unmarshal(request.Object.Raw, &pod); err != nil {
+		return i.refuse(request, http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Errorf("read the pod: %w", err))
+	}
+	labels, err := i.namespaces.NamespaceLabels(ctx, request.Namespace)
+	if err != nil {
+		reviewed.WithLabelValues("Error").Inc()
+		i.log.Error(err, msgFailed, "namespace", request.Namespace)
+		return denied(http.StatusInternalServerError, metav1.StatusReasonInternalError, fmt.Errorf("read the labels of namespace %s: %w", request.Namespace, err))
+	}
+	decision := Decide(i.config.Revision, request.Namespace, labels, &pod)
+	name := pod.Name + pod.GenerateName
+	if !decision.Inject {
+		reviewed.WithLabelValues(string(decision.Reason)).Inc()
+		i.log.V(1).Info(msgSkipped, "namespace", request.Namespace, "pod", name, "reason", decision.Reason)
+		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: skipWarnings(&pod, decision)}
+	}
+	operations, warnings, err := i.config.Pod(labels, &pod)
+	if err != nil {
+		return i.refuse(request, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, err)
+	}
+	body, err := json.Marshal(operations)
+	if err != nil {
+		return i.refuse(request, http.StatusInternalServerError, metav1.StatusReasonInternalError, fmt.Errorf("encode the patch: %w", err))
+	}
+	reviewed.WithLabelValues(string(decision.Reason)).Inc()
+	i.log.V(1).Info(msgInjected, "namespace", request.Namespace, "pod", name, "reason", decision.Reason)
+	kind := admissionv1.PatchTypeJSONPatch
+	return &admissionv1.AdmissionResponse{Allowed: true, Patch: body, PatchType: &kind, Warnings: warnings}
+}
+
+func (i *Injector) refuse(request *admissionv1.AdmissionRequest, code int32, reason metav1.StatusReason, err error) *admissionv1.AdmissionResponse {
+	reviewed.WithLabelValues("Refused").Inc()
+	i.log.Info(msgRefused, "namespace", request.Namespace, "pod", request.Name, "error", err.Error())
+	return denied(code, reason, err)
+}
+
+func denied(code int32, reason metav1.StatusReason, err error) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{
+		Result: &metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: "sidecar injection: " + err.Error()},
+	}
+}
+
+// skipWarnings tells a user who asked for a proxy in so many words why there is none.
+func skipWarnings(pod *corev1.Pod, decision Decision) []string {
+	if !isOn(pod.Labels[LabelInject]) {
+		return nil
+	}
+	switch decision.Reason {
+	case ReasonHostNetwork:
+		return []string{"spec.hostNetwork: pods on the host's network get no proxy, although the label " + LabelInject + " asks for one"}
+	case ReasonNamespaceOff:
+		return []string{"metadata.labels[" + LabelInject + "]: the namespace's label " + LabelNamespace + " switches injection off and is stronger"}
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inject
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/meshwright/meshwright/internal/agent/capture"
+)
+
+// Annotations of a pod that change its proxy.
+const (
+	annotationImage        = "sidecar.istio.io/proxyImage"
+	annotationCPU          = "sidecar.istio.io/proxyCPU"
+	annotationMemory       = "sidecar.istio.io/proxyMemory"
+	annotationCPULimit     = "sidecar.istio.io/proxyCPULimit"
+	annotationMemoryLimit  = "sidecar.istio.io/proxyMemoryLimit"
+	annotationLogLevel     = "sidecar.istio.io/logLevel"
+	annotationRewrite      = "sidecar.istio.io/rewriteAppHTTPProbers"
+	annotationMerge        = "prometheus.istio.io/merge-metrics"
+	annotationInPorts      = "traffic.sidecar.istio.io/includeInboundPorts"
+	annotationNotInPorts   = "traffic.sidecar.istio.io/excludeInboundPorts"
+	annotationNotOutPorts  = "traffic.sidecar.istio.io/excludeOutboundPorts"
+	annotationOutRanges    = "traffic.sidecar.istio.io/includeOutboundIPRanges"
+	annotationNotOutRanges = "traffic.sidecar.istio.io/excludeOutboundIPRanges"
+)
+
+// knownAnnotations are served; others of the same families get a warning.
+var knownAnnotations = []string{
+	annotationImage, annotationCPU, annotationMemory, annotationCPULimit, annotationMemoryLimit, annotationLogLevel,
+	annotationRewrite, annotationMerge, annotationInPorts, annotationNotInPorts, annotationNotOutPorts,
+	annotationOutRanges, annotationNotOutRanges, LabelInject, AnnotationState,
+}
+
+// annotationFamilies are the prefixes under which users expect the proxy to be configured.
+var annotationFamilies = []string{"sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/", "inject.istio.io/", "prometheus.istio.io/"}
+
+// logLevels are Envoy's.
+var logLevels = []string{"trace", "debug", "info", "warning", "error", "critical", "off"}
+
+// Requests and limits of the proxy when the pod says nothing.
+const (
+	defaultCPU         = "50m"
+	defaultMemory      = "64Mi"
+	defaultCPULimit    = "2"
+	defaultMemoryLimit = "1Gi"
+	defaultLogLevel    = "warning"
+)
+
+// agentPorts are never captured on the way in: the kubelet and Prometheus reach the agent there.
+const agentPorts = "15020,15021"
+
+// options is what one pod's annotations say about its proxy.
+type options struct {
+	image         string
+	logLevel      string
+	rewriteProbes bool
+	mergeMetrics  bool
+	resources     corev1.ResourceRequirements
+
+	inboundPorts         string
+	excludeInboundPorts  string
+	excludeOutboundPorts string
+	outboundCIDRs        string
+	excludeOutboundCIDRs string
+}
+
+// parseOptions reads all annotations and reports every wrong one at once, each with its path.
+func parseOptions(annotations map[string]string) (options, error) {
+	p := &parser{annotations: annotations}
+	o := options{
+		image:                p.text(annotationImage, ""),
+		logLevel:             p.text(annotationLogLevel, defaultLogLevel),
+		rewriteProbes:        p.flag(annotationRewrite, true),
+		mergeMetrics:         p.flag(annotationMerge, true),
+		inboundPorts:         p.ports(annotationInPorts, capture.All, true),
+		excludeInboundPorts:  p.ports(annotationNotInPorts, "", false),
+		excludeOutboundPorts: p.ports(annotationNotOutPorts, "", false),
+		outboundCIDRs:        p.blocks(annotationOutRanges, capture.All, true),
+		excludeOutboundCIDRs: p.blocks(annotationNotOutRanges, "", false),
+	}
+	if !slices.Contains(logLevels, o.logLevel) {
+		p.fail(annotationLogLevel, fmt.Errorf("%q is none of %s", o.logLevel, strings.Join(logLevels, ", ")))
+	}
+	o.resources = p.resources()
+	o.excludeInboundPorts = strings.TrimPrefix(o.excludeInboundPorts+","+agentPorts, ",")
+	return o, errors.Join(p.errs...)
+}
+
+type parser struct {
+	annotations map[string]string
+	errs        []error
+}
+
+func (p *parser) fail(name string, err error) {
+	p.errs = append(p.errs, fmt.Errorf("metadata.annotations[%s]: %w", name, err))
+}
+
+func (p *parser) text(name, otherwise string) string {
+	if value := strings.TrimSpace(p.annotations[name]); value != "" {
+		return value
+	}
+	return otherwise
+}
+
+func (p *parser) flag(name string, otherwise bool) bool {
+	value := p.text(name, "")
+	if value == "" {
+		return otherwise
+	}
+	on, err := strconv.ParseBool(value)
+	if err != nil {
+		p.fail(name, fmt.Errorf("%q is neither true nor false", value))
+	}
+	return on
+}
+
+// ports keeps the user's text, without spaces, once it has been understood: present but empty means none.
+func (p *parser) ports(name, otherwise string, allowAll bool) string {
+	value, ok := p.annotations[name]
+	if !ok {
+		return otherwise
+	}
+	all, _, err := capture.ParsePorts(value)
+	if err == nil && all && !allowAll {
+		err = fmt.Errorf("%q is not allowed here; exclude every port by an empty include annotation", capture.All)
+	}
+	if err != nil {
+		p.fail(name, err)
+	}
+	return tidy(value)
+}
+
+func (p *parser) blocks(name, otherwise string, allowAll bool) string {
+	value, ok := p.annotations[name]
+	if !ok {
+		return otherwise
+	}
+	all, _, err := capture.ParseCIDRs(value)
+	if err == nil && all && !allowAll {
+		err = fmt.Errorf("%q is not allowed here; exclude every address by an empty include annotation", capture.All)
+	}
+	if err != nil {
+		p.fail(name, err)
+	}
+	return tidy(value)
+}
+
+func tidy(list string) string {
+	var out []string
+	for field := range strings.SplitSeq(list, ",") {
+		if field = strings.TrimSpace(field); field != "" {
+			out = append(out, field)
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+// resources lets each annotation replace one default, and moves the other side of a pair when it is only a default:
+// the API server refuses a request above its limit.
+func (p *parser) resources() corev1.ResourceRequirements {
+	out := corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
+	for _, r := range []struct {
+		name                  corev1.ResourceName
+		request, limit        string
+		plainRequest, ceiling string
+	}{
+		{corev1.ResourceCPU, annotationCPU, annotationCPULimit, defaultCPU, defaultCPULimit},
+		{corev1.ResourceMemory, annotationMemory, annotationMemoryLimit, defaultMemory, defaultMemoryLimit},
+	} {
+		request, requested := p.quantity(r.request, r.plainRequest)
+		limit, limited := p.quantity(r.limit, r.ceiling)
+		if request.Cmp(limit) > 0 {
+			switch {
+			case requested && limited:
+				p.fail(r.request, fmt.Errorf("%s is above the limit %s of %s", request.String(), limit.String(), r.limit))
+			case requested:
+				limit = request
+			default:
+				request = limit
+			}
+		}
+		out.Requests[r.name], out.Limits[r.name] = request, limit
+	}
+	return out
+}
+
+func (p *parser) quantity(name, otherwise string) (resource.Quantity, bool) {
+	value := p.text(name, "")
+	if value == "" {
+		return resource.MustParse(otherwise), false
+	}
+	q, err := resource.ParseQuantity(value)
+	if err == nil && q.Sign() <= 0 {
+		err = errors.New("must be above zero")
+	}
+	if err != nil {
+		p.fail(name, fmt.Errorf("%q: %w", value, err))
+		return resource.MustParse(otherwise), false
+	}
+	return q, true
+}
+
+// unknownAnnotations lists, sorted, those that look like ours but have no effect.
+func unknownAnnotations(annotations map[string]string) []string {
+	var out []string
+	for name := range annotations {
+		ours := slices.ContainsFunc(annotationFamilies, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		if ours && !slices.Contains(knownAnnotations, name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
