@@ -116,6 +116,9 @@ func TestClusterTag(t *testing.T) {
 		"cluster.outbound|8080|v1|reviews.default.svc.cluster.local.upstream_rq_retry": "outbound|8080|v1|reviews.default.svc.cluster.local",
 		"cluster.xds-grpc.upstream_cx_active":                                          "xds-grpc",
 		"cluster.inbound|80||.outlier_detection.ejections_active":                      "inbound|80||",
+		"cluster.outbound|80||a.ssl.svc.cluster.local.ssl.versions.TLSv1.3":            "outbound|80||a.ssl.svc.cluster.local",
+		"cluster.outbound|80||a.internal.svc.external.upstream_rq_200":                 "outbound|80||a.internal.svc",
+		"cluster.a.b.circuit_breakers.default.cx_open":                                 "a.b",
 		"cluster.a.b.ssl.fail_verify_san":                                              "a.b",
 		"cluster_manager.cds.update_success":                                           "",
 	} {

@@ -79,8 +79,10 @@ var defaultRegexps = []string{
 	`cluster\..*\.outlier_detection\.ejections_(active|enforced_total)`,
 }
 
-// clusterTag finds the cluster's name, which contains dots, by what may follow it.
-const clusterTag = `^cluster\.((.+?)\.)(?:upstream_|ssl\.|outlier_detection\.|membership_|circuit_breakers\.|lb_|assignment_|update_|external\.|internal\.|http1\.|http2\.|default\.|original_dst_|bind_errors|max_host_weight|retry_or_shadow_abandoned|version|warming_state|init_fetch_timeout|client_ssl_socket_factory\.)`
+// clusterTag finds the cluster's name, which contains dots, from the end: what follows it is one word, or one of Envoy's
+// known scopes and a word.
+const clusterTag = `^cluster\.((.+?)\.)(?:ssl\.(?:ciphers|curves|sigalgs|versions)\..+|` +
+	`(?:(?:ssl|external|internal|canary|outlier_detection|circuit_breakers\.(?:default|high)|http[123]|client_ssl_socket_factory)\.)?[a-zA-Z0-9_]+)$`
 
 func statsConfig(include StatsInclusion) (*metricsv3.StatsConfig, error) {
 	var patterns []*matcherv3.StringMatcher
