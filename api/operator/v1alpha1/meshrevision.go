@@ -107,10 +107,6 @@ type MeshRevisionStatus struct {
 	// +optional
 	// +listType=atomic
 	Inventory []InventoryEntry `json:"inventory,omitempty"`
-	// namespaces are those that the operator created for this revision.
-	// +optional
-	// +listType=set
-	Namespaces []string `json:"namespaces,omitempty"`
 	// gateways are the installed gateways with their addresses.
 	// +optional
 	// +listType=map

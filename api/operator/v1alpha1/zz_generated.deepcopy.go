@@ -566,11 +566,6 @@ func (in *MeshRevisionStatus) DeepCopyInto(out *MeshRevisionStatus) {
 		*out = make([]InventoryEntry, len(*in))
 		copy(*out, *in)
 	}
-	if in.Namespaces != nil {
-		in, out := &in.Namespaces, &out.Namespaces
-		*out = make([]string, len(*in))
-		copy(*out, *in)
-	}
 	if in.Gateways != nil {
 		in, out := &in.Gateways, &out.Gateways
 		*out = make([]GatewayStatus, len(*in))

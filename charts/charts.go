@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package charts carries the Helm charts that the operator renders. They are
+// the same files that a user installs with the helm client.
+package charts
+
+import "embed"
+
+// Files holds the directories base, controlplane and gateway, each a chart.
+//
+//go:embed all:base all:controlplane all:gateway
+var Files embed.FS

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package revision
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+)
+
+// Autoscaling fields that a spec may leave open.
+const (
+	defaultMin       = int32(1)
+	defaultTargetCPU = int32(80)
+)
+
+// restricted are the target ports of the well-known ports, which a proxy that
+// is not root cannot bind.
+var restricted = map[int32]int32{80: 8080, 443: 8443}
+
+func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (map[string]any, error) {
+	values := p.common()
+	if m := p.spec.MeshConfig; m != nil {
+		mesh := map[string]any{}
+		setString(mesh, "trustDomain", m.TrustDomain)
+		if m.OutboundTrafficPolicy != nil && m.OutboundTrafficPolicy.Mode != "" {
+			mesh["outboundTrafficPolicy"] = map[string]any{"mode": string(m.OutboundTrafficPolicy.Mode)}
+		}
+		if m.AccessLogFile != nil {
+			mesh["accessLogFile"] = *m.AccessLogFile
+		}
+		values["meshConfig"] = mesh
+	}
+	var elsewhere []any
+	for _, g := range gateways {
+		if ns := p.namespaceOf(g.Gateway); ns != p.namespace && !slices.Contains(elsewhere, any(ns)) {
+			elsewhere = append(elsewhere, ns)
+		}
+	}
+	if len(elsewhere) > 0 {
+		values["gatewayNamespaces"] = elsewhere
+	}
+	if err := workload(values, c.Workload); err != nil {
+		return nil, err
+	}
+	if p.spec.Values == nil {
+		return values, nil
+	}
+	return over(values, p.spec.Values.ControlPlane, "controlplane")
+}
+
+func (p plan) gatewayValues(g placed) (map[string]any, error) {
+	values := p.common()
+	values["name"] = g.Name
+	values["controlPlane"] = map[string]any{"namespace": p.namespace}
+	if m := p.spec.MeshConfig; m != nil {
+		setString(values, "trustDomain", m.TrustDomain)
+	}
+	labels := map[string]any{"app": g.Name, "istio": g.side + "gateway"}
+	if len(g.Labels) > 0 {
+		labels = stringMap(g.Labels)
+	}
+	values["labels"] = labels
+	values["service"] = service(g)
+	if err := workload(values, g.Workload); err != nil {
+		return nil, err
+	}
+	if p.spec.Values == nil {
+		return values, nil
+	}
+	return over(values, p.spec.Values.Gateway, "gateway")
+}
+
+// common are the values that both charts share.
+func (p plan) common() map[string]any {
+	var spec v1alpha1.Image
+	if p.spec.Image != nil {
+		spec = *p.spec.Image
+	}
+	image := map[string]any{"tag": cmp.Or(spec.Tag, p.platform.Tag, p.version)}
+	setString(image, "registry", cmp.Or(spec.Registry, p.platform.Registry))
+	setString(image, "pullPolicy", string(spec.PullPolicy))
+	if len(spec.PullSecrets) > 0 {
+		image["pullSecrets"] = stringList(spec.PullSecrets)
+	}
+	values := map[string]any{"revision": Name(p.spec), "image": image}
+	if t := p.spec.Topology; t != nil {
+		setString(values, "clusterID", t.ClusterID)
+		setString(values, "network", t.Network)
+	}
+	return values
+}
+
+func service(g placed) map[string]any {
+	var spec v1alpha1.GatewayService
+	if g.Service != nil {
+		spec = *g.Service
+	}
+	kind := "LoadBalancer"
+	if g.side == "egress" {
+		kind = "ClusterIP"
+	}
+	out := map[string]any{"type": cmp.Or(string(spec.Type), kind)}
+	if len(spec.Ports) > 0 {
+		ports := make([]any, len(spec.Ports))
+		for i, port := range spec.Ports {
+			ports[i] = servicePort(port)
+		}
+		out["ports"] = ports
+	}
+	if len(spec.Annotations) > 0 {
+		out["annotations"] = stringMap(spec.Annotations)
+	}
+	setString(out, "loadBalancerIP", spec.LoadBalancerIP)
+	if len(spec.LoadBalancerSourceRanges) > 0 {
+		out["loadBalancerSourceRanges"] = stringList(spec.LoadBalancerSourceRanges)
+	}
+	setString(out, "externalTrafficPolicy", spec.ExternalTrafficPolicy)
+	return out
+}
+
+func servicePort(port v1alpha1.GatewayPort) map[string]any {
+	target := cmp.Or(restricted[port.Port], port.Port)
+	if port.TargetPort != nil {
+		target = *port.TargetPort
+	}
+	out := map[string]any{"name": port.Name, "port": port.Port, "targetPort": target}
+	setString(out, "protocol", port.Protocol)
+	if port.NodePort != nil {
+		out["nodePort"] = *port.NodePort
+	}
+	return out
+}
+
+// workload adds the values of a Deployment.
+func workload(values map[string]any, w v1alpha1.Workload) error {
+	if w.Replicas != nil {
+		values["replicas"] = *w.Replicas
+	}
+	if a := w.Autoscaling; a != nil {
+		scale := map[string]any{"enabled": true, "min": defaultMin, "max": a.Max, "targetCPU": defaultTargetCPU}
+		if a.Min != nil {
+			scale["min"] = *a.Min
+		}
+		if a.TargetCPU != nil {
+			scale["targetCPU"] = *a.TargetCPU
+		}
+		values["autoscaling"] = scale
+	}
+	if len(w.NodeSelector) > 0 {
+		values["nodeSelector"] = stringMap(w.NodeSelector)
+	}
+	if len(w.PodAnnotations) > 0 {
+		values["podAnnotations"] = stringMap(w.PodAnnotations)
+	}
+	if len(w.PodLabels) > 0 {
+		values["podLabels"] = stringMap(w.PodLabels)
+	}
+	setString(values, "priorityClassName", w.PriorityClassName)
+	if w.Resources != nil {
+		values["resources"] = w.Resources
+	}
+	if len(w.Tolerations) > 0 {
+		values["tolerations"] = w.Tolerations
+	}
+	if w.Affinity != nil {
+		values["affinity"] = w.Affinity
+	}
+	if len(w.Env) > 0 {
+		values["env"] = w.Env
+	}
+	return plain(values)
+}
+
+// plain replaces what is of an API type by what its JSON says, because
+// templates see JSON.
+func plain(values map[string]any) error {
+	data, err := json.Marshal(values)
+	if err != nil {
+		return fmt.Errorf("encode values: %w", err)
+	}
+	clear(values)
+	if err := json.Unmarshal(data, &values); err != nil {
+		return fmt.Errorf("decode values: %w", err)
+	}
+	return nil
+}
+
+// over returns values with the user's own over them.
+func over(values map[string]any, user *apiextensionsv1.JSON, chart string) (map[string]any, error) {
+	if user == nil || len(user.Raw) == 0 {
+		return values, nil
+	}
+	upper := map[string]any{}
+	if err := json.Unmarshal(user.Raw, &upper); err != nil {
+		return nil, fmt.Errorf("spec.values.%s: not an object: %w", chart, err)
+	}
+	return mergeValues(values, upper), nil
+}
+
+func mergeValues(lower, upper map[string]any) map[string]any {
+	out := maps.Clone(lower)
+	for key, value := range upper {
+		under, isMap := out[key].(map[string]any)
+		object, wantsMap := value.(map[string]any)
+		if isMap && wantsMap {
+			out[key] = mergeValues(under, object)
+			continue
+		}
+		out[key] = value
+	}
+	return out
+}
+
+func setString(values map[string]any, key, value string) {
+	if value != "" {
+		values[key] = value
+	}
+}
+
+func stringMap(in map[string]string) map[string]any {
+	out := make(map[string]any, len(in))
+	for key, value := range in {
+		out[key] = value
+	}
+	return out
+}
+
+func stringList(in []string) []any {
+	out := make([]any, len(in))
+	for i, value := range in {
+		out[i] = value
+	}
+	return out
+}
