@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import "strings"
+
+// answer takes in a client's ACK or NACK of a response.
+func (s *session) answer(typ, nonce, message string, refused bool) {
+	var settled []*version
+	var rejected []NACK
+	func() {
+		s.hub.mu.RLock()
+		defer s.hub.mu.RUnlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		l := s.lane(typ)
+		// Another nonce answers a response of another stream, or none.
+		if l == nil || l.flight == nil || l.flight.nonce != nonce {
+			return
+		}
+		f := l.flight
+		l.flight = nil
+		if refused {
+			rejected = s.refused(l, f, message)
+		} else {
+			settled = s.acked(l, f)
+		}
+	}()
+	if refused {
+		s.hub.stats.nacks.Add(1)
+	}
+	s.hub.accept(settled)
+	for _, n := range rejected {
+		n.Withheld = s.hub.withhold(s, n)
+		s.hub.opts.Log.Info(msgRejected, keyClass, n.Class, keyNode, n.NodeID, keyType, n.Type, keyName, n.Name, keyVersion, n.Version, keyMessage, n.Message)
+		s.hub.opts.Events.Rejected(n)
+	}
+}
+
+// acked notes what the client holds now, and returns the versions that no
+// client had accepted before.
+func (s *session) acked(l *lane, f *flight) []*version {
+	var settled []*version
+	for _, it := range f.items {
+		c := l.held.get(it.name.id)
+		if it.version != nil && (!it.version.accepted.Load() || it.version.refused.Load()) {
+			settled = append(settled, it.version)
+		}
+		if !l.wants(c) {
+			continue
+		}
+		l.held.set(it.name.id, c.with(it.serial))
+		delete(l.refused, it.name.id)
+		switch l.table.typ {
+		case ClusterType:
+			if it.version != nil && it.version.res.EDS != "" {
+				s.announce(it.version.res.EDS)
+			}
+		case EndpointType:
+			s.arrived(it.name.text, f.sent)
+		case RouteType:
+			if it.version != nil {
+				s.routeTaken(it.name.text)
+			}
+		}
+	}
+	return settled
+}
+
+// announce sends a cluster's endpoints again after the cluster changed,
+// because Envoy warms the changed cluster and waits for them without asking.
+func (s *session) announce(text string) {
+	a, awaited := s.awaited[text]
+	l := s.lane(EndpointType)
+	if !awaited || l == nil {
+		return
+	}
+	n := l.table.byText[text]
+	if n == nil {
+		return
+	}
+	c := l.held.get(n.id)
+	if !l.wants(c) || c.serial() == serialNone {
+		// Envoy asks for endpoints of clusters that are new to it.
+		return
+	}
+	if l.flight != nil && l.flight.sent > a.since && l.flight.has(n) {
+		return
+	}
+	l.held.set(n.id, c.forced())
+	l.pending.add(n.id, s.hub.batch, s.hub.batch)
+}
+
+func (r *response) has(n *name) bool {
+	for _, it := range r.items {
+		if it.name == n {
+			return true
+		}
+	}
+	return false
+}
+
+// arrived ends the wait for endpoints that were sent after their cluster.
+func (s *session) arrived(text string, sent uint64) {
+	if a, ok := s.awaited[text]; ok && sent > a.since {
+		delete(s.awaited, text)
+		if len(s.awaited) == 0 {
+			s.awaited = nil
+		}
+	}
+}
+
+// routeTaken lets the hosts of a route configuration follow it. Hosts that
+// the client counts as held although they came before are sent again.
+func (s *session) routeTaken(text string) {
+	if state := s.routes[text]; state == routeAcked || state == routeClaimed {
+		return
+	}
+	s.setRoute(text, routeAcked)
+	l := s.lane(VirtualHostType)
+	if l == nil || !l.wild && l.asked == 0 {
+		return
+	}
+	for n := range l.table.children[text] {
+		c := l.held.get(n.id)
+		if !l.wants(c) || c.serial() == serialNone && s.class.effective(l.table, n.id) == nil {
+			continue
+		}
+		if c.serial() > serialAbsent {
+			l.held.set(n.id, c.forced())
+		}
+		l.pending.add(n.id, s.hub.batch, s.hub.batch)
+	}
+}
+
+// refused finds out which resources of a response the client refused. What is
+// left of the response is sent again.
+func (s *session) refused(l *lane, f *flight, message string) []NACK {
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "")
+	}
+	var culprits, rest []item
+	adds := 0
+	for _, it := range f.items {
+		if it.version != nil {
+			adds++
+		}
+	}
+	for _, it := range f.items {
+		switch {
+		case it.version == nil && adds == 0:
+			// Nothing but removals: sending them again would change nothing.
+			if c := l.held.get(it.name.id); l.wants(c) {
+				l.held.set(it.name.id, c.with(it.serial))
+			}
+		case it.version != nil && (adds == 1 || mentions(message, it.name.text)):
+			culprits = append(culprits, it)
+		default:
+			rest = append(rest, it)
+		}
+	}
+	s.suspect(l, rest, len(culprits) > 0)
+	var nacks []NACK
+	for _, it := range culprits {
+		if l.wants(l.held.get(it.name.id)) {
+			l.refuse(it.name.id, it.serial)
+			l.pending.add(it.name.id, f.first, f.last)
+		}
+		if l.table.typ == ClusterType {
+			delete(s.awaited, it.version.res.EDS)
+		}
+		if l.table.typ == EndpointType {
+			s.arrived(it.name.text, f.sent)
+		}
+		nacks = append(nacks, NACK{
+			Class: s.class.key, NodeID: s.node, Type: l.table.typ, Name: it.name.text,
+			Version: it.version.res.Version, Origins: it.version.res.Origins, Message: message,
+			version: it.version,
+		})
+	}
+	return nacks
+}
+
+// suspect queues the names of a refused response to be sent again: at once
+// when the culprits are known, else in two halves.
+func (s *session) suspect(l *lane, items []item, known bool) {
+	if len(items) == 0 {
+		return
+	}
+	ids := make([]uint32, len(items))
+	for i, it := range items {
+		ids[i] = it.name.id
+	}
+	groups := [][]uint32{ids}
+	if !known {
+		groups = [][]uint32{ids[:len(ids)/2], ids[len(ids)/2:]}
+	}
+	l.suspects = append(groups, l.suspects...)
+}
+
+// mentions tells whether a message names a resource: the name stands alone
+// and is not merely a number, as the names of some route configurations are.
+func mentions(message, text string) bool {
+	if strings.Trim(text, "0123456789") == "" {
+		return false
+	}
+	for from := 0; ; {
+		at := strings.Index(message[from:], text)
+		if at < 0 {
+			return false
+		}
+		at += from
+		end := at + len(text)
+		if (at == 0 || !inName(message[at-1])) && (end == len(message) || !inName(message[end]) || endsSentence(message, end)) {
+			return true
+		}
+		from = at + 1
+	}
+}
+
+// endsSentence is true for a full stop that is not part of a longer name.
+func endsSentence(message string, at int) bool {
+	return message[at] == '.' && (at+1 == len(message) || !inName(message[at+1]))
+}
+
+func inName(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("._-|/", c) >= 0
+}

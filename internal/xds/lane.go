@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+// lane is one type on one stream: what the client wants of it, what it holds,
+// what may differ, and the response that it has not acknowledged yet. It is
+// guarded by the session's lock.
+type lane struct {
+	table *table
+	// wild: the client wants all resources of the type.
+	wild bool
+	// asked counts the names that the client subscribes to explicitly.
+	asked int
+	held  held
+	// claims are the versions that the client said to hold when it connected,
+	// until they can be compared with those of its class.
+	claims map[string]string
+
+	pending pending
+	// scan are the names that a wildcard client must still be compared with;
+	// the slice is shared with other sessions. scanned is how far it got.
+	scan      []uint32
+	scanned   int
+	scanBatch uint64
+
+	flight *flight
+	// suspects are groups of names of refused responses. They are sent group
+	// by group, each half as large as the refused response that it was part
+	// of, until the one that the client refuses is alone.
+	suspects [][]uint32
+	// refused are the versions that this client refused, by name.
+	refused map[uint32]uint32
+}
+
+// flight is a response that was sent and not acknowledged.
+type flight struct {
+	*response
+	// first and last are the batches of the changes in it.
+	first, last uint64
+	// adds is true when the response holds more than removals.
+	adds bool
+	// sent orders the responses of one stream.
+	sent uint64
+}
+
+const never = ^uint64(0)
+
+// wants tells whether the client subscribes to a name.
+func (l *lane) wants(c cell) bool { return l.wild || c.asked() }
+
+// startScan lets the session compare all names of a class with what the
+// client holds.
+func (l *lane) startScan(ids []uint32, batch uint64) {
+	l.scan, l.scanned, l.scanBatch = ids, 0, batch
+}
+
+func (l *lane) scanning() bool { return l.scanned < len(l.scan) }
+
+// refuse remembers that the client refused a version.
+func (l *lane) refuse(id, serial uint32) {
+	if l.refused == nil {
+		l.refused = map[uint32]uint32{}
+	}
+	l.refused[id] = serial
+}
+
+// outstanding is the first batch of which the client has not acknowledged
+// everything of this type; ok picks the marks that count.
+func (l *lane) outstanding(counts func(id uint32) bool, flight bool) uint64 {
+	first := l.pending.earliest(counts)
+	if l.scanning() {
+		first = min(first, l.scanBatch)
+	}
+	if flight && l.flight != nil {
+		first = min(first, l.flight.first)
+	}
+	return first
+}

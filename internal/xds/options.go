@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"net"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"github.com/go-logr/logr"
+	"google.golang.org/grpc/credentials"
+)
+
+// Peer is who is at the other end of a stream, as far as the transport knows.
+type Peer struct {
+	// Address is the peer's transport address.
+	Address net.Addr
+	// Auth is what the transport credentials established, nil for plaintext.
+	// For TLS it is a credentials.TLSInfo.
+	Auth credentials.AuthInfo
+}
+
+// Events is told what publishers want to know of sessions. Calls come from
+// the sessions' goroutines and may come concurrently, except that the
+// ClassWanted and ClassIdle of one hub are serialized and, per class, alternate. An
+// implementation must not block and must not call Publish in the call.
+type Events interface {
+	// ClassWanted: the first proxy of a class connected.
+	ClassWanted(class string, node *core.Node)
+	// ClassIdle: the last proxy of a class disconnected.
+	ClassIdle(class string)
+	// Rejected: a proxy refused a resource.
+	Rejected(NACK)
+}
+
+// Clock is the time that a hub uses, replaced in tests.
+type Clock interface {
+	// NewTimer returns a channel that receives once after d, and a function
+	// that releases the timer.
+	NewTimer(d time.Duration) (fired <-chan time.Time, stop func() bool)
+}
+
+// Options say how a hub serves. Zero values take the documented defaults.
+type Options struct {
+	// Classify gives the class of a proxy, or an error why it is not served.
+	// An error without a gRPC status ends the stream with PermissionDenied.
+	// Required.
+	Classify func(node *core.Node, peer Peer) (class string, err error)
+	// Events is told of classes and refusals; nil means nobody is.
+	Events Events
+	// Clock defaults to the system's.
+	Clock Clock
+	// Log receives what goes wrong on streams.
+	Log logr.Logger
+	// Hold is for how long a response waits for what must come before it
+	// (routes for clusters, removals of clusters for routes) when the proxy
+	// does not acknowledge. Default 2 s.
+	Hold time.Duration
+	// MaxResponseBytes bounds one response; a single larger resource goes
+	// alone. Default 2 MiB.
+	MaxResponseBytes int
+	// MaxNames bounds the names that one stream may subscribe to or claim to
+	// hold, per type. Default 65536.
+	MaxNames int
+	// MaxNodeBytes bounds the marshalled node of a proxy. Default 64 KiB.
+	MaxNodeBytes int
+}
+
+func (o *Options) complete() {
+	if o.Events == nil {
+		o.Events = silence{}
+	}
+	if o.Clock == nil {
+		o.Clock = systemClock{}
+	}
+	if o.Hold <= 0 {
+		o.Hold = 2 * time.Second
+	}
+	if o.MaxResponseBytes <= 0 {
+		o.MaxResponseBytes = 2 << 20
+	}
+	if o.MaxNames <= 0 {
+		o.MaxNames = 1 << 16
+	}
+	if o.MaxNodeBytes <= 0 {
+		o.MaxNodeBytes = 64 << 10
+	}
+}
+
+type silence struct{}
+
+func (silence) ClassWanted(string, *core.Node) {}
+func (silence) ClassIdle(string)               {}
+func (silence) Rejected(NACK)                  {}
+
+type systemClock struct{}
+
+func (systemClock) NewTimer(d time.Duration) (<-chan time.Time, func() bool) {
+	t := time.NewTimer(d)
+	return t.C, t.Stop
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import "slices"
+
+// Publish makes a batch visible to all sessions at once. Removals come before
+// placements, and classes come last. It costs a step per change and
+// subscriber of what changed, and blocks on no client.
+func (h *Hub) Publish(b Batch) Receipt {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.batch++
+	var r Receipt
+	loose := map[*layer]struct{}{}
+	for _, rm := range b.Delete {
+		h.remove(rm, &r, loose)
+	}
+	for _, p := range b.Set {
+		h.place(p, &r)
+	}
+	for _, c := range b.Classes {
+		h.define(c, loose)
+	}
+	for _, key := range b.DropClasses {
+		h.undefine(key, loose)
+	}
+	for l := range loose {
+		if l.unused() {
+			delete(h.layers, l.key)
+		}
+	}
+	h.sweep()
+	h.wake()
+	return r
+}
+
+func (h *Hub) remove(rm Removal, r *Receipt, loose map[*layer]struct{}) {
+	l, t := h.layers[rm.Layer], h.tables[rm.Type]
+	if l == nil || t == nil || l.shelves[t] == nil {
+		return
+	}
+	n, changed := l.shelves[t].remove(rm.Name)
+	if !changed {
+		return
+	}
+	r.Changed++
+	r.Marked += h.touch(l.shelves[t], n)
+	loose[l] = struct{}{}
+}
+
+func (h *Hub) place(p Placement, r *Receipt) {
+	t := h.table(p.Resource.Type)
+	if t == nil {
+		h.opts.Log.Info(msgTooManyTypes, keyType, p.Resource.Type, keyName, p.Resource.Name)
+		return
+	}
+	sh := h.layer(p.Layer).shelf(t)
+	n, changed := sh.set(p.Resource)
+	if !changed {
+		return
+	}
+	r.Changed++
+	r.Marked += h.touch(sh, n)
+}
+
+// define gives a class its layers and lets its sessions compare everything.
+func (h *Hub) define(def Class, loose map[*layer]struct{}) {
+	c := h.class(def.Key)
+	layers := make([]*layer, 0, len(def.Layers))
+	for _, key := range def.Layers {
+		if l := h.layer(key); !slices.Contains(layers, l) {
+			layers = append(layers, l)
+		}
+	}
+	if c.defined && slices.Equal(c.layers, layers) {
+		return
+	}
+	c.defined = true
+	h.relayer(c, layers, loose)
+	for s := range c.sessions {
+		h.refresh(s)
+	}
+}
+
+// undefine forgets the layers of a class. Its sessions keep what they hold.
+func (h *Hub) undefine(key string, loose map[*layer]struct{}) {
+	c := h.classes[key]
+	if c == nil {
+		return
+	}
+	c.defined = false
+	h.relayer(c, nil, loose)
+	h.reap(c)
+}
+
+func (h *Hub) relayer(c *class, layers []*layer, loose map[*layer]struct{}) {
+	for s := range c.sessions {
+		s.mu.Lock()
+		for _, l := range s.lanes {
+			if !l.wild {
+				continue
+			}
+			for _, layer := range c.layers {
+				delete(layer.shelf(l.table).wild, s)
+			}
+			for _, layer := range layers {
+				layer.shelf(l.table).wild[s] = struct{}{}
+			}
+		}
+		s.mu.Unlock()
+	}
+	for _, l := range c.layers {
+		l.classes--
+		loose[l] = struct{}{}
+	}
+	for _, l := range layers {
+		l.classes++
+	}
+	c.layers, c.lists = layers, nil
+}
+
+// refresh marks everything that the client of a session holds or may want.
+func (h *Hub) refresh(s *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lanes {
+		if l.claims != nil {
+			h.compareClaims(s, l)
+		}
+		l.held.each(func(id uint32, _ cell) { l.pending.add(id, h.batch, h.batch) })
+		if l.wild {
+			l.startScan(s.class.visible(l.table), h.batch)
+		}
+	}
+	h.later(s)
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+// The resource types whose order on a stream matters, as the type URLs that
+// Envoy asks for.
+const (
+	ClusterType         = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	EndpointType        = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+	ListenerType        = "type.googleapis.com/envoy.config.listener.v3.Listener"
+	RouteType           = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+	VirtualHostType     = "type.googleapis.com/envoy.config.route.v3.VirtualHost"
+	SecretType          = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+	ExtensionConfigType = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+)
+
+// Resource is one discovery resource as proxies receive it. It is immutable
+// after it was published and may be placed into any number of layers; the
+// placements share it by pointer.
+type Resource struct {
+	// Type is the resource's type URL.
+	Type string
+	// Name is the resource's name, unique per type in a layer. A virtual host
+	// is named ROUTECONFIG/HOST.
+	Name string
+	// Version is a hash of the content. Equal versions of one name mean equal
+	// bodies, whichever replica of the control plane made them.
+	Version string
+	// Body is the marshalled message, without the Any around it.
+	Body []byte
+	// Aliases are further names under which a client may ask for the resource.
+	Aliases []string
+	// Origins name the objects that the resource was made of; they come back
+	// in the NACK when a proxy refuses it.
+	Origins []string
+	// EDS is the name of the ClusterLoadAssignment that a cluster needs before
+	// it is warm. Empty for other types and for clusters that need none.
+	EDS string
+}
+
+// Layer names a set of resources that classes have in common.
+type Layer string
+
+// Placement puts a resource into a layer, in place of the layer's earlier
+// resource of that type and name.
+type Placement struct {
+	Layer    Layer
+	Resource *Resource
+}
+
+// Removal takes a resource out of a layer. What a lower layer holds under the
+// same name becomes visible again.
+type Removal struct {
+	Layer Layer
+	Type  string
+	Name  string
+}
+
+// Class is a kind of proxy: all proxies of one class see the same resources.
+type Class struct {
+	// Key is what Options.Classify returns for the proxies of the class.
+	Key string
+	// Layers are the class's layers from the lowest to the highest. A layer
+	// that holds nothing yet is fine.
+	Layers []Layer
+}
+
+// Batch is what one commit of the publisher changed. Sessions see all of it
+// or nothing of it.
+type Batch struct {
+	Set    []Placement
+	Delete []Removal
+	// Classes defines classes, or gives known ones other layers.
+	Classes []Class
+	// DropClasses forgets classes. Proxies of a dropped class keep what they
+	// hold and are sent nothing until the class is defined again.
+	DropClasses []string
+}
+
+// Receipt says what a batch did.
+type Receipt struct {
+	// Changed counts placements that were set to another version or removed.
+	Changed int
+	// Marked counts pairs of session and name that were told of a change.
+	Marked int
+}
+
+// NACK tells that a proxy refused one version of one resource. The version is
+// not sent again to a proxy that refused it; when no proxy ever accepted it,
+// no proxy is sent it and the last good version is served instead.
+type NACK struct {
+	Class   string
+	NodeID  string
+	Type    string
+	Name    string
+	Version string
+	Origins []string
+	// Message is the proxy's own words, cut to 4 KiB.
+	Message string
+	// Withheld is true when the version is now withheld from all proxies of
+	// the layer, not only from this one.
+	Withheld bool
+
+	version *version
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"encoding/binary"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"weak"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// item is one name in a response.
+type item struct {
+	name *name
+	// serial is what the client holds once it acknowledged the response.
+	serial uint32
+	// version is nil for a removal and for the answer that there is no such
+	// resource.
+	version *version
+	// own is set when the resource carries its own name as alias, as the
+	// answer to an on-demand question must.
+	own bool
+}
+
+// response is what one or many streams are sent. It is immutable; streams
+// that need the same content share it, and it is marshalled once.
+type response struct {
+	typ     string
+	nonce   string
+	items   []item
+	size    int
+	message *discovery.DeltaDiscoveryResponse
+
+	once     sync.Once
+	prepared *grpc.PreparedMsg
+	err      error
+}
+
+// prepare marshals the response once for all streams.
+func (r *response) prepare(stream grpc.ServerStream) (*grpc.PreparedMsg, error) {
+	r.once.Do(func() {
+		p := new(grpc.PreparedMsg)
+		if r.err = p.Encode(stream, r.message); r.err == nil {
+			r.prepared = p
+		}
+	})
+	return r.prepared, r.err
+}
+
+// press makes responses and finds the ones that are still in use by content.
+type press struct {
+	mu     sync.Mutex
+	inUse  map[[2]uint64][]weak.Pointer[response]
+	serial atomic.Uint64
+}
+
+// response returns the response with that content. The items belong to the
+// press afterwards.
+func (p *press) response(t *table, items []item) *response {
+	key := contentKey(t, items)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.inUse[key] {
+		if r := w.Value(); r != nil && r.typ == t.typ && equalItems(r.items, items) {
+			return r
+		}
+	}
+	r := &response{typ: t.typ, items: items, nonce: strconv.FormatUint(p.serial.Add(1), 36)}
+	r.message = messageOf(t, r.nonce, items)
+	r.size = proto.Size(r.message)
+	if p.inUse == nil {
+		p.inUse = map[[2]uint64][]weak.Pointer[response]{}
+	}
+	p.inUse[key] = append(p.inUse[key], weak.Make(r))
+	runtime.AddCleanup(r, p.forget, key)
+	return r
+}
+
+// forget drops what the garbage collector took.
+func (p *press) forget(key [2]uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := p.inUse[key][:0]
+	for _, w := range p.inUse[key] {
+		if w.Value() != nil {
+			kept = append(kept, w)
+		}
+	}
+	if len(kept) == 0 {
+		delete(p.inUse, key)
+	} else {
+		p.inUse[key] = kept
+	}
+}
+
+func contentKey(t *table, items []item) [2]uint64 {
+	h := xxhash.New()
+	var b [9]byte
+	for _, it := range items {
+		binary.LittleEndian.PutUint32(b[0:], it.name.id)
+		binary.LittleEndian.PutUint32(b[4:], it.serial)
+		b[8] = 0
+		if it.own {
+			b[8] = 1
+		}
+		h.Write(b[:])
+	}
+	return [2]uint64{h.Sum64(), uint64(t.rank)<<32 | uint64(len(items))}
+}
+
+func equalItems(a, b []item) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func messageOf(t *table, nonce string, items []item) *discovery.DeltaDiscoveryResponse {
+	m := &discovery.DeltaDiscoveryResponse{TypeUrl: t.typ, Nonce: nonce}
+	for _, it := range items {
+		switch {
+		case it.version != nil && !it.own:
+			m.Resources = append(m.Resources, it.version.wire)
+		case it.version != nil:
+			w := wireOf(it.version.res)
+			w.Aliases = append(append([]string(nil), w.Aliases...), it.name.text)
+			m.Resources = append(m.Resources, w)
+		case it.serial == serialAbsent && t.typ == VirtualHostType:
+			// Envoy takes a resource without a body as "there is no such
+			// host"; a removal would leave the request hanging.
+			m.Resources = append(m.Resources, &discovery.Resource{
+				Name: it.name.text, Aliases: []string{it.name.text}, Version: "absent",
+			})
+		default:
+			m.RemovedResources = append(m.RemovedResources, it.name.text)
+		}
+	}
+	return m
+}

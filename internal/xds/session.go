@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// conn is the transport of a session.
+type conn interface {
+	// send hands a response to the transport; it may block on a slow reader.
+	send(*response) error
+}
+
+// session is one stream. Its goroutine alone decides and sends; the hub only
+// leaves marks and wakes it. Locks are taken in the order hub, session.
+type session struct {
+	hub   *Hub
+	conn  conn
+	peer  Peer
+	seat  int
+	node  string
+	class *class
+	wake  chan struct{}
+	// touched is guarded by the hub's lock.
+	touched bool
+
+	mu    sync.Mutex
+	lanes []*lane
+	// routes says which route configurations the client can take hosts for.
+	routes map[string]routeState
+	// awaited are the endpoints that clusters on their way still need.
+	awaited map[string]await
+	// sent counts responses.
+	sent uint64
+	// forced is the last batch for which nothing is held back any more.
+	forced uint64
+
+	// holding is true while the timer runs; what was published up to
+	// holdBatch goes out when it fires.
+	holding   bool
+	holdBatch uint64
+	fired     <-chan time.Time
+	stop      func() bool
+}
+
+// routeState says how a session knows of a route configuration.
+type routeState uint8
+
+const (
+	// routeUnknown: hosts would be dropped by the client.
+	routeUnknown routeState = iota
+	// routeClaimed: the client held it when it connected, with its hosts.
+	routeClaimed
+	// routeAcked: the client got it on this stream, and its hosts after it.
+	routeAcked
+	// routeDropped: the client unsubscribed from it on this stream.
+	routeDropped
+)
+
+// await is an assignment that a cluster needs before routes may name it.
+type await struct {
+	batch uint64
+	// since is the number of the response that brought the cluster.
+	since uint64
+}
+
+// maxLanes bounds the resource types of one stream.
+const maxLanes = 16
+
+// maxMessage bounds what is kept of a proxy's error message, in bytes.
+const maxMessage = 4 << 10
+
+func (s *session) lane(typ string) *lane {
+	for _, l := range s.lanes {
+		if l.table.typ == typ {
+			return l
+		}
+	}
+	return nil
+}
+
+func (s *session) addLane(t *table) *lane {
+	l := &lane{table: t}
+	s.lanes = append(s.lanes, l)
+	slices.SortStableFunc(s.lanes, func(a, b *lane) int { return cmp.Compare(a.table.rank, b.table.rank) })
+	return l
+}
+
+// poke wakes the session's goroutine; it never blocks.
+func (s *session) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// identify reads the node of a stream's first request.
+func (s *session) identify(node *core.Node) error {
+	if node.GetId() == "" {
+		return status.Error(codes.InvalidArgument, "the first request of a stream must carry a node with an id")
+	}
+	if size := proto.Size(node); size > s.hub.opts.MaxNodeBytes {
+		return status.Errorf(codes.InvalidArgument, "node %.128q has %d bytes, more than the allowed %d", node.GetId(), size, s.hub.opts.MaxNodeBytes)
+	}
+	key, err := s.hub.opts.Classify(node, s.peer)
+	if err != nil {
+		if _, ok := status.FromError(err); ok {
+			return err
+		}
+		return status.Errorf(codes.PermissionDenied, "node %.128q is not served: %v", node.GetId(), err)
+	}
+	s.node = node.GetId()
+	s.hub.join(s, key, node)
+	return nil
+}
+
+// run serves the stream until it ends.
+func (s *session) run(done <-chan struct{}, requests <-chan *discovery.DeltaDiscoveryRequest) error {
+	defer s.close()
+	for {
+		select {
+		case <-done:
+			return nil
+		case req, open := <-requests:
+			if !open {
+				return nil
+			}
+			if s.class == nil {
+				if err := s.identify(req.GetNode()); err != nil {
+					return err
+				}
+			}
+			if err := s.request(req); err != nil {
+				return err
+			}
+		case <-s.wake:
+		case <-s.fired:
+			s.release()
+		}
+		if err := s.pump(); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) close() {
+	if s.stop != nil {
+		s.stop()
+	}
+	if s.class != nil {
+		s.hub.leave(s)
+	}
+}
+
+// request takes in one message of the client.
+func (s *session) request(req *discovery.DeltaDiscoveryRequest) error {
+	typ := req.GetTypeUrl()
+	if typ == "" {
+		return status.Error(codes.InvalidArgument, "a request on an aggregated stream must name a type")
+	}
+	if nonce := req.GetResponseNonce(); nonce != "" {
+		s.answer(typ, nonce, req.GetErrorDetail().GetMessage(), req.GetErrorDetail() != nil)
+	}
+	return s.hub.subscribe(s, req)
+}

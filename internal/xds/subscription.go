@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"strings"
+
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const wildcard = "*"
+
+// maxNameBytes bounds one resource name of a request.
+const maxNameBytes = 1 << 10
+
+// subscribe takes the subscriptions of a request into the session.
+func (h *Hub) subscribe(s *session, req *discovery.DeltaDiscoveryRequest) error {
+	typ := req.GetTypeUrl()
+	s.mu.Lock()
+	l := s.lane(typ)
+	s.mu.Unlock()
+	if l != nil && len(req.GetResourceNamesSubscribe()) == 0 && len(req.GetResourceNamesUnsubscribe()) == 0 {
+		return nil
+	}
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := l == nil
+	if first {
+		if len(s.lanes) == maxLanes {
+			return status.Errorf(codes.ResourceExhausted, "a stream may ask for %d types", maxLanes)
+		}
+		t := h.table(typ)
+		if t == nil {
+			return status.Errorf(codes.InvalidArgument, "type %.128q is not served", typ)
+		}
+		l = s.addLane(t)
+		if err := h.claim(s, l, req.GetInitialResourceVersions()); err != nil {
+			return err
+		}
+		if len(req.GetResourceNamesSubscribe()) == 0 && legacyWildcard(typ) {
+			h.widen(s, l)
+		}
+	}
+	if err := h.bound(l, req); err != nil {
+		return err
+	}
+	for _, text := range req.GetResourceNamesUnsubscribe() {
+		if text == wildcard {
+			h.narrow(s, l)
+		} else {
+			h.forget(s, l, text)
+		}
+	}
+	for _, text := range req.GetResourceNamesSubscribe() {
+		if text == wildcard {
+			h.widen(s, l)
+		} else {
+			h.ask(s, l, text, first)
+		}
+	}
+	if first && s.class.defined {
+		h.compareClaims(s, l)
+	}
+	return nil
+}
+
+func (h *Hub) bound(l *lane, req *discovery.DeltaDiscoveryRequest) error {
+	if n := l.asked + len(req.GetResourceNamesSubscribe()); n > h.opts.MaxNames {
+		return status.Errorf(codes.ResourceExhausted, "%d names of type %s asked for on one stream, more than the allowed %d", n, l.table.typ, h.opts.MaxNames)
+	}
+	for _, text := range req.GetResourceNamesSubscribe() {
+		if text == "" || len(text) > maxNameBytes {
+			return status.Errorf(codes.InvalidArgument, "a resource name of type %s is empty or longer than %d bytes", l.table.typ, maxNameBytes)
+		}
+	}
+	return nil
+}
+
+// claim notes the versions that the client says to hold. They are compared
+// when the class is known.
+func (h *Hub) claim(s *session, l *lane, versions map[string]string) error {
+	if len(versions) == 0 {
+		return nil
+	}
+	if len(versions) > h.opts.MaxNames {
+		return status.Errorf(codes.ResourceExhausted, "%d held names of type %s on one stream, more than the allowed %d", len(versions), l.table.typ, h.opts.MaxNames)
+	}
+	l.claims = versions
+	if l.table.typ == RouteType {
+		for text := range versions {
+			s.setRoute(text, routeClaimed)
+		}
+	}
+	return nil
+}
+
+// compareClaims turns claims into cells: equal versions need not be sent.
+func (h *Hub) compareClaims(s *session, l *lane) {
+	claims := l.claims
+	l.claims = nil
+	for text, v := range claims {
+		n := l.table.byText[text]
+		if n == nil {
+			if text == "" || len(text) > maxNameBytes {
+				continue
+			}
+			n = l.table.intern(text)
+		}
+		c := l.held.get(n.id)
+		if !l.wants(c) {
+			continue
+		}
+		serial := serialUnknown
+		e := s.class.effective(l.table, n.id)
+		// Hosts that came before their route configuration were dropped by
+		// the client, although it counts them as held.
+		dropped := n.parent != "" && s.routes[n.parent] == routeAcked
+		if e != nil && e.res.Version == v && !dropped {
+			serial = e.serial
+		}
+		l.held.set(n.id, c.with(serial))
+		l.pending.add(n.id, h.batch, h.batch)
+	}
+}
+
+// widen subscribes the lane to all resources of its type.
+func (h *Hub) widen(s *session, l *lane) {
+	if l.wild {
+		return
+	}
+	l.wild = true
+	for _, layer := range s.class.layers {
+		layer.shelf(l.table).wild[s] = struct{}{}
+	}
+	l.startScan(s.class.visible(l.table), h.batch)
+}
+
+// narrow ends the subscription to all resources; names that were asked for
+// explicitly stay.
+func (h *Hub) narrow(s *session, l *lane) {
+	if !l.wild {
+		return
+	}
+	l.wild = false
+	for _, layer := range s.class.layers {
+		delete(layer.shelf(l.table).wild, s)
+	}
+	l.startScan(nil, h.batch)
+	l.held.each(func(id uint32, c cell) {
+		if !c.asked() {
+			l.held.set(id, 0)
+		}
+	})
+}
+
+// ask subscribes to one name. A client that asks again for what it was sent
+// is sent it again.
+func (h *Hub) ask(s *session, l *lane, text string, first bool) {
+	n := l.table.intern(text)
+	c := l.held.get(n.id)
+	if !c.asked() {
+		c |= askedBit
+		l.asked++
+		n.asked.add(s.seat)
+	}
+	if !first {
+		c = c.forced()
+	}
+	l.held.set(n.id, c)
+	l.pending.add(n.id, h.batch, h.batch)
+}
+
+// forced is the cell after which the name is sent again in any case.
+func (c cell) forced() cell {
+	if c.serial() > serialAbsent {
+		return c.with(serialUnknown)
+	}
+	return c.with(serialNone)
+}
+
+// forget ends the subscription to one name.
+func (h *Hub) forget(s *session, l *lane, text string) {
+	n := l.table.byText[text]
+	if n == nil {
+		return
+	}
+	c := l.held.get(n.id)
+	if !c.asked() {
+		return
+	}
+	l.asked--
+	n.asked.remove(s.seat)
+	l.table.release(n)
+	if l.table.typ == RouteType {
+		s.dropRoute(h, text)
+	}
+	if l.wild {
+		// The client may have dropped it, and still wants all there is.
+		l.held.set(n.id, (c &^ askedBit).forced())
+		l.pending.add(n.id, h.batch, h.batch)
+		return
+	}
+	l.held.set(n.id, 0)
+	delete(l.refused, n.id)
+}
+
+func (s *session) setRoute(text string, state routeState) {
+	if s.routes == nil {
+		s.routes = map[string]routeState{}
+	}
+	s.routes[strings.Clone(text)] = state
+}
+
+// dropRoute notes that the client has no such route configuration any more,
+// and lets its hosts be removed, so that the client does not claim to hold
+// them when it wants the route configuration again.
+func (s *session) dropRoute(h *Hub, text string) {
+	s.setRoute(text, routeDropped)
+	l := s.lane(VirtualHostType)
+	if l == nil {
+		return
+	}
+	for n := range l.table.children[text] {
+		if l.held.get(n.id) != 0 {
+			l.pending.add(n.id, h.batch, h.batch)
+		}
+	}
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"slices"
+	"sort"
+)
+
+// pump sends all responses that may go out now.
+func (s *session) pump() error {
+	if s.class == nil {
+		return nil
+	}
+	// Removals of clusters and endpoints may have become possible by what the
+	// later types turned out not to need: look at them once more.
+	for _, typ := range s.plan() {
+		f := s.next(typ)
+		if f == nil {
+			continue
+		}
+		if err := s.conn.send(f.response); err != nil {
+			return err
+		}
+		s.hub.count(f)
+	}
+	s.hold()
+	return nil
+}
+
+func (s *session) plan() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	types := make([]string, 0, len(s.lanes)+2)
+	for _, l := range s.lanes {
+		types = append(types, l.table.typ)
+	}
+	return append(types, ClusterType, EndpointType)
+}
+
+// turn is the building of one response.
+type turn struct {
+	s    *session
+	l    *lane
+	kind turnKind
+	// additions and removals of changes up to these batches may go.
+	additions, removals uint64
+
+	items       []item
+	size        int
+	first, last uint64
+	adds        bool
+	full        bool
+	held        []mark
+}
+
+type turnKind uint8
+
+const (
+	turnNormal turnKind = iota
+	// turnSuspects sends one group of suspects, whatever is held back.
+	turnSuspects
+)
+
+// next takes the next response of a type, nil when there is nothing to send.
+func (s *session) next(typ string) *flight {
+	s.hub.mu.RLock()
+	defer s.hub.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lane(typ)
+	if l == nil || l.flight != nil || !s.class.defined {
+		return nil
+	}
+	for len(l.suspects) > 0 {
+		group := l.suspects[0]
+		l.suspects = l.suspects[1:]
+		t := &turn{s: s, l: l, kind: turnSuspects, additions: never, removals: never, first: never}
+		for _, id := range group {
+			t.take(mark{id, s.hub.batch, s.hub.batch})
+		}
+		for _, m := range t.held {
+			l.pending.add(m.id, m.first, m.last)
+		}
+		if len(t.items) > 0 {
+			return s.launch(t)
+		}
+	}
+	l.suspects = nil
+	t := &turn{s: s, l: l, first: never}
+	t.additions, t.removals = s.limits(l)
+	t.scan()
+	t.merge()
+	if len(t.items) == 0 {
+		return nil
+	}
+	return s.launch(t)
+}
+
+// scan takes names from the scan. When one is held back, the whole scan waits
+// for the same batch, except that removals cannot come up here.
+func (t *turn) scan() {
+	l := t.l
+	for l.scanning() && !t.full {
+		m := mark{l.scan[l.scanned], l.scanBatch, l.scanBatch}
+		if !t.take(m) {
+			if !t.full {
+				return
+			}
+			break
+		}
+		l.scanned++
+	}
+	if !l.scanning() {
+		l.scan, l.scanned = nil, 0
+	}
+}
+
+// merge takes the pending names. What does not fit or is held back stays.
+func (t *turn) merge() {
+	if t.full || len(t.l.pending.marks) == 0 {
+		return
+	}
+	// What the scan took is sorted by id.
+	scanned := t.items
+	var left []mark
+	for _, m := range t.l.pending.merge() {
+		if t.full {
+			left = append(left, m)
+			continue
+		}
+		at := sort.Search(len(scanned), func(i int) bool { return scanned[i].name.id >= m.id })
+		if at < len(scanned) && scanned[at].name.id == m.id {
+			continue
+		}
+		if !t.take(m) {
+			left = append(left, m)
+		}
+	}
+	t.l.pending.keep(left)
+}
+
+// take looks at one name and adds it to the response when the client holds
+// something else than its class has. It returns false when the name must stay
+// pending.
+func (t *turn) take(m mark) bool {
+	l, s := t.l, t.s
+	c := l.held.get(m.id)
+	n := l.table.byID[m.id]
+	if n == nil || !l.wants(c) {
+		return true
+	}
+	v := s.class.effective(l.table, m.id)
+	if v != nil && n.parent != "" && !c.asked() {
+		switch s.routes[n.parent] {
+		case routeUnknown:
+			// All hosts are marked when the route configuration is taken.
+			return true
+		case routeDropped:
+			v = nil
+		}
+	}
+	it := item{name: n, version: v}
+	switch {
+	case v != nil:
+		if c.serial() == v.serial || l.refused[m.id] == v.serial && v.serial != 0 {
+			return true
+		}
+		if m.last > t.additions {
+			return t.wait(m)
+		}
+		it.serial = v.serial
+		it.own = n.parent != "" && c.asked()
+	case c.serial() == serialAbsent:
+		return true
+	case c.serial() == serialNone:
+		if !c.asked() {
+			return true
+		}
+		it.serial = serialAbsent
+	default:
+		if m.last > t.removals {
+			return t.wait(m)
+		}
+		it.serial = serialNone
+	}
+	return t.put(m, it)
+}
+
+func (t *turn) wait(m mark) bool {
+	if t.kind == turnSuspects {
+		t.held = append(t.held, m)
+		return true
+	}
+	return false
+}
+
+func (t *turn) put(m mark, it item) bool {
+	size := len(it.name.text) + 8
+	if it.version != nil {
+		size = it.version.size
+	}
+	if t.kind == turnNormal && len(t.items) > 0 && t.size+size > t.s.hub.opts.MaxResponseBytes {
+		t.full = true
+		return false
+	}
+	t.size += size
+	t.items = append(t.items, it)
+	t.first, t.last = min(t.first, m.first), max(t.last, m.last)
+	t.adds = t.adds || it.version != nil
+	return true
+}
+
+// launch makes the response and notes that it is in flight.
+func (s *session) launch(t *turn) *flight {
+	s.sent++
+	r := s.hub.press.response(t.l.table, slices.Clip(t.items))
+	f := &flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent}
+	t.l.flight = f
+	if t.l.table.typ == ClusterType {
+		for _, it := range r.items {
+			if it.version != nil && it.version.res.EDS != "" {
+				if s.awaited == nil {
+					s.awaited = map[string]await{}
+				}
+				s.awaited[it.version.res.EDS] = await{batch: t.first, since: s.sent}
+			}
+		}
+	}
+	return f
+}
