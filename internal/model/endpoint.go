@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// sliceBackends is what one EndpointSlice adds to its host.
+type sliceBackends struct {
+	Host     string
+	Ports    []ir.SlicePort
+	Backends []ir.Backend
+}
+
+func (m *Model) deriveEndpoints(g *graph.Graph) {
+	backends := graph.Derive(g, "backends", m.Slices.Table(), ir.ObjectKey.Compare,
+		func(c *graph.Ctx, k ir.ObjectKey, s *ir.EndpointSlice, emit func(ir.ObjectKey, *sliceBackends)) {
+			mesh, ok := m.settings(c)
+			if !ok {
+				return
+			}
+			out := &sliceBackends{
+				Host:  s.Service.Name + "." + s.Service.Namespace + ".svc." + mesh.ClusterDomain,
+				Ports: s.Ports,
+			}
+			for i := range s.Endpoints {
+				if e := &s.Endpoints[i]; e.Ready || e.Terminating {
+					out.Backends = append(out.Backends, m.backend(c, mesh, s, e))
+				}
+			}
+			emit(k, out)
+		})
+	byHost := graph.NewIndex(g, "backends.byHost", backends, strings.Compare,
+		func(_ ir.ObjectKey, b *sliceBackends) []string { return []string{b.Host} })
+	m.EndpointSets = graph.Derive(g, "endpointSets", byHost.Keys(), strings.Compare,
+		func(c *graph.Ctx, host string, _ struct{}, emit func(string, *ir.EndpointSet)) {
+			emit(host, endpointSet(host, graph.Lookup(c, byHost, host)))
+		})
+	m.Identities = graph.Derive(g, "identities", m.EndpointSets, strings.Compare,
+		func(_ *graph.Ctx, host string, s *ir.EndpointSet, emit func(string, *ir.HostIdentity)) {
+			if ids := identities(s); len(ids) > 0 {
+				emit(host, &ir.HostIdentity{Host: host, Identities: ids})
+			}
+		})
+	m.targetPorts = graph.Derive(g, "targetPorts", byHost.Keys(), strings.Compare,
+		func(c *graph.Ctx, host string, _ struct{}, emit func(string, *ir.TargetPorts)) {
+			h, ok := graph.Get(c, m.hosts, host)
+			if !ok {
+				return
+			}
+			emit(host, targetPorts(h, graph.Lookup(c, byHost, host)))
+		})
+}
+
+func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.SliceEndpoint) ir.Backend {
+	b := ir.Backend{Addr: e.Addr, Ports: s.Ports, Draining: !e.Ready}
+	if n, ok := graph.Get(c, m.Nodes.Table(), ir.NodeKey{Cluster: s.Key.Cluster, Name: e.Node}); ok {
+		b.Locality = n.Locality
+	}
+	if e.Pod == "" {
+		return b
+	}
+	pod, ok := graph.Get(c, m.Pods.Table(), ir.ObjectKey{Cluster: s.Key.Cluster, Namespace: s.Key.Namespace, Name: e.Pod})
+	if !ok {
+		return b
+	}
+	b.Labels, b.Network = pod.Labels, pod.Network
+	b.Identity = ir.SPIFFE(mesh.TrustDomain, pod.Key.Namespace, pod.ServiceAccount)
+	if !pod.Meshed {
+		return b
+	}
+	accepts := m.accepts(c, mesh.RootNamespace, pod.Key.Namespace, pod.Labels)
+	for _, p := range s.Ports {
+		if accepts.mode(p.Port) == ir.MTLSDisable {
+			b.Plain = append(b.Plain, p.Port)
+		} else {
+			b.TLS = true
+		}
+	}
+	slices.Sort(b.Plain)
+	return b
+}
+
+// endpointSet joins the slices. Addresses that are going away count only while
+// nothing else serves: a request to a pod that is shutting down beats none.
+func endpointSet(host string, rows []graph.Row[ir.ObjectKey, *sliceBackends]) *ir.EndpointSet {
+	set := &ir.EndpointSet{Host: host}
+	var leaving []ir.Backend
+	for _, row := range rows {
+		for _, b := range row.Value.Backends {
+			if b.Draining {
+				leaving = append(leaving, b)
+			} else {
+				set.Backends = append(set.Backends, b)
+			}
+		}
+	}
+	if len(set.Backends) == 0 {
+		set.Backends = leaving
+	}
+	slices.SortStableFunc(set.Backends, func(a, b ir.Backend) int { return a.Addr.Compare(b.Addr) })
+	return set
+}
+
+func identities(s *ir.EndpointSet) []string {
+	var out []string
+	for i := range s.Backends {
+		if id := s.Backends[i].Identity; id != "" && s.Backends[i].TLS {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func targetPorts(h *ir.Host, rows []graph.Row[ir.ObjectKey, *sliceBackends]) *ir.TargetPorts {
+	out := &ir.TargetPorts{Host: h.Name}
+	for _, row := range rows {
+		for _, sp := range row.Value.Ports {
+			for _, p := range h.Ports {
+				if p.Name == sp.Name {
+					out.Ports = append(out.Ports, ir.TargetPort{Port: p.Port, Target: sp.Port})
+				}
+			}
+		}
+	}
+	slices.SortFunc(out.Ports, func(a, b ir.TargetPort) int {
+		if a.Port != b.Port {
+			return int(a.Port) - int(b.Port)
+		}
+		return int(a.Target) - int(b.Target)
+	})
+	out.Ports = slices.Compact(out.Ports)
+	return out
+}

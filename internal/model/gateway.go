@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// GatewayView is what a class of gateway proxies listens on, before routes and
+// credentials are looked at.
+type GatewayView struct {
+	Namespace string
+	Ports     []GatewayPort // sorted
+}
+
+// GatewayPort is one port with the servers that share it.
+type GatewayPort struct {
+	Port    uint16 // in the pod
+	TLS     bool
+	Servers []GatewayServer // oldest gateway first
+}
+
+// GatewayServer is a server of a Gateway and the route configuration that it uses.
+type GatewayServer struct {
+	Gateway     ir.ConfigKey
+	Server      ir.Server
+	RouteConfig string
+	ServerNames []string // TLS only: those that no older server of the port has
+}
+
+func (m *Model) deriveGateways(g *graph.Graph) {
+	byPair := graph.NewIndex(g, "gateways.bySelector", m.Gateways.Table(), comparePair,
+		func(_ ir.ConfigKey, gw *ir.Gateway) []ir.Label {
+			if len(gw.Selector) == 0 {
+				return []ir.Label{{}}
+			}
+			return []ir.Label{gw.Selector[0]}
+		})
+	m.GatewayViews = graph.Derive(g, "gatewayViews", m.Classes.Table(), strings.Compare,
+		func(c *graph.Ctx, key string, class *ir.Class, emit func(string, *GatewayView)) {
+			if class.Role != ir.RoleRouter {
+				return
+			}
+			view := &GatewayView{Namespace: class.Namespace}
+			ports := m.gatewayPorts(c, class)
+			for _, gw := range selected(c, byPair, class.Labels) {
+				for _, s := range gw.Servers {
+					view.add(c, gw.Origin.Key(), s, ports(s.Port))
+				}
+			}
+			slices.SortFunc(view.Ports, func(a, b GatewayPort) int { return int(a.Port) - int(b.Port) })
+			emit(key, view)
+		})
+}
+
+// selected is the gateways whose selector fits, oldest first.
+func selected(c *graph.Ctx, byPair *graph.Index[ir.Label, ir.ConfigKey, *ir.Gateway], labels ir.Labels) []*ir.Gateway {
+	var out []*ir.Gateway
+	for _, l := range append(ir.Labels{{}}, labels...) {
+		for _, gw := range graph.Each(c, byPair, l) {
+			if labels.Contains(gw.Selector) {
+				out = append(out, gw)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *ir.Gateway) int {
+		return ir.Precedence(a.Created, a.Origin, b.Created, b.Origin)
+	})
+	return out
+}
+
+// gatewayPorts maps a port as users see it, at the gateway's Service, to the
+// port in the gateway's pods.
+func (m *Model) gatewayPorts(c *graph.Ctx, class *ir.Class) func(uint16) uint16 {
+	targets := map[uint16]uint16{}
+	for _, s := range m.selecting(c, class.Namespace, class.Labels) {
+		tp, ok := graph.Get(c, m.targetPorts, s.Host)
+		if !ok {
+			continue
+		}
+		for _, p := range tp.Ports {
+			if _, known := targets[p.Port]; !known {
+				targets[p.Port] = p.Target
+			}
+		}
+	}
+	return func(port uint16) uint16 { return cmp.Or(targets[port], port) }
+}
+
+// add puts a server on its port, unless an older server has taken what it needs.
+func (v *GatewayView) add(c *graph.Ctx, gateway ir.ConfigKey, s ir.Server, port uint16) {
+	i := slices.IndexFunc(v.Ports, func(p GatewayPort) bool { return p.Port == port })
+	if i < 0 {
+		v.Ports = append(v.Ports, GatewayPort{Port: port, TLS: s.TLS != nil})
+		i = len(v.Ports) - 1
+	}
+	p := &v.Ports[i]
+	server := GatewayServer{Gateway: gateway, Server: s}
+	if p.TLS != (s.TLS != nil) {
+		c.Report(conflict(s.Origin, p.Servers[0].Server.Origin,
+			"a server with another protocol on port "+strconv.Itoa(int(s.Port))))
+		return
+	}
+	if !p.TLS {
+		server.RouteConfig = "http." + strconv.Itoa(int(port))
+		p.Servers = append(p.Servers, server)
+		return
+	}
+	server.RouteConfig = strings.Join([]string{
+		"https", strconv.Itoa(int(port)), s.PortName, gateway.Name, gateway.Namespace,
+	}, ".")
+	server.ServerNames = p.unclaimed(c, &s)
+	if len(server.ServerNames) > 0 {
+		p.Servers = append(p.Servers, server)
+	}
+}
+
+// unclaimed is the server names that no older server of the port has: Envoy
+// refuses a listener in which two chains match the same name.
+func (p *GatewayPort) unclaimed(c *graph.Ctx, s *ir.Server) []string {
+	var out []string
+	for _, h := range s.Hosts {
+		owner := slices.IndexFunc(p.Servers, func(o GatewayServer) bool { return slices.Contains(o.ServerNames, h.Host) })
+		switch {
+		case owner >= 0:
+			c.Report(conflict(s.Origin, p.Servers[owner].Server.Origin, "a server for the host "+h.Host))
+		case !slices.Contains(out, h.Host):
+			out = append(out, h.Host)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Listener is the listener of a port, with the chains whose credentials are
+// there; the others are reported and come back with their Secret.
+func (m *Model) Listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.GatewayListener, bool) {
+	mesh, ok := m.settings(c)
+	if !ok {
+		return nil, false
+	}
+	out := &ir.GatewayListener{Port: p.Port, AccessLogFile: mesh.AccessLogFile, TrustDomain: mesh.TrustDomain}
+	for i := range p.Servers {
+		s := &p.Servers[i]
+		if s.Server.TLS == nil {
+			if len(out.Chains) == 0 {
+				out.Chains = append(out.Chains, ir.GatewayChain{RouteConfig: s.RouteConfig, Origin: s.Server.Origin})
+			}
+			continue
+		}
+		if problem, bad := m.credentialProblem(c, view.Namespace, &s.Server); bad {
+			c.Report(problem)
+			continue
+		}
+		chain := ir.GatewayChain{
+			ServerNames: s.ServerNames, TLS: s.Server.TLS, RouteConfig: s.RouteConfig, Origin: s.Server.Origin,
+		}
+		if slices.Contains(chain.ServerNames, "*") {
+			chain.ServerNames = nil
+		}
+		out.Chains = append(out.Chains, chain)
+	}
+	return out, len(out.Chains) > 0
+}
+
+func (m *Model) credentialProblem(c *graph.Ctx, namespace string, s *ir.Server) (ir.Problem, bool) {
+	key := ir.ConfigKey{Namespace: namespace, Name: s.TLS.CredentialName}
+	p := ir.Problem{Origin: s.Origin, Condition: ir.Programmed, Field: "tls.credentialName"}
+	cred, ok := graph.Get(c, m.Credentials.Table(), key)
+	switch {
+	case !ok:
+		p.Reason = "CredentialNotFound"
+		p.Message = "the server is not programmed: there is no Secret " + key.String() +
+			" with tls.crt and tls.key; create it in the namespace of the gateway's pods"
+	case cred.Invalid != "":
+		p.Reason = "CredentialInvalid"
+		p.Message = "the server is not programmed: Secret " + key.String() + ": " + cred.Invalid
+	case s.TLS.Mode == ir.ServerMutual && len(cred.CA) == 0:
+		p.Reason = "CredentialInvalid"
+		p.Message = "the server is not programmed: Secret " + key.String() +
+			" has no ca.crt, which tls.mode MUTUAL needs to check client certificates"
+	default:
+		return ir.Problem{}, false
+	}
+	return p, true
+}
+
+// Credential is a usable Secret of a gateway's namespace.
+func (m *Model) Credential(c *graph.Ctx, namespace, name string) (*ir.Credential, bool) {
+	cred, ok := graph.Get(c, m.Credentials.Table(), ir.ConfigKey{Namespace: namespace, Name: name})
+	return cred, ok && cred.Invalid == ""
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// gatewayHostKey is a virtual host of a class of gateway proxies.
+type gatewayHostKey struct {
+	Class string
+	Host  ir.VirtualHostKey
+}
+
+func (k gatewayHostKey) Compare(o gatewayHostKey) int {
+	return cmp.Or(strings.Compare(k.Class, o.Class), k.Host.Compare(o.Host))
+}
+
+// gatewayHost is which routes make a virtual host; the routes themselves are
+// read host by host, so that an edit rebuilds the hosts that it touches.
+type gatewayHost struct {
+	Routes      []gatewayRoute // oldest first
+	Port        uint16         // as users see it
+	RedirectTLS bool
+}
+
+type gatewayRoute struct {
+	Gateway ir.ConfigKey
+	Route   ir.ConfigKey
+	created int64
+}
+
+// GatewayRouteConfigKey is a route configuration of a class of gateway proxies.
+type GatewayRouteConfigKey struct {
+	Class string
+	Name  string
+}
+
+// Compare orders by class, then name.
+func (k GatewayRouteConfigKey) Compare(o GatewayRouteConfigKey) int {
+	return cmp.Or(strings.Compare(k.Class, o.Class), strings.Compare(k.Name, o.Name))
+}
+
+// gatewayCluster is a cluster that a class of gateway proxies routes to.
+type gatewayCluster struct {
+	Class   string
+	Cluster ir.ClusterKey
+}
+
+func (k gatewayCluster) Compare(o gatewayCluster) int {
+	return cmp.Or(strings.Compare(k.Class, o.Class), k.Cluster.Compare(o.Cluster))
+}
+
+func (m *Model) deriveGatewayHosts(g *graph.Graph) {
+	byGateway := graph.NewIndex(g, "routes.byGateway", m.Routes.Table(), ir.ConfigKey.Compare,
+		func(_ ir.ConfigKey, r *ir.Routes) []ir.ConfigKey { return r.Gateways })
+	m.gatewayHosts = graph.Derive(g, "gatewayHosts", m.GatewayViews, gatewayHostKey.Compare,
+		func(c *graph.Ctx, class string, v *GatewayView, emit func(gatewayHostKey, *gatewayHost)) {
+			for host, gh := range m.hostsOf(c, byGateway, v) {
+				emit(gatewayHostKey{class, host}, gh)
+			}
+		})
+	configs := graph.NewIndex(g, "gatewayHosts.byRouteConfig", m.gatewayHosts, GatewayRouteConfigKey.Compare,
+		func(k gatewayHostKey, _ *gatewayHost) []GatewayRouteConfigKey {
+			return []GatewayRouteConfigKey{{k.Class, k.Host.RouteConfig}}
+		}).Keys()
+	m.GatewayRouteConfigs = graph.Derive(g, "gatewayRouteConfigs", m.GatewayViews, GatewayRouteConfigKey.Compare,
+		func(c *graph.Ctx, class string, v *GatewayView, emit func(GatewayRouteConfigKey, *ir.RouteConfig)) {
+			for i := range v.Ports {
+				for j := range v.Ports[i].Servers {
+					k := GatewayRouteConfigKey{class, v.Ports[i].Servers[j].RouteConfig}
+					if j > 0 && !v.Ports[i].TLS {
+						continue // plaintext servers of a port share one
+					}
+					_, has := graph.Get(c, configs, k)
+					emit(k, &ir.RouteConfig{Name: k.Name, Fallback: ir.FallbackNotFound, Hosts: has})
+				}
+			}
+		})
+	m.GatewayVirtualHosts = graph.Derive(g, "gatewayVirtualHosts", m.gatewayHosts, VirtualHostKey.Compare, m.gatewayVirtualHost)
+	used := graph.NewIndex(g, "gatewayVirtualHosts.byCluster", m.GatewayVirtualHosts, gatewayCluster.Compare,
+		func(k VirtualHostKey, vh *ir.VirtualHost) []gatewayCluster {
+			var out []gatewayCluster
+			for i := range vh.Rules {
+				for _, t := range vh.Rules[i].Targets {
+					out = append(out, gatewayCluster{layerClass(k.Layer), t.Cluster})
+				}
+			}
+			return out
+		}).Keys()
+	m.GatewayTargets = graph.Derive(g, "gatewayTargets", used, TargetKey.Compare, m.gatewayTarget)
+}
+
+func layerClass(l ir.Layer) string { return strings.TrimPrefix(string(l), string(ir.ClassLayer(""))) }
+
+// hostsOf joins the servers of a view with the routes that are bound to their gateways.
+func (m *Model) hostsOf(
+	c *graph.Ctx, byGateway *graph.Index[ir.ConfigKey, ir.ConfigKey, *ir.Routes], v *GatewayView,
+) map[ir.VirtualHostKey]*gatewayHost {
+	out := map[ir.VirtualHostKey]*gatewayHost{}
+	at := func(s *GatewayServer, host string) *gatewayHost {
+		k := ir.VirtualHostKey{RouteConfig: s.RouteConfig, Host: host}
+		if out[k] == nil {
+			out[k] = &gatewayHost{Port: s.Server.Port}
+		}
+		return out[k]
+	}
+	for i := range v.Ports {
+		for j := range v.Ports[i].Servers {
+			s := &v.Ports[i].Servers[j]
+			if s.Server.HTTPSRedirect {
+				for _, h := range s.Server.Hosts {
+					at(s, h.Host).RedirectTLS = true
+				}
+				continue
+			}
+			for key, r := range graph.Each(c, byGateway, s.Gateway) {
+				for _, host := range served(s, r) {
+					gh := at(s, host)
+					gh.Routes = append(gh.Routes, gatewayRoute{s.Gateway, key, r.Created})
+				}
+			}
+		}
+	}
+	for _, gh := range out {
+		slices.SortFunc(gh.Routes, func(a, b gatewayRoute) int {
+			return cmp.Or(cmp.Compare(a.created, b.created), a.Route.Compare(b.Route), a.Gateway.Compare(b.Gateway))
+		})
+		gh.Routes = slices.CompactFunc(gh.Routes, func(a, b gatewayRoute) bool {
+			return a.Route == b.Route && a.Gateway == b.Gateway
+		})
+	}
+	return out
+}
+
+// served is the hosts of the routes that a server takes: for each pair of
+// patterns that overlap, the narrower one.
+func served(s *GatewayServer, r *ir.Routes) []string {
+	if !r.ExportTo.Sees(s.Gateway.Namespace) {
+		return nil
+	}
+	var out []string
+	for _, sh := range s.Server.Hosts {
+		ns := sh.Namespace
+		if ns == "." {
+			ns = s.Gateway.Namespace
+		}
+		if ns != "*" && ns != r.Origin.Namespace {
+			continue
+		}
+		for _, host := range r.Hosts {
+			switch {
+			case covers(sh.Host, host):
+				out = append(out, host)
+			case covers(host, sh.Host):
+				out = append(out, sh.Host)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// covers tells whether a pattern matches everything that another one does.
+func covers(pattern, name string) bool {
+	if pattern == name || pattern == "*" {
+		return true
+	}
+	tail, wild := strings.CutPrefix(pattern, "*")
+	return wild && strings.HasSuffix(name, tail) && len(name) > len(tail)
+}
+
+func (m *Model) gatewayVirtualHost(
+	c *graph.Ctx, k gatewayHostKey, gh *gatewayHost, emit func(VirtualHostKey, *ir.VirtualHost),
+) {
+	class, ok := graph.Get(c, m.Classes.Table(), k.Class)
+	if !ok {
+		return
+	}
+	vh := &ir.VirtualHost{Key: k.Host, Domains: []string{k.Host.Host}, RedirectTLS: gh.RedirectTLS}
+	for _, ref := range gh.Routes {
+		r, ok := graph.Get(c, m.Routes.Table(), ref.Route)
+		if !ok {
+			continue
+		}
+		vh.Origins = append(vh.Origins, r.Origin)
+		holds := func(x *ir.Match) bool { return !x.GatewaysSet || slices.Contains(x.Gateways, ref.Gateway) }
+		vh.Rules = append(vh.Rules, m.resolve(c, r, holds, gh.Port, func(cl ir.ClusterKey) ir.LoadBalancer {
+			return m.hashFor(c, ir.NamespaceLayer(class.Namespace), cl)
+		})...)
+	}
+	vh.Origins = slices.Compact(vh.Origins)
+	emit(VirtualHostKey{ir.ClassLayer(k.Class), k.Host}, vh)
+}
+
+// gatewayTarget makes the clusters that a gateway routes to, and no others.
+func (m *Model) gatewayTarget(c *graph.Ctx, k gatewayCluster, _ struct{}, emit func(TargetKey, *Target)) {
+	class, ok := graph.Get(c, m.Classes.Table(), k.Class)
+	if !ok {
+		return
+	}
+	h, ok := graph.Get(c, m.hosts, k.Cluster.Host)
+	if !ok {
+		return
+	}
+	port, ok := h.Port(k.Cluster.Port)
+	if !ok {
+		return
+	}
+	ch := m.choiceFor(c, class.Namespace, h.Name)
+	var labels ir.Labels
+	if k.Cluster.Subset != "" {
+		s, ok := m.subset(c, ch, k.Cluster.Subset)
+		if !ok {
+			return
+		}
+		labels = s.Labels
+	}
+	t := target(h, port, ch, labels)
+	t.Gateway = true
+	emit(TargetKey{ir.ClassLayer(k.Class), k.Cluster}, t)
+}
+
+func (m *Model) subset(c *graph.Ctx, ch choice, name string) (ir.Subset, bool) {
+	if !ch.Has {
+		return ir.Subset{}, false
+	}
+	p, ok := graph.Get(c, m.Policies.Table(), ch.Policy)
+	if !ok {
+		return ir.Subset{}, false
+	}
+	for i := range p.Subsets {
+		if p.Subsets[i].Name == name {
+			return p.Subsets[i], true
+		}
+	}
+	return ir.Subset{}, false
+}

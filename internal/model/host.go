@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+func (m *Model) deriveHosts(g *graph.Graph) {
+	services := graph.NewIndex(g, "services.byHost", m.Services.Table(), strings.Compare,
+		func(_ ir.ObjectKey, s *ir.Service) []string { return []string{s.Host} })
+	m.byPair = graph.NewIndex(g, "services.bySelector", m.Services.Table(), namespacePair.Compare,
+		func(k ir.ObjectKey, s *ir.Service) []namespacePair {
+			if len(s.Selector) == 0 {
+				return nil
+			}
+			return []namespacePair{{Namespace: k.Namespace, Pair: s.Selector[0]}}
+		})
+	m.hosts = graph.Derive(g, "hosts", services.Keys(), strings.Compare,
+		func(c *graph.Ctx, name string, _ struct{}, emit func(string, *ir.Host)) {
+			emit(name, mergeHost(name, graph.Lookup(c, services, name)))
+		})
+	m.hostsByTail = graph.NewIndex(g, "hosts.byTail", m.hosts, strings.Compare,
+		func(name string, _ *ir.Host) []string { return wildcards(name) })
+}
+
+// mergeHost joins the Services of the same name in all clusters. Where they
+// disagree about a port, the first in the order of the keys is believed.
+func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service]) *ir.Host {
+	h := &ir.Host{Name: name}
+	for i, row := range rows {
+		s := row.Value
+		if i == 0 {
+			h.Namespace, h.Headless, h.Alias = s.Key.Namespace, s.Headless, s.ExternalName
+		}
+		h.VIPs = append(h.VIPs, s.VIPs...)
+		for _, p := range s.Ports {
+			if _, known := h.Port(p.Port); !known && p.Protocol != ir.ProtocolUDP {
+				h.Ports = append(h.Ports, p)
+			}
+		}
+	}
+	slices.SortFunc(h.VIPs, netip.Addr.Compare)
+	h.VIPs = slices.Compact(h.VIPs)
+	slices.SortFunc(h.Ports, func(a, b ir.ServicePort) int { return int(a.Port) - int(b.Port) })
+	return h
+}
+
+// wildcards is the patterns that cover a name, most specific first:
+// *.b.c, *.c and * for a.b.c.
+func wildcards(name string) []string {
+	out := make([]string, 0, strings.Count(name, ".")+1)
+	for rest := name; ; {
+		_, tail, ok := strings.Cut(rest, ".")
+		if !ok {
+			return append(out, "*")
+		}
+		out = append(out, "*."+tail)
+		rest = tail
+	}
+}
+
+// domains is the names under which an application in a namespace may call a host.
+// The bare name is only valid within the host's own namespace.
+func domains(h *ir.Host, clusterDomain string, sameNamespace bool) []string {
+	out := []string{h.Name}
+	if qualified, ok := strings.CutSuffix(h.Name, ".svc."+clusterDomain); ok {
+		out = append(out, qualified, qualified+".svc")
+		if short, _, ok := strings.Cut(qualified, "."); ok && sameNamespace {
+			out = append(out, short)
+		}
+	}
+	for _, vip := range h.VIPs {
+		if vip.Is6() {
+			out = append(out, "["+vip.String()+"]")
+		} else {
+			out = append(out, vip.String())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// namespacePair is a namespace and one label of a selector; whoever has the label
+// may match the selector.
+type namespacePair struct {
+	Namespace string
+	Pair      ir.Label
+}
+
+func (k namespacePair) Compare(o namespacePair) int {
+	if c := strings.Compare(k.Namespace, o.Namespace); c != 0 {
+		return c
+	}
+	return comparePair(k.Pair, o.Pair)
+}
+
+func comparePair(a, b ir.Label) int {
+	if c := strings.Compare(a.Key, b.Key); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Value, b.Value)
+}
+
+// selecting is the Services whose selector fits a workload's labels, by key.
+func (m *Model) selecting(c *graph.Ctx, namespace string, labels ir.Labels) []*ir.Service {
+	var out []*ir.Service
+	for _, l := range labels {
+		for _, s := range graph.Each(c, m.byPair, namespacePair{Namespace: namespace, Pair: l}) {
+			if labels.Contains(s.Selector) {
+				out = append(out, s)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *ir.Service) int { return a.Key.Compare(b.Key) })
+	return out
+}

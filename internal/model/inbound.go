@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// deriveInbound makes what each class of sidecars accepts.
+func (m *Model) deriveInbound(g *graph.Graph) {
+	m.Inbounds = graph.Derive(g, "inbounds", m.Classes.Table(), strings.Compare,
+		func(c *graph.Ctx, key string, class *ir.Class, emit func(string, *ir.Inbound)) {
+			mesh, ok := m.settings(c)
+			if !ok || class.Role != ir.RoleSidecar {
+				return
+			}
+			accepts := m.accepts(c, mesh.RootNamespace, class.Namespace, class.Labels)
+			out := &ir.Inbound{
+				Class:         key,
+				TrustDomain:   mesh.TrustDomain,
+				Default:       accepts.Default,
+				AccessLogFile: mesh.AccessLogFile,
+				Origins:       accepts.Origins,
+			}
+			for _, s := range m.selecting(c, class.Namespace, class.Labels) {
+				m.addPorts(c, out, s)
+			}
+			for _, p := range accepts.Ports {
+				if !hasPort(out, p.Port) {
+					out.Ports = append(out.Ports, ir.InboundPort{Port: p.Port, Protocol: ir.ProtocolTCP})
+				}
+			}
+			for i := range out.Ports {
+				out.Ports[i].Mode = accepts.mode(out.Ports[i].Port)
+			}
+			slices.SortFunc(out.Ports, func(a, b ir.InboundPort) int { return int(a.Port) - int(b.Port) })
+			emit(key, out)
+		})
+}
+
+// addPorts adds the ports behind a Service. Where two Services disagree about a
+// port's protocol, the first by name is believed.
+func (m *Model) addPorts(c *graph.Ctx, out *ir.Inbound, s *ir.Service) {
+	targets, ok := graph.Get(c, m.targetPorts, s.Host)
+	if !ok {
+		return
+	}
+	for _, t := range targets.Ports {
+		for _, p := range s.Ports {
+			if p.Port == t.Port && p.Protocol != ir.ProtocolUDP && !hasPort(out, t.Target) {
+				out.Ports = append(out.Ports, ir.InboundPort{Port: t.Target, Protocol: p.Protocol})
+			}
+		}
+	}
+}
+
+func hasPort(in *ir.Inbound, port uint16) bool {
+	return slices.ContainsFunc(in.Ports, func(p ir.InboundPort) bool { return p.Port == port })
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package model derives what the mesh is from the objects that users wrote.
+//
+// All of it is tables of the incremental engine. The order below is the order of
+// evaluation; a table reads only tables above it.
+//
+//	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications classes
+//	security   peerAuth
+//	hosts      hosts, suffixes
+//	endpoints  backends, endpointSets, identities, targetPorts
+//	policies   policyHosts, choices, targets, hashes
+//	outbound   virtualHosts, routeConfigs, httpListeners, tcpListeners, captures
+//	inbound    inbounds
+//	gateways   gatewayViews, gatewayHosts, gatewayVirtualHosts, gatewayTargets
+//	reports    routeReferences, policyReferences
+package model
+
+import (
+	"cmp"
+	"net/netip"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// Sources are the tables that the outside writes.
+type Sources struct {
+	Mesh        *graph.Source[One, *ir.Mesh]
+	Services    *graph.Source[ir.ObjectKey, *ir.Service]
+	Slices      *graph.Source[ir.ObjectKey, *ir.EndpointSlice]
+	Pods        *graph.Source[ir.ObjectKey, *ir.Pod]
+	Nodes       *graph.Source[ir.NodeKey, *ir.Node]
+	Credentials *graph.Source[ir.ConfigKey, *ir.Credential]
+	Routes      *graph.Source[ir.ConfigKey, *ir.Routes]
+	Policies    *graph.Source[ir.ConfigKey, *ir.TrafficPolicy]
+	Gateways    *graph.Source[ir.ConfigKey, *ir.Gateway]
+	PeerAuths   *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
+	Classes     *graph.Source[string, *ir.Class]
+}
+
+// One is the key of a table with a single row.
+type One struct{}
+
+// Compare is 0.
+func (One) Compare(One) int { return 0 }
+
+// Model is the derived tables, as far as resources are built from them.
+type Model struct {
+	Sources
+
+	peerAuth     *graph.Table[string, *peerAuth]
+	hosts        *graph.Table[string, *ir.Host]
+	hostsByTail  *graph.Index[string, string, *ir.Host]
+	choices      *graph.Table[scopeHost, choice]
+	hashes       *graph.Table[TargetKey, ir.LoadBalancer]
+	targetPorts  *graph.Table[string, *ir.TargetPorts]
+	namespaces   *graph.Table[string, struct{}] // with sidecars
+	byPair       *graph.Index[namespacePair, ir.ObjectKey, *ir.Service]
+	gatewayHosts *graph.Table[gatewayHostKey, *gatewayHost]
+
+	EndpointSets *graph.Table[string, *ir.EndpointSet]
+	Identities   *graph.Table[string, *ir.HostIdentity]
+
+	Targets        *graph.Table[TargetKey, *Target]
+	GatewayTargets *graph.Table[TargetKey, *Target]
+
+	VirtualHosts  *graph.Table[VirtualHostKey, *ir.VirtualHost]
+	RouteConfigs  *graph.Table[uint16, *ir.RouteConfig]
+	HTTPListeners *graph.Table[uint16, *ir.HTTPOutbound]
+	TCPListeners  *graph.Table[netip.AddrPort, *ir.TCPOutbound]
+	Captures      *graph.Table[One, *ir.OutboundCapture]
+	Inbounds      *graph.Table[string, *ir.Inbound]
+
+	GatewayViews        *graph.Table[string, *GatewayView]
+	GatewayVirtualHosts *graph.Table[VirtualHostKey, *ir.VirtualHost]
+	GatewayRouteConfigs *graph.Table[GatewayRouteConfigKey, *ir.RouteConfig]
+}
+
+// New builds the tables into an empty graph.
+func New(g *graph.Graph) *Model {
+	m := &Model{Sources: Sources{
+		Mesh:        graph.NewSource[One, *ir.Mesh](g, "mesh", One.Compare),
+		Services:    graph.NewSource[ir.ObjectKey, *ir.Service](g, "services", ir.ObjectKey.Compare),
+		Slices:      graph.NewSource[ir.ObjectKey, *ir.EndpointSlice](g, "slices", ir.ObjectKey.Compare),
+		Pods:        graph.NewSource[ir.ObjectKey, *ir.Pod](g, "pods", ir.ObjectKey.Compare),
+		Nodes:       graph.NewSource[ir.NodeKey, *ir.Node](g, "nodes", ir.NodeKey.Compare),
+		Credentials: graph.NewSource[ir.ConfigKey, *ir.Credential](g, "credentials", ir.ConfigKey.Compare),
+		Routes:      graph.NewSource[ir.ConfigKey, *ir.Routes](g, "routes", ir.ConfigKey.Compare),
+		Policies:    graph.NewSource[ir.ConfigKey, *ir.TrafficPolicy](g, "policies", ir.ConfigKey.Compare),
+		Gateways:    graph.NewSource[ir.ConfigKey, *ir.Gateway](g, "gateways", ir.ConfigKey.Compare),
+		PeerAuths:   graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),
+		Classes:     graph.NewSource[string, *ir.Class](g, "classes", strings.Compare),
+	}}
+	m.deriveNamespaces(g)
+	m.derivePeerAuth(g)
+	m.deriveHosts(g)
+	m.deriveEndpoints(g)
+	m.derivePolicies(g)
+	m.deriveVirtualHosts(g)
+	m.deriveOutbound(g)
+	m.deriveInbound(g)
+	m.deriveGateways(g)
+	m.deriveGatewayHosts(g)
+	m.deriveReferences(g)
+	return m
+}
+
+// Layers is the overlay of a class, lowest first.
+func Layers(key string, class *ir.Class) []ir.Layer {
+	if class.Role == ir.RoleRouter {
+		return []ir.Layer{ir.LayerRouter, ir.ClassLayer(key)}
+	}
+	return []ir.Layer{ir.LayerSidecar, ir.LayerMesh, ir.NamespaceLayer(class.Namespace), ir.ClassLayer(key)}
+}
+
+// VirtualHostKey is a virtual host in a layer.
+type VirtualHostKey struct {
+	Layer ir.Layer
+	Host  ir.VirtualHostKey
+}
+
+// Compare orders by layer, then host.
+func (k VirtualHostKey) Compare(o VirtualHostKey) int {
+	return cmp.Or(strings.Compare(string(k.Layer), string(o.Layer)), k.Host.Compare(o.Host))
+}
+
+// TargetKey is an outbound cluster in a layer.
+type TargetKey struct {
+	Layer   ir.Layer
+	Cluster ir.ClusterKey
+}
+
+// Compare orders by layer, then cluster.
+func (k TargetKey) Compare(o TargetKey) int {
+	return cmp.Or(strings.Compare(string(k.Layer), string(o.Layer)), k.Cluster.Compare(o.Cluster))
+}
+
+func (m *Model) deriveNamespaces(g *graph.Graph) {
+	m.namespaces = graph.NewIndex(g, "sidecarNamespaces", m.Classes.Table(), strings.Compare,
+		func(_ string, c *ir.Class) []string {
+			if c.Role != ir.RoleSidecar {
+				return nil
+			}
+			return []string{c.Namespace}
+		}).Keys()
+}
+
+// settings is the mesh's row; before it was set nothing can be built.
+func (m *Model) settings(c *graph.Ctx) (*ir.Mesh, bool) { return graph.Get(c, m.Mesh.Table(), One{}) }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resource
+
+import (
+	"net/netip"
+
+	"github.com/meshwright/meshwright/internal/envoy/cluster"
+	"github.com/meshwright/meshwright/internal/envoy/endpoint"
+	"github.com/meshwright/meshwright/internal/envoy/listener"
+	"github.com/meshwright/meshwright/internal/envoy/route"
+	"github.com/meshwright/meshwright/internal/envoy/tls"
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/model"
+)
+
+// Table is the resources of one kind.
+type Table = graph.Table[Key, *Resource]
+
+// Set is all resources. Their order is that in which a proxy must learn of them.
+type Set struct {
+	Tables []*Table
+}
+
+// New adds the tables behind those of the model.
+func New(g *graph.Graph, m *model.Model) *Set {
+	return &Set{Tables: []*Table{
+		graph.Derive(g, "resource.static", m.Mesh.Table(), Key.Compare, static),
+		graph.Derive(g, "resource.clusters", m.Targets, Key.Compare, outboundCluster(m)),
+		graph.Derive(g, "resource.gatewayClusters", m.GatewayTargets, Key.Compare, outboundCluster(m)),
+		graph.Derive(g, "resource.inboundClusters", m.Inbounds, Key.Compare, inboundClusters),
+		graph.Derive(g, "resource.endpoints", m.Targets, Key.Compare, endpoints(m)),
+		graph.Derive(g, "resource.gatewayEndpoints", m.GatewayTargets, Key.Compare, endpoints(m)),
+		graph.Derive(g, "resource.captures", m.Captures, Key.Compare, capture),
+		graph.Derive(g, "resource.httpListeners", m.HTTPListeners, Key.Compare, httpListener),
+		graph.Derive(g, "resource.tcpListeners", m.TCPListeners, Key.Compare, tcpListener),
+		graph.Derive(g, "resource.inboundListeners", m.Inbounds, Key.Compare, inboundListener),
+		graph.Derive(g, "resource.gatewayListeners", m.GatewayViews, Key.Compare, gatewayListeners(m)),
+		graph.Derive(g, "resource.routeConfigs", m.RouteConfigs, Key.Compare, routeConfig),
+		graph.Derive(g, "resource.gatewayRouteConfigs", m.GatewayRouteConfigs, Key.Compare, gatewayRouteConfig),
+		graph.Derive(g, "resource.virtualHosts", m.VirtualHosts, Key.Compare, virtualHost),
+		graph.Derive(g, "resource.gatewayVirtualHosts", m.GatewayVirtualHosts, Key.Compare, virtualHost),
+		graph.Derive(g, "resource.secrets", m.GatewayViews, Key.Compare, secrets(m)),
+	}}
+}
+
+// put emits a message, or keeps the last good one and reports why the new one is
+// not fit to be sent.
+func put(
+	c *graph.Ctx, emit func(Key, *Resource),
+	layer ir.Layer, typeURL, name string, msg message, origins []ir.Origin,
+) *Resource {
+	r, err := finish(typeURL, name, msg, origins)
+	if err == nil {
+		emit(Key{layer, typeURL, name}, r)
+		return r
+	}
+	if len(origins) == 0 {
+		c.Keep(err)
+	}
+	for _, o := range origins {
+		c.Keep(ir.Problem{
+			Origin: o, Condition: ir.Programmed, Reason: "InvalidResource",
+			Message: "the last good state is served, because what this object asks for is not valid for Envoy: " + err.Error(),
+		})
+	}
+	return nil
+}
+
+type emitter = func(Key, *Resource)
+
+func static(c *graph.Ctx, _ model.One, _ *ir.Mesh, emit emitter) {
+	for _, layer := range []ir.Layer{ir.LayerSidecar, ir.LayerRouter} {
+		put(c, emit, layer, TypeCluster, ir.ClusterBlackHole, cluster.BlackHole(), nil)
+	}
+	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterPassthrough, cluster.Passthrough(), nil)
+	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterInboundPassthrough, cluster.InboundPassthrough(), nil)
+}
+
+func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, emitter) {
+	return func(c *graph.Ctx, k model.TargetKey, t *model.Target, emit emitter) {
+		in, ok := m.Cluster(c, k, t)
+		if !ok {
+			return
+		}
+		built := cluster.Outbound(in)
+		if r := put(c, emit, k.Layer, TypeCluster, built.Name, built, in.Origins); r != nil && built.EdsClusterConfig != nil {
+			r.EDS = built.Name
+		}
+	}
+}
+
+func inboundClusters(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
+	for _, p := range in.Ports {
+		built := cluster.Inbound(p.Port, p.Protocol)
+		put(c, emit, ir.ClassLayer(class), TypeCluster, built.Name, built, in.Origins)
+	}
+}
+
+func endpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, emitter) {
+	return func(c *graph.Ctx, k model.TargetKey, t *model.Target, emit emitter) {
+		if t.Discovery != ir.DiscoverEDS {
+			return
+		}
+		set, _ := graph.Get(c, m.EndpointSets, k.Cluster.Host)
+		a := model.Assign(k.Cluster, t.PortName, t.Subset, set)
+		put(c, emit, k.Layer, TypeEndpoints, k.Cluster.Name(), endpoint.Assignment(a), nil)
+	}
+}
+
+func capture(c *graph.Ctx, _ model.One, in *ir.OutboundCapture, emit emitter) {
+	put(c, emit, ir.LayerSidecar, TypeListener, ir.ListenerOutbound, listener.OutboundCapture(in), nil)
+}
+
+func httpListener(c *graph.Ctx, _ uint16, in *ir.HTTPOutbound, emit emitter) {
+	built := listener.OutboundHTTP(in)
+	put(c, emit, ir.LayerMesh, TypeListener, built.Name, built, nil)
+}
+
+func tcpListener(c *graph.Ctx, _ netip.AddrPort, in *ir.TCPOutbound, emit emitter) {
+	built := listener.OutboundTCP(in)
+	put(c, emit, ir.LayerMesh, TypeListener, built.Name, built, nil)
+}
+
+func inboundListener(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
+	put(c, emit, ir.ClassLayer(class), TypeListener, ir.ListenerInbound, listener.InboundCapture(in), in.Origins)
+}
+
+func gatewayListeners(m *model.Model) func(*graph.Ctx, string, *model.GatewayView, emitter) {
+	return func(c *graph.Ctx, class string, v *model.GatewayView, emit emitter) {
+		for i := range v.Ports {
+			in, ok := m.Listener(c, v, &v.Ports[i])
+			if !ok {
+				continue
+			}
+			built := listener.Gateway(in)
+			var origins []ir.Origin
+			for _, chain := range in.Chains {
+				origins = append(origins, chain.Origin)
+			}
+			put(c, emit, ir.ClassLayer(class), TypeListener, built.Name, built, origins)
+		}
+	}
+}
+
+func routeConfig(c *graph.Ctx, _ uint16, in *ir.RouteConfig, emit emitter) {
+	put(c, emit, ir.LayerMesh, TypeRouteConfig, in.Name, route.Config(in), nil)
+}
+
+func gatewayRouteConfig(c *graph.Ctx, k model.GatewayRouteConfigKey, in *ir.RouteConfig, emit emitter) {
+	put(c, emit, ir.ClassLayer(k.Class), TypeRouteConfig, in.Name, route.Config(in), nil)
+}
+
+func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit emitter) {
+	put(c, emit, k.Layer, TypeVirtualHost, k.Host.Name(), route.VirtualHost(in), in.Origins)
+}
+
+func secrets(m *model.Model) func(*graph.Ctx, string, *model.GatewayView, emitter) {
+	return func(c *graph.Ctx, class string, v *model.GatewayView, emit emitter) {
+		done := map[string]bool{}
+		for i := range v.Ports {
+			for j := range v.Ports[i].Servers {
+				t := v.Ports[i].Servers[j].Server.TLS
+				if t == nil || done[t.CredentialName] {
+					continue
+				}
+				done[t.CredentialName] = true
+				cred, ok := m.Credential(c, v.Namespace, t.CredentialName)
+				if !ok {
+					continue
+				}
+				layer := ir.ClassLayer(class)
+				put(c, emit, layer, TypeSecret, tls.SecretName(t.CredentialName), tls.Certificate(cred), nil)
+				if len(cred.CA) > 0 {
+					put(c, emit, layer, TypeSecret, tls.CASecretName(t.CredentialName), tls.ClientCA(cred), nil)
+				}
+			}
+		}
+	}
+}
