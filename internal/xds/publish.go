@@ -129,6 +129,12 @@ func (h *Hub) refresh(s *session) {
 			h.compareClaims(s, l)
 		}
 		l.held.each(func(id uint32, _ cell) { l.pending.add(id, h.batch, h.batch) })
+		if l.flight != nil {
+			// What the client is about to hold counts as well.
+			for _, it := range l.flight.items {
+				l.pending.add(it.name.id, h.batch, h.batch)
+			}
+		}
 		if l.wild {
 			l.startScan(s.class.visible(l.table), h.batch)
 		}

@@ -226,8 +226,6 @@ func (s *session) dropRoute(h *Hub, text string) {
 		return
 	}
 	for n := range l.table.children[text] {
-		if l.held.get(n.id) != 0 {
-			l.pending.add(n.id, h.batch, h.batch)
-		}
+		l.pending.add(n.id, h.batch, h.batch)
 	}
 }

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/status"
+)
+
+// one returns a server with the class "a" of the layer "base" that holds rs.
+func one(t testing.TB, opts Options, rs ...*Resource) *server {
+	t.Helper()
+	s := serve(t, opts)
+	s.hub.Publish(Batch{Set: put("base", rs...), Classes: []Class{{Key: "a", Layers: []Layer{"base"}}}})
+	return s
+}
+
+func TestAdditionsWaitForWhatTheyReferTo(t *testing.T) {
+	clock := &manual{}
+	s := one(t, Options{Clock: clock}, eds("c1", "1"), res(EndpointType, "c1", "1"),
+		res(ListenerType, "l1", "1"), res(RouteType, "80", "1"), res(VirtualHostType, "80/h1", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(ClusterType)
+	c.subscribe(ListenerType)
+	cds := c.expect("Cluster c1=1")
+	c.quiet()
+	c.subscribe(EndpointType, "c1")
+	cla := c.expect("ClusterLoadAssignment c1=1")
+	c.ack(cds)
+	c.quiet()
+	c.ack(cla)
+	c.take("Listener l1=1")
+	c.subscribe(RouteType, "80")
+	rds := c.expect("RouteConfiguration 80=1")
+	c.subscribe(VirtualHostType)
+	c.quiet()
+	c.ack(rds)
+	c.take("VirtualHost 80/h1=1")
+
+	// A new cluster and a route to it in one batch.
+	s.hub.Publish(Batch{Set: put("base", eds("c2", "1"), res(EndpointType, "c2", "1"), res(VirtualHostType, "80/h1", "2"))})
+	cds = c.expect("Cluster c2=1")
+	c.subscribe(EndpointType, "c2")
+	c.ack(cds)
+	cla = c.expect("ClusterLoadAssignment c2=1")
+	c.quiet()
+	c.ack(cla)
+	c.take("VirtualHost 80/h1=2")
+
+	// Routes of a later batch do not wait for clusters that came with none.
+	s.hub.Publish(Batch{Set: put("base", res(VirtualHostType, "80/h1", "3"))})
+	c.take("VirtualHost 80/h1=3")
+	c.quiet()
+	if n := clock.fire(); n != 0 {
+		t.Errorf("%d timers run although nothing is held back", n)
+	}
+}
+
+func TestNothingWaitsForAClientForEver(t *testing.T) {
+	clock := &manual{}
+	s := one(t, Options{Clock: clock}, eds("c1", "1"), res(EndpointType, "c1", "1"), res(ListenerType, "l1", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(ClusterType)
+	c.subscribe(ListenerType)
+	c.expect("Cluster c1=1") // Never acknowledged.
+	c.quiet()
+	if clock.fire() != 1 {
+		t.Fatal("no timer runs although the listener is held back")
+	}
+	c.take("Listener l1=1")
+}
+
+func TestClustersAreRemovedAfterRoutes(t *testing.T) {
+	clock := &manual{}
+	s := one(t, Options{Clock: clock}, eds("c1", "1"), res(EndpointType, "c1", "1"), res(RouteType, "80", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(ClusterType)
+	c.take("Cluster c1=1")
+	c.subscribe(EndpointType, "c1")
+	c.take("ClusterLoadAssignment c1=1")
+	c.subscribe(RouteType, "80")
+	c.take("RouteConfiguration 80=1")
+
+	s.hub.Publish(Batch{
+		Delete: []Removal{{"base", ClusterType, "c1"}, {"base", EndpointType, "c1"}},
+		Set:    put("base", eds("c2", "1"), res(EndpointType, "c2", "1"), res(RouteType, "80", "2")),
+	})
+	c.take("Cluster c2=1")
+	c.subscribe(EndpointType, "c2")
+	c.take("ClusterLoadAssignment c2=1")
+	rds := c.expect("RouteConfiguration 80=2")
+	c.quiet()
+	c.ack(rds)
+	cds := c.expect("Cluster -c1")
+	c.quiet()
+	c.unsubscribe(EndpointType, "c1")
+	c.ack(cds)
+	c.quiet()
+
+	// A client that never acknowledges its routes loses the cluster in the end.
+	s.hub.Publish(Batch{Delete: []Removal{{"base", ClusterType, "c2"}}, Set: put("base", res(RouteType, "80", "3"))})
+	c.expect("RouteConfiguration 80=3")
+	c.quiet()
+	clock.fire()
+	c.take("Cluster -c2")
+}
+
+func TestEndpointsAreAnnouncedAgainAfterTheirClusterChanged(t *testing.T) {
+	s := one(t, Options{}, eds("c1", "1"), res(EndpointType, "c1", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(ClusterType)
+	c.take("Cluster c1=1")
+	c.subscribe(EndpointType, "c1")
+	c.take("ClusterLoadAssignment c1=1")
+	c.quiet()
+	s.hub.Publish(Batch{Set: put("base", eds("c1", "2"))})
+	c.take("Cluster c1=2")
+	c.take("ClusterLoadAssignment c1=1")
+	c.quiet()
+}
+
+func TestReconnectSendsOnlyWhatDiffers(t *testing.T) {
+	s := one(t, Options{}, res(ClusterType, "same", "1"), res(ClusterType, "newer", "2"), res(ClusterType, "fresh", "1"),
+		res(EndpointType, "e1", "1"), res(EndpointType, "e2", "1"))
+	c := s.connect(t, "a", "n1")
+	c.claim(ClusterType, map[string]string{"same": "1", "newer": "1", "gone": "1"})
+	c.take("Cluster -gone fresh=1 newer=2")
+	c.claim(EndpointType, map[string]string{"e1": "1", "e2": "0", "e3": "1", "unasked": "1"}, "e1", "e2", "e3")
+	c.take("ClusterLoadAssignment -e3 e2=1")
+	c.quiet()
+}
+
+func TestReconnectWaitsForTheClass(t *testing.T) {
+	s := serve(t, Options{})
+	c := s.connect(t, "a", "n1")
+	c.claim(ClusterType, map[string]string{"same": "1", "gone": "1"})
+	c.claim(EndpointType, nil, "e1")
+	c.subscribe(probeType, "unanswered")
+	s.hub.Publish(Batch{Set: put("base", res(ClusterType, "same", "1"), res(ClusterType, "fresh", "1"), res(EndpointType, "e1", "1"))})
+	s.hub.Publish(Batch{Classes: []Class{{Key: "a", Layers: []Layer{"base"}}}})
+	got := []string{show(c.next()), show(c.next()), show(c.next())}
+	slices.Sort(got)
+	want := []string{"Cluster -gone fresh=1", "ClusterLoadAssignment e1=1", "Probe -unanswered"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestASlowReaderIsSentTheNewestOnly(t *testing.T) {
+	s := one(t, Options{}, res(ClusterType, "c1", "1"))
+	slow, fast := s.connect(t, "a", "n1"), s.connect(t, "a", "n2")
+	slow.subscribe(ClusterType)
+	fast.subscribe(ClusterType)
+	first := slow.expect("Cluster c1=1")
+	fast.take("Cluster c1=1")
+	for _, v := range []string{"2", "3", "4", "5"} {
+		s.hub.Publish(Batch{Set: put("base", res(ClusterType, "c1", v), res(ClusterType, "c2", v))})
+		fast.take("Cluster c1=" + v + " c2=" + v)
+	}
+	s.hub.Publish(Batch{Set: put("base", res(ClusterType, "c3", "1")), Delete: []Removal{{"base", ClusterType, "c2"}}})
+	fast.take("Cluster -c2 c3=1")
+	slow.quiet()
+	slow.ack(first)
+	slow.take("Cluster c1=5 c3=1")
+	slow.quiet()
+}
+
+func TestLayersHideAndReveal(t *testing.T) {
+	s := serve(t, Options{})
+	s.hub.Publish(Batch{
+		Set: append(put("base", res(ClusterType, "x", "low"), res(ClusterType, "y", "low")), put("own", res(ClusterType, "x", "high"))...),
+		Classes: []Class{{Key: "a", Layers: []Layer{"base", "own"}}, {Key: "b", Layers: []Layer{"base"}}},
+	})
+	a, b := s.connect(t, "a", "n1"), s.connect(t, "b", "n2")
+	a.subscribe(ClusterType)
+	b.subscribe(ClusterType)
+	a.take("Cluster x=high y=low")
+	b.take("Cluster x=low y=low")
+	s.hub.Publish(Batch{Set: put("base", res(ClusterType, "x", "low2"))})
+	b.take("Cluster x=low2")
+	a.quiet()
+	s.hub.Publish(Batch{Delete: []Removal{{"own", ClusterType, "x"}}})
+	a.take("Cluster x=low2")
+	b.quiet()
+	s.hub.Publish(Batch{Set: put("own", res(ClusterType, "x", "high2"), res(ClusterType, "z", "high"))})
+	a.take("Cluster x=high2 z=high")
+	b.quiet()
+
+	// A class gets other layers.
+	s.hub.Publish(Batch{Set: put("extra", res(ClusterType, "y", "extra")), Classes: []Class{{Key: "b", Layers: []Layer{"base", "extra", "own"}}}})
+	b.take("Cluster x=high2 y=extra z=high")
+	s.hub.Publish(Batch{Classes: []Class{{Key: "b", Layers: []Layer{"extra"}}}})
+	b.take("Cluster -x -z")
+	// A dropped class withdraws nothing.
+	s.hub.Publish(Batch{DropClasses: []string{"b"}})
+	s.hub.Publish(Batch{Delete: []Removal{{"extra", ClusterType, "y"}}, Set: put("base", res(ClusterType, "x", "low3"))})
+	a.quiet()
+	s.hub.Publish(Batch{Classes: []Class{{Key: "b", Layers: []Layer{"base"}}}})
+	b.take("Cluster x=low3 y=low")
+}
+
+func TestHostsFollowTheirRouteConfiguration(t *testing.T) {
+	s := one(t, Options{}, res(RouteType, "80", "1"), res(RouteType, "81", "1"),
+		res(VirtualHostType, "80/a", "1"), res(VirtualHostType, "81/a", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(RouteType, "80")
+	rds := c.expect("RouteConfiguration 80=1")
+	c.subscribe(VirtualHostType)
+	c.quiet()
+	c.ack(rds)
+	c.take("VirtualHost 80/a=1")
+	// A route configuration that comes later makes no new request for hosts.
+	c.subscribe(RouteType, "81")
+	c.take("RouteConfiguration 81=1")
+	c.take("VirtualHost 81/a=1")
+	// An update of a route configuration keeps its hosts.
+	s.hub.Publish(Batch{Set: put("base", res(RouteType, "81", "2"), res(VirtualHostType, "81/b", "1"))})
+	c.take("RouteConfiguration 81=2")
+	c.take("VirtualHost 81/b=1")
+	c.quiet()
+	// One that goes takes its hosts with it, and they follow it back.
+	c.unsubscribe(RouteType, "81")
+	c.take("VirtualHost -81/a -81/b")
+	c.subscribe(RouteType, "81")
+	rds = c.expect("RouteConfiguration 81=2")
+	c.quiet()
+	c.ack(rds)
+	c.take("VirtualHost 81/a=1 81/b=1")
+	c.quiet()
+}
+
+func TestHostsThatAClientHoldsInVainAreSentAgain(t *testing.T) {
+	all := []*Resource{res(RouteType, "80", "1"), res(RouteType, "81", "1"), res(VirtualHostType, "80/a", "1"), res(VirtualHostType, "81/a", "1")}
+	hosts := map[string]string{"80/a": "1", "81/a": "1"}
+	t.Run("the route configuration was held", func(t *testing.T) {
+		c := one(t, Options{}, all...).connect(t, "a", "n1")
+		c.claim(RouteType, map[string]string{"80": "1", "81": "0"}, "80", "81")
+		c.claim(VirtualHostType, hosts)
+		c.take("RouteConfiguration 81=1")
+		c.quiet()
+	})
+	t.Run("the route configuration is new", func(t *testing.T) {
+		c := one(t, Options{}, all...).connect(t, "a", "n1")
+		c.claim(RouteType, map[string]string{"80": "1"}, "80", "81")
+		c.claim(VirtualHostType, hosts)
+		c.take("RouteConfiguration 81=1")
+		c.take("VirtualHost 81/a=1")
+		c.quiet()
+	})
+	t.Run("the hosts are claimed after the acknowledgement", func(t *testing.T) {
+		c := one(t, Options{}, all...).connect(t, "a", "n1")
+		c.claim(RouteType, map[string]string{"80": "1"}, "80", "81")
+		c.take("RouteConfiguration 81=1")
+		c.claim(VirtualHostType, hosts)
+		c.take("VirtualHost 81/a=1")
+		c.quiet()
+	})
+}
+
+func TestNamesOnDemand(t *testing.T) {
+	s := one(t, Options{}, res(RouteType, "80", "1"), res(VirtualHostType, "80/placeholder", "1"))
+	s.hub.Publish(Batch{Set: put("all", res(VirtualHostType, "80/b", "1"), res(ClusterType, "c1", "1"), res(EndpointType, "c1", "1")),
+		Classes: []Class{{Key: "a", Layers: []Layer{"base", "all"}}}})
+	c := s.connect(t, "a", "n1")
+	c.subscribe(RouteType, "80")
+	c.take("RouteConfiguration 80=1")
+	c.subscribe(VirtualHostType, "80/none", "80/b")
+	c.take("VirtualHost 80/b=1@80/b 80/none=absent@80/none!")
+	// Asked again, it is answered again.
+	c.subscribe(VirtualHostType, "80/none")
+	c.take("VirtualHost 80/none=absent@80/none!")
+	// What was absent and appears is sent.
+	s.hub.Publish(Batch{Set: put("all", res(VirtualHostType, "80/none", "1"), res(VirtualHostType, "80/other", "1"))})
+	c.take("VirtualHost 80/none=1@80/none")
+	c.subscribe(ClusterType, "c1", "c2")
+	c.take("Cluster -c2 c1=1")
+	c.subscribe(EndpointType, "c1")
+	c.take("ClusterLoadAssignment c1=1")
+	s.hub.Publish(Batch{Set: put("all", res(ClusterType, "c2", "1"), res(ClusterType, "c3", "1"), res(EndpointType, "c2", "1"))})
+	c.take("Cluster c2=1")
+	c.quiet()
+}
+
+func TestUnsubscribe(t *testing.T) {
+	s := one(t, Options{}, res(EndpointType, "e1", "1"), res(EndpointType, "e2", "1"), res(ClusterType, "c1", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(EndpointType, "e1", "e2")
+	c.take("ClusterLoadAssignment e1=1 e2=1")
+	c.unsubscribe(EndpointType, "e1")
+	c.quiet()
+	s.hub.Publish(Batch{Set: put("base", res(EndpointType, "e1", "2"), res(EndpointType, "e2", "2"))})
+	c.take("ClusterLoadAssignment e2=2")
+	c.subscribe(EndpointType, "e1")
+	c.take("ClusterLoadAssignment e1=2")
+	c.subscribe(ClusterType, "*", "c1")
+	c.take("Cluster c1=1")
+	c.unsubscribe(ClusterType, "*")
+	c.quiet()
+	s.hub.Publish(Batch{Set: put("base", res(ClusterType, "c1", "2"), res(ClusterType, "c2", "1"))})
+	c.take("Cluster c1=2")
+	c.quiet()
+}
+
+func TestLargeResponsesAreSplit(t *testing.T) {
+	big := func(name string) *Resource {
+		r := res(ClusterType, name, "1")
+		r.Body = []byte(strings.Repeat("x", 400))
+		return r
+	}
+	s := one(t, Options{MaxResponseBytes: 1000}, big("c1"), big("c2"), big("c3"), res(ListenerType, "l1", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(ClusterType)
+	c.subscribe(ListenerType)
+	first := c.expect("Cluster c1=1 c2=1")
+	c.quiet()
+	c.ack(first)
+	c.take("Cluster c3=1")
+	c.take("Listener l1=1")
+	s.hub.Publish(Batch{Set: put("base", big("c4"), big("c5"), big("c6"))})
+	c.take("Cluster c4=1 c5=1")
+	c.take("Cluster c6=1")
+	huge := big("c7")
+	huge.Body = []byte(strings.Repeat("x", 4000))
+	s.hub.Publish(Batch{Set: put("base", huge)})
+	c.take("Cluster c7=1")
+}
+
+func TestStreamsThatAreNotServed(t *testing.T) {
+	opts := Options{MaxNames: 3, MaxNodeBytes: 200, Classify: func(n *core.Node, p Peer) (string, error) {
+		if p.Address == nil {
+			return "", errors.New("the peer has no address")
+		}
+		switch n.GetCluster() {
+		case "refused":
+			return "", errors.New("the certificate is of another namespace")
+		case "busy":
+			return "", status.Error(codes.Unavailable, "starting")
+		}
+		return n.GetCluster(), nil
+	}}
+	for name, tc := range map[string]struct {
+		class string
+		act   func(*client)
+		code  codes.Code
+		says  string
+	}{
+		"no node":           {"a", func(c *client) { c.node = nil; c.subscribe(ClusterType) }, codes.InvalidArgument, "node"},
+		"other identity":    {"refused", func(c *client) { c.subscribe(ClusterType) }, codes.PermissionDenied, "another namespace"},
+		"classifier's code": {"busy", func(c *client) { c.subscribe(ClusterType) }, codes.Unavailable, "starting"},
+		"large node":        {strings.Repeat("n", 300), func(c *client) { c.subscribe(ClusterType) }, codes.InvalidArgument, "bytes"},
+		"many names":        {"a", func(c *client) { c.subscribe(EndpointType, "1", "2", "3", "4") }, codes.ResourceExhausted, "names"},
+		"many claims": {"a", func(c *client) {
+			c.claim(ClusterType, map[string]string{"1": "", "2": "", "3": "", "4": ""})
+		}, codes.ResourceExhausted, "held names"},
+		"long name": {"a", func(c *client) { c.subscribe(EndpointType, strings.Repeat("e", 2000)) }, codes.InvalidArgument, "longer"},
+		"no type":   {"a", func(c *client) { c.subscribe("") }, codes.InvalidArgument, "type"},
+		"many types": {"a", func(c *client) {
+			for i := range maxLanes + 1 {
+				c.subscribe(probeType + strings.Repeat("x", i))
+			}
+		}, codes.ResourceExhausted, "types"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := one(t, opts)
+			c := s.connect(t, tc.class, "n1")
+			tc.act(c)
+			select {
+			case m, open := <-c.got:
+				if open {
+					t.Fatalf("served %s", show(m))
+				}
+			case <-time.After(patience):
+				t.Fatal("the stream did not end")
+			}
+			if got := status.Code(c.err); got != tc.code || !strings.Contains(c.err.Error(), tc.says) {
+				t.Errorf("stream ended with %v, want %v that says %q", c.err, tc.code, tc.says)
+			}
+		})
+	}
+}
+
+func TestACompressingClientSharesNothing(t *testing.T) {
+	s := one(t, Options{}, res(ClusterType, "c1", strings.Repeat("1", 1000)))
+	for _, opts := range [][]grpc.CallOption{{grpc.UseCompressor(gzip.Name)}, nil, {grpc.UseCompressor(gzip.Name)}} {
+		c := s.connect(t, "a", "n1", opts...)
+		c.subscribe(ClusterType)
+		c.expect("Cluster c1=" + strings.Repeat("1", 1000))
+	}
+}
+
+func TestClassesAreAnnounced(t *testing.T) {
+	events := &ledger{}
+	s := serve(t, Options{Events: events})
+	c1, c2 := s.connect(t, "a", "n1"), s.connect(t, "a", "n2")
+	c1.subscribe(ClusterType)
+	waitFor(t, func() bool { return s.hub.Stats().Sessions == 1 })
+	c2.subscribe(ClusterType)
+	waitFor(t, func() bool { return s.hub.Stats().Sessions == 2 })
+	c1.cancel()
+	waitFor(t, func() bool { return s.hub.Stats().Sessions == 1 })
+	c2.cancel()
+	waitFor(t, func() bool { return s.hub.Stats() == Stats{Streams: 2} })
+	if got := events.take(); !slices.Equal(got, []string{"wanted a", "idle a"}) {
+		t.Errorf("events %q", got)
+	}
+}
+
+func TestNothingIsLeftWhenAllIsDeleted(t *testing.T) {
+	s := one(t, Options{}, res(ClusterType, "c1", "1"), res(EndpointType, "e1", "1"), res(VirtualHostType, "80/a", "1"))
+	c := s.connect(t, "a", "n1")
+	c.claim(ClusterType, map[string]string{"gone": "1"})
+	c.take("Cluster -gone c1=1")
+	c.subscribe(EndpointType, "e1", "e2")
+	c.take("ClusterLoadAssignment -e2 e1=1")
+	s.hub.Publish(Batch{Delete: []Removal{{"base", ClusterType, "c1"}, {"base", EndpointType, "e1"}, {"base", VirtualHostType, "80/a"}}, DropClasses: []string{"a"}})
+	c.cancel()
+	waitFor(t, func() bool { st := s.hub.Stats(); return st.Sessions+st.Classes+st.Layers+st.Names == 0 })
+}
+
+func waitFor(t testing.TB, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it did not come true")
+		}
+	}
+}
