@@ -33,6 +33,7 @@ type clientOptions struct {
 	keepAlive   bool
 	insecure    bool
 	http2       bool
+	fail        bool
 }
 
 const maxConcurrency = 256
@@ -48,7 +49,13 @@ func clientCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return json.NewEncoder(cmd.OutOrStdout()).Encode(report)
+			if err := json.NewEncoder(cmd.OutOrStdout()).Encode(report); err != nil {
+				return fmt.Errorf("print the report: %w", err)
+			}
+			if bad := report.Requests - report.Codes["200"]; o.fail && bad > 0 {
+				return fmt.Errorf("%d of %d requests were not answered with 200", bad, report.Requests)
+			}
+			return nil
 		},
 	}
 	f := cmd.Flags()
@@ -62,6 +69,7 @@ func clientCommand() *cobra.Command {
 	f.StringArrayVar(&o.headers, "header", nil, "header as NAME:VALUE, may be repeated")
 	f.BoolVar(&o.keepAlive, "keep-alive", true, "keep connections between requests")
 	f.BoolVar(&o.insecure, "insecure", false, "accept any server certificate")
+	f.BoolVar(&o.fail, "fail", false, "end with an error when a request was not answered with 200")
 	f.BoolVar(&o.http2, "http2", false, "speak h2c to http URLs")
 	return cmd
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -157,5 +158,18 @@ func TestServerSpeaksH2CAndTCPAndFinishesRequestsOnStop(t *testing.T) {
 	}
 	if r := client(t, "http://"+o.http, clientOptions{}); len(r.Errors) != 1 {
 		t.Errorf("after the stop: %+v, want a refused connection", r)
+	}
+}
+
+func TestFailFlagTurnsBadAnswersIntoAnError(t *testing.T) {
+	url := start(t, "")
+	for target, wantErr := range map[string]bool{url: false, url + "?status=500": true} {
+		cmd := clientCommand()
+		cmd.SetOut(io.Discard)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		cmd.SetArgs([]string{target, "--fail"})
+		if err := cmd.ExecuteContext(t.Context()); (err != nil) != wantErr {
+			t.Errorf("%s: error %v, want one: %v", target, err, wantErr)
+		}
 	}
 }

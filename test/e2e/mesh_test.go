@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"slices"
+	"testing"
+)
+
+type part struct {
+	name string
+	run  func(*testing.T)
+}
+
+// TestMesh runs the whole life of a mesh in this order: it is installed from
+// nothing, serves, meets trouble, and is removed. Each part can be run alone
+// (-run TestMesh/Retries): what it needs is set up if it is not there.
+func TestMesh(t *testing.T) {
+	parts := []part{
+		{"InstallSurvivesKilledOperator", testInstallSurvivesKilledOperator},
+		{"UnknownProfileStalls", testUnknownProfileStalls},
+		{"UnknownVersionStalls", testUnknownVersionStalls},
+		{"DriftIsPutBack", testDriftIsPutBack},
+		{"EveryPodGetsAProxy", testEveryPodGetsAProxy},
+		{"Weights", testWeights},
+		{"HeaderRoute", testHeaderRoute},
+		{"Retries", testRetries},
+		{"Timeout", testTimeout},
+		{"TCP", testTCP},
+		{"StrictRefusesPlaintext", testStrict},
+		{"PeerIdentity", testPeerIdentity},
+		{"JobCompletes", testJobCompletes},
+		{"InvalidObjectsAreRefused", testInvalidObjectsAreRefused},
+		{"InvalidObjectThatSlipsPastHarmsNothing", testSlipsPast},
+		{"HTTPSGatewayWaitsForItsSecret", testGatewaySecret},
+		{"ScaleUnderLoad", testScaleUnderLoad},
+		{"RolloutUnderLoad", testRolloutUnderLoad},
+		{"ControlPlaneRestartUnderLoad", testControlPlaneRestart},
+		{"RemovalLeavesNothing", testRemoval},
+	}
+	if _, name, err := localServer(); err == nil {
+		// Only of a local cluster can the API server be taken away.
+		t.Logf("the local cluster %s: its API server will be away for %s", name, outage)
+		parts = slices.Insert(parts, len(parts)-1, part{"APIServerAway", testAPIServerAway})
+	}
+	for _, p := range parts {
+		t.Run(p.name, p.run)
+	}
+	if *keep {
+		return
+	}
+	for _, ns := range []string{appSpace, plainSpace} {
+		if err := cluster.DeleteNamespace(context.Background(), podLimit, ns); err != nil {
+			t.Errorf("clean up: %v", err)
+		}
+	}
+	if err := cluster.UninstallOperator(); err != nil {
+		t.Errorf("clean up: %v", err)
+	}
+}
