@@ -4,7 +4,10 @@ package ca
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -111,4 +114,10 @@ func (s Store) keepOnce(ctx context.Context, bundle *Bundle, log logr.Logger) {
 	case !found.Same(bundle):
 		log.Info(msgDiffers, "namespace", s.Namespace, "secret", SecretName)
 	}
+}
+
+// IsTransport reports whether the error is about reaching the API server rather than an answer of it.
+func IsTransport(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

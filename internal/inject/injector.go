@@ -53,14 +53,14 @@ func (i *Injector) Review(ctx context.Context, request *admissionv1.AdmissionReq
 	}
 	labels, err := i.namespaces.NamespaceLabels(ctx, request.Namespace)
 	if err != nil {
-		reviewed.WithLabelValues("Error").Inc()
+		count(request, "Error")
 		i.log.Error(err, msgFailed, "namespace", request.Namespace)
 		return denied(http.StatusInternalServerError, metav1.StatusReasonInternalError, fmt.Errorf("read the labels of namespace %s: %w", request.Namespace, err))
 	}
 	decision := Decide(i.config.Revision, request.Namespace, labels, &pod)
 	name := pod.Name + pod.GenerateName
 	if !decision.Inject {
-		reviewed.WithLabelValues(string(decision.Reason)).Inc()
+		count(request, string(decision.Reason))
 		i.log.V(1).Info(msgSkipped, "namespace", request.Namespace, "pod", name, "reason", decision.Reason)
 		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: skipWarnings(&pod, decision)}
 	}
@@ -72,16 +72,23 @@ func (i *Injector) Review(ctx context.Context, request *admissionv1.AdmissionReq
 	if err != nil {
 		return i.refuse(request, http.StatusInternalServerError, metav1.StatusReasonInternalError, fmt.Errorf("encode the patch: %w", err))
 	}
-	reviewed.WithLabelValues(string(decision.Reason)).Inc()
+	count(request, string(decision.Reason))
 	i.log.V(1).Info(msgInjected, "namespace", request.Namespace, "pod", name, "reason", decision.Reason)
 	kind := admissionv1.PatchTypeJSONPatch
 	return &admissionv1.AdmissionResponse{Allowed: true, Patch: body, PatchType: &kind, Warnings: warnings}
 }
 
 func (i *Injector) refuse(request *admissionv1.AdmissionRequest, code int32, reason metav1.StatusReason, err error) *admissionv1.AdmissionResponse {
-	reviewed.WithLabelValues("Refused").Inc()
+	count(request, "Refused")
 	i.log.Info(msgRefused, "namespace", request.Namespace, "pod", request.Name, "error", err.Error())
 	return denied(code, reason, err)
+}
+
+// count leaves out dry runs, the control plane's checks of itself among them.
+func count(request *admissionv1.AdmissionRequest, outcome string) {
+	if request.DryRun == nil || !*request.DryRun {
+		reviewed.WithLabelValues(outcome).Inc()
+	}
 }
 
 func denied(code int32, reason metav1.StatusReason, err error) *admissionv1.AdmissionResponse {

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-logr/logr"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	msgPanic = "a request made the handler panic"
+
+	// maxMessage bounds what a client may send: a delta request with 10,000 names and versions is below 2 MiB.
+	maxMessage = 4 << 20
+	// maxHeaders bounds a request's headers; a service account token takes about 1 KiB.
+	maxHeaders = 64 << 10
+	// maxStreams bounds the streams of one connection; a proxy needs one or two.
+	maxStreams = 64
+	// readBuffer is per connection and idle nearly always; the default of 32 KiB would be half of what a proxy costs.
+	readBuffer = 8 << 10
+	// handshakeLimit ends connections that do not finish TLS and HTTP/2 set-up.
+	handshakeLimit = 15 * time.Second
+	// pingInterval notices proxies that vanished without closing; pingFloor is the fastest that clients may ping.
+	pingInterval = 30 * time.Second
+	pingFloor    = 10 * time.Second
+)
+
+// newGRPC makes a server; a nil config means no TLS.
+func newGRPC(config *tls.Config, log logr.Logger) *grpc.Server {
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeaders), grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true), grpc.ConnectionTimeout(handshakeLimit),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingFloor}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingFloor, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(func(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (out any, err error) {
+			defer recovered(log, info.FullMethod, &err)
+			return next(ctx, in)
+		}),
+		grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+			defer recovered(log, info.FullMethod, &err)
+			return next(srv, stream)
+		}),
+	}
+	if config != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(config)))
+	}
+	return grpc.NewServer(options...)
+}
+
+// recovered turns a panic into an error for its caller alone: one bad request must not take every proxy's stream down.
+func recovered(log logr.Logger, method string, err *error) {
+	if r := recover(); r != nil {
+		log.Error(fmt.Errorf("panic: %v", r), msgPanic, "method", method, "stack", string(debug.Stack()))
+		*err = status.Error(codes.Internal, "the control plane failed on this request; see its log")
+	}
+}
+
+// serveGRPC serves until the context ends, then waits for streams to end, for grace at most.
+func serveGRPC(ctx context.Context, server *grpc.Server, listener net.Listener, grace time.Duration) error {
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve gRPC on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	cut := time.AfterFunc(grace, server.Stop)
+	defer cut.Stop()
+	server.GracefulStop()
+	return nil
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap/zapcore"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/meshwright/meshwright/internal/ca"
+	"github.com/meshwright/meshwright/internal/inject"
+)
+
+// options are the flags; docs/controlplane.md explains them.
+type options struct {
+	kubeconfig        string
+	namespace         string
+	revision          string
+	xdsAddress        string
+	xdsPlaintext      string
+	webhookAddress    string
+	monitoringAddress string
+	meshConfig        string
+	clusterID         string
+	clusterDomain     string
+	network           string
+	proxyImage        string
+	imagePullPolicy   string
+	gatewayNamespaces []string
+	certificateTTL    time.Duration
+	leaderElect       bool
+	shutdownGrace     time.Duration
+	kubeQPS           float32
+	kubeBurst         int
+	logLevel          string
+}
+
+func defaultOptions() *options {
+	return &options{
+		namespace: "istio-system", revision: inject.DefaultRevision,
+		xdsAddress: ":15012", webhookAddress: ":15017", monitoringAddress: ":15014",
+		meshConfig: "/etc/meshwright/mesh/mesh", clusterID: "Kubernetes", clusterDomain: "cluster.local",
+		imagePullPolicy: string(corev1.PullIfNotPresent), certificateTTL: ca.DefaultTTL, leaderElect: true,
+		shutdownGrace: 20 * time.Second, kubeQPS: 100, kubeBurst: 200, logLevel: "info",
+	}
+}
+
+func (o *options) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "kubeconfig file; empty: the pod's service account")
+	f.StringVar(&o.namespace, "namespace", o.namespace, "namespace of this control plane")
+	f.StringVar(&o.revision, "revision", o.revision, "revision that this control plane serves")
+	f.StringVar(&o.xdsAddress, "xds-address", o.xdsAddress, "address of gRPC over TLS; empty: not served")
+	f.StringVar(&o.xdsPlaintext, "xds-plaintext-address", o.xdsPlaintext, "address of gRPC without TLS, for load tools; empty: not served")
+	f.StringVar(&o.webhookAddress, "webhook-address", o.webhookAddress, "address of the webhooks and probes; empty: not served")
+	f.StringVar(&o.monitoringAddress, "monitoring-address", o.monitoringAddress, "address of the metrics; empty: not served")
+	f.StringVar(&o.meshConfig, "mesh-config", o.meshConfig, "file with the mesh's configuration; a missing file means the defaults")
+	f.StringVar(&o.clusterID, "cluster-id", o.clusterID, "name of this cluster within the mesh")
+	f.StringVar(&o.clusterDomain, "cluster-domain", o.clusterDomain, "DNS domain of the cluster's services")
+	f.StringVar(&o.network, "network", o.network, "network of this cluster's pods")
+	f.StringVar(&o.proxyImage, "proxy-image", o.proxyImage, "image of the injected containers; empty: no injection")
+	f.StringVar(&o.imagePullPolicy, "image-pull-policy", o.imagePullPolicy, "pull policy of the injected containers")
+	f.StringSliceVar(&o.gatewayNamespaces, "gateway-namespaces", o.gatewayNamespaces, "namespaces whose TLS secrets gateways may name (default: the value of --namespace)")
+	f.DurationVar(&o.certificateTTL, "certificate-ttl", o.certificateTTL, "lifetime of a workload certificate")
+	f.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "elect the replica that writes to the cluster; off: this process does")
+	f.DurationVar(&o.shutdownGrace, "shutdown-grace", o.shutdownGrace, "how long streams may drain after SIGTERM")
+	f.Float32Var(&o.kubeQPS, "kube-api-qps", o.kubeQPS, "requests a second to the API server")
+	f.IntVar(&o.kubeBurst, "kube-api-burst", o.kubeBurst, "burst of requests to the API server")
+	f.StringVar(&o.logLevel, "log-level", o.logLevel, "debug, info, warn or error")
+}
+
+// complete fills in what depends on other flags and reports every wrong flag at once.
+func (o *options) complete() error {
+	var errs []error
+	for name, value := range map[string]string{"namespace": o.namespace, "revision": o.revision} {
+		if problems := validation.IsDNS1123Label(value); len(problems) > 0 {
+			errs = append(errs, fmt.Errorf("--%s=%q: %s", name, value, strings.Join(problems, "; ")))
+		}
+	}
+	if problems := validation.IsDNS1123Subdomain(o.clusterDomain); len(problems) > 0 {
+		errs = append(errs, fmt.Errorf("--cluster-domain=%q: %s", o.clusterDomain, strings.Join(problems, "; ")))
+	}
+	if o.clusterID == "" {
+		errs = append(errs, errors.New("--cluster-id must not be empty"))
+	}
+	for name, value := range map[string]string{
+		"xds-address": o.xdsAddress, "xds-plaintext-address": o.xdsPlaintext,
+		"webhook-address": o.webhookAddress, "monitoring-address": o.monitoringAddress,
+	} {
+		if _, _, err := net.SplitHostPort(value); value != "" && err != nil {
+			errs = append(errs, fmt.Errorf("--%s=%q is not HOST:PORT: %w", name, value, err))
+		}
+	}
+	if o.certificateTTL < ca.MinTTL || o.certificateTTL > ca.MaxTTL {
+		errs = append(errs, fmt.Errorf("--certificate-ttl=%s is not between %s and %s", o.certificateTTL, ca.MinTTL, ca.MaxTTL))
+	}
+	if o.shutdownGrace < 0 || o.kubeQPS <= 0 || o.kubeBurst <= 0 {
+		errs = append(errs, errors.New("--shutdown-grace, --kube-api-qps and --kube-api-burst must be positive"))
+	}
+	if _, err := o.level(); err != nil {
+		errs = append(errs, err)
+	}
+	if len(o.gatewayNamespaces) == 0 {
+		o.gatewayNamespaces = []string{o.namespace}
+	}
+	slices.Sort(o.gatewayNamespaces)
+	o.gatewayNamespaces = slices.Compact(o.gatewayNamespaces)
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+func (o *options) level() (zapcore.Level, error) {
+	level, err := zapcore.ParseLevel(o.logLevel)
+	if err != nil || level > zapcore.ErrorLevel {
+		return level, fmt.Errorf("--log-level=%q is none of debug, info, warn, error", o.logLevel)
+	}
+	return level, nil
+}
+
+// name of the Deployment, Service, ServiceAccount, lease of this revision; also the suffix of other names.
+func (o *options) name() string { return "meshwright" + o.suffix() }
+
+func (o *options) suffix() string {
+	if o.revision == inject.DefaultRevision {
+		return ""
+	}
+	return "-" + o.revision
+}
+
+// serverName is the DNS name under which pods and the API server reach this control plane.
+func (o *options) serverName() string { return o.name() + "." + o.namespace + ".svc" }
+
+func (o *options) serverNames() []string {
+	return []string{o.serverName(), o.serverName() + "." + o.clusterDomain, o.name() + "." + o.namespace, o.name(), "localhost"}
+}

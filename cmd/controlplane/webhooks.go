@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/meshwright/meshwright/internal/inject"
+	"github.com/meshwright/meshwright/internal/webhook"
+)
+
+// bundleTimeout bounds one look at the webhook configurations in the cache.
+const bundleTimeout = time.Second
+
+// namespaceLabels reads from the cache, and from the API server for a namespace that is younger than the cache knows: a
+// pod may be created in it within the same second.
+type namespaceLabels struct {
+	cached, live client.Reader
+}
+
+func (n namespaceLabels) NamespaceLabels(ctx context.Context, name string) (map[string]string, error) {
+	var found corev1.Namespace
+	err := n.cached.Get(ctx, client.ObjectKey{Name: name}, &found)
+	if apierrors.IsNotFound(err) {
+		err = n.live.Get(ctx, client.ObjectKey{Name: name}, &found)
+	}
+	return found.Labels, err
+}
+
+func injection(env environment) (part, error) {
+	o := env.options
+	if o.webhookAddress == "" || o.proxyImage == "" {
+		return part{}, nil
+	}
+	config := inject.Config{
+		Revision: o.revision, Image: o.proxyImage, PullPolicy: corev1.PullPolicy(o.imagePullPolicy),
+		DiscoveryAddress: net.JoinHostPort(o.serverName(), "15012"), TrustDomain: env.mesh.TrustDomain,
+		ClusterID: o.clusterID, ClusterDomain: o.clusterDomain, Network: o.network,
+	}
+	namespaces := namespaceLabels{cached: env.manager.GetClient(), live: env.manager.GetAPIReader()}
+	injector, err := inject.NewInjector(config, namespaces, env.log.WithName("inject"))
+	if err != nil {
+		return part{}, err
+	}
+	return part{
+		reviewers: map[string]webhook.Reviewer{webhook.PathInject: injector},
+		metrics:   inject.Collectors(),
+	}, nil
+}
+
+func bundles(env environment) (part, error) {
+	o := env.options
+	if o.webhookAddress == "" {
+		return part{}, nil
+	}
+	b := &webhook.Bundles{
+		Client: env.manager.GetClient(), Root: env.authority.Bundle().RootPEM(), Service: o.name(), Namespace: o.namespace,
+		Mutating: injectorConfiguration(o), Validating: validatorConfiguration(o),
+	}
+	if err := b.SetupWithManager(env.manager); err != nil {
+		return part{}, err
+	}
+	ready := func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), bundleTimeout)
+		defer cancel()
+		return b.Ready(ctx)
+	}
+	return part{checks: []webhook.Check{{Name: "webhook-configurations", Ready: ready}}}, nil
+}
+
+func injectorConfiguration(o *options) string { return "meshwright-injector" + o.suffix() }
+
+func validatorConfiguration(o *options) string { return "meshwright-validator" + o.suffix() }
+
+// webhookServer puts the reviewers of all parts behind one listener. It returns the function that serves.
+func webhookServer(env environment, parts []part, serving servingTLS, checks []webhook.Check) (func(context.Context) error, error) {
+	o := env.options
+	if o.webhookAddress == "" {
+		return func(context.Context) error { return nil }, nil
+	}
+	reviewers := map[string]webhook.Reviewer{}
+	for _, p := range parts {
+		for path, r := range p.reviewers {
+			reviewers[path] = r
+		}
+	}
+	listener, err := net.Listen("tcp", o.webhookAddress)
+	if err != nil {
+		return nil, fmt.Errorf("listen for webhooks: %w", err)
+	}
+	check := &webhook.SelfCheck{
+		Address: webhook.LocalAddress(listener.Addr()), ServerName: o.serverName(),
+		Roots: env.authority.Bundle().Pool(), Namespace: o.namespace,
+	}
+	if reviewers[webhook.PathInject] != nil {
+		checks = append(checks, webhook.Check{Name: "webhook-self-check", Ready: check.Ready})
+	}
+	server := webhook.NewServer(serving.TLS(), reviewers, checks, env.log.WithName("webhook"))
+	return func(ctx context.Context) error {
+		if reviewers[webhook.PathInject] != nil {
+			go check.Run(ctx)
+		}
+		return server.Serve(ctx, listener, webhookGrace)
+	}, nil
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package meshconfig reads the mesh-wide configuration, a YAML file that is a subset of Istio's MeshConfig
+// (https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/).
+package meshconfig
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+)
+
+// Modes of OutboundTrafficPolicy: what happens to traffic for hosts that the mesh does not know.
+const (
+	AllowAny     = "ALLOW_ANY"
+	RegistryOnly = "REGISTRY_ONLY"
+)
+
+// maxBytes bounds the file; a ConfigMap holds at most 1 MiB.
+const maxBytes = 1 << 20
+
+// Config is the mesh's configuration with defaults filled in. Fields that are not served are refused by Parse.
+type Config struct {
+	// TrustDomain is the first part of every workload's identity; default cluster.local.
+	TrustDomain string `json:"trustDomain,omitempty"`
+	// OutboundTrafficPolicy decides about unknown hosts.
+	OutboundTrafficPolicy OutboundTrafficPolicy `json:"outboundTrafficPolicy,omitzero"`
+	// AccessLogFile is where proxies write access logs: empty (none) or /dev/stdout.
+	AccessLogFile string `json:"accessLogFile,omitempty"`
+}
+
+// OutboundTrafficPolicy has the mode AllowAny (default) or RegistryOnly.
+type OutboundTrafficPolicy struct {
+	Mode string `json:"mode,omitempty"`
+}
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}}
+}
+
+// Parse reads YAML. It reports every wrong field at once, with its path.
+func Parse(data []byte) (Config, error) {
+	if len(data) > maxBytes {
+		return Config{}, fmt.Errorf("mesh configuration is larger than %d bytes", maxBytes)
+	}
+	config := Default()
+	if err := yaml.UnmarshalStrict(data, &config); err != nil {
+		return Config{}, fmt.Errorf("mesh configuration: %w", err)
+	}
+	var errs []error
+	if problems := validation.IsDNS1123Subdomain(config.TrustDomain); len(problems) > 0 {
+		errs = append(errs, fmt.Errorf("trustDomain: %q: %s", config.TrustDomain, strings.Join(problems, "; ")))
+	}
+	if m := config.OutboundTrafficPolicy.Mode; m != AllowAny && m != RegistryOnly {
+		errs = append(errs, fmt.Errorf("outboundTrafficPolicy.mode: %q is neither %s nor %s", m, AllowAny, RegistryOnly))
+	}
+	if f := config.AccessLogFile; f != "" && f != "/dev/stdout" {
+		errs = append(errs, fmt.Errorf("accessLogFile: %q is neither empty nor /dev/stdout", f))
+	}
+	return config, errors.Join(errs...)
+}
+
+// Load reads the file; one that does not exist counts as empty.
+func Load(path string) (Config, error) {
+	data, err := read(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return Parse(data)
+}
+
+func read(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the mesh configuration: %w", err)
+	}
+	return data, nil
+}
+
+// Watch looks at the file at each interval and calls changed with every new content, parsed or as an error, until the
+// context ends. The content that it finds first is not reported. Polling rather than notifications: the kubelet swaps
+// a mounted ConfigMap by a symbolic link, which a watch on the file does not see.
+func Watch(ctx context.Context, path string, interval time.Duration, changed func(Config, error)) {
+	last, lastErr := read(path)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		data, err := read(path)
+		if bytes.Equal(data, last) && (err == nil) == (lastErr == nil) {
+			continue
+		}
+		last, lastErr = data, err
+		if err != nil {
+			changed(Config{}, err)
+			continue
+		}
+		changed(Parse(data))
+	}
+}

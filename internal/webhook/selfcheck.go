@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const (
+	// selfCheckEager is the pace until the first success, selfCheckSteady afterwards.
+	selfCheckEager  = 500 * time.Millisecond
+	selfCheckSteady = 10 * time.Second
+	selfCheckLimit  = 5 * time.Second
+	selfCheckUID    = types.UID("self-check")
+)
+
+var errNotYet = errors.New("not checked yet")
+
+// SelfCheck calls the process's own webhook as the API server would: over TCP and TLS, by the Service's name, trusting
+// only the root.
+type SelfCheck struct {
+	// Address is HOST:PORT of the listener, seen from this process.
+	Address string
+	// ServerName is the Service's DNS name, which the certificate must carry.
+	ServerName string
+	// Roots are what the API server was told to trust.
+	Roots *x509.CertPool
+	// Namespace is named in the review; it must exist.
+	Namespace string
+
+	mu   sync.Mutex
+	last error
+	done bool
+}
+
+// Ready is the outcome of the last call.
+func (s *SelfCheck) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done {
+		return errNotYet
+	}
+	return s.last
+}
+
+// Run calls until the context ends.
+func (s *SelfCheck) Run(ctx context.Context) {
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.Roots, ServerName: s.ServerName},
+		// A new connection each time, since it is the handshake with the current certificate that is to be seen.
+		DisableKeepAlives: true,
+	}
+	for {
+		err := s.call(ctx, transport)
+		s.mu.Lock()
+		s.last, s.done = err, true
+		s.mu.Unlock()
+		pace := selfCheckSteady
+		if err != nil {
+			pace = selfCheckEager
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pace):
+		}
+	}
+}
+
+func (s *SelfCheck) call(ctx context.Context, transport http.RoundTripper) error {
+	ctx, cancel := context.WithTimeout(ctx, selfCheckLimit)
+	defer cancel()
+	body, err := json.Marshal(s.review())
+	if err != nil {
+		return fmt.Errorf("encode a review: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+s.Address+PathInject, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("call the own webhook: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("call the own webhook: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxReviewBytes))
+	if err != nil {
+		return fmt.Errorf("read the own webhook's answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the own webhook answers %s: %.200s", response.Status, text)
+	}
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(text, &review); err != nil || review.Response == nil || review.Response.UID != selfCheckUID {
+		return fmt.Errorf("the own webhook's answer is not a review: %.200s", text)
+	}
+	if !review.Response.Allowed {
+		return fmt.Errorf("the own webhook refuses a plain pod: %v", review.Response.Result)
+	}
+	return nil
+}
+
+// review asks about a pod that every injector allows. It is marked as a dry run, so that it is not counted.
+func (s *SelfCheck) review() admissionv1.AdmissionReview {
+	pod, _ := json.Marshal(corev1.Pod{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{Name: "self-check", Namespace: s.Namespace},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}},
+	})
+	return admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"},
+		Request: &admissionv1.AdmissionRequest{
+			UID: selfCheckUID, Kind: metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
+			Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"}, Namespace: s.Namespace,
+			Operation: admissionv1.Create, DryRun: new(true), Object: runtime.RawExtension{Raw: pod},
+		},
+	}
+}
+
+// LocalAddress is how this process reaches its own listener: an unspecified host becomes the loopback address.
+func LocalAddress(listener net.Addr) string {
+	host, port, err := net.SplitHostPort(listener.String())
+	if err != nil {
+		return listener.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
