@@ -46,9 +46,26 @@ func (t Tree) unified() bool {
 
 // hierarchies are the directories that hold cgroups: the root itself in
 // version 2, one per controller in version 1. A second name of a hierarchy (a
-// symbolic link like cpu -> cpu,cpuacct) is left out, and so is a version 2
-// hierarchy beside those of version 1: the container runtime does not use it.
+// symbolic link like cpu -> cpu,cpuacct) is left out.
 func (t Tree) hierarchies() ([]string, error) {
+	all, err := t.everywhere()
+	if err != nil || t.unified() {
+		return all, err
+	}
+	out := slices.DeleteFunc(all, func(dir string) bool {
+		_, err := os.Stat(filepath.Join(dir, "cgroup.controllers"))
+		return err == nil
+	})
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no cgroups with controllers are mounted at %s: mount them, or run with the host's cgroups (for a container: --privileged)", t.Root)
+	}
+	return out, nil
+}
+
+// everywhere is hierarchies, and with version 1 also the hierarchy of version
+// 2 that may stand beside it without controllers: the container runtime makes
+// a cgroup for each container there too.
+func (t Tree) everywhere() ([]string, error) {
 	if t.unified() {
 		return []string{t.Root}, nil
 	}
@@ -65,13 +82,7 @@ func (t Tree) hierarchies() ([]string, error) {
 		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err != nil {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join(dir, "cgroup.controllers")); err == nil {
-			continue
-		}
 		out = append(out, dir)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no cgroups are mounted at %s: mount them, or run with the host's cgroups (for a container: --privileged)", t.Root)
 	}
 	return out, nil
 }
@@ -221,9 +232,9 @@ func (t Tree) Processes() ([]int, error) {
 	return out, nil
 }
 
-// Dirs are the tree's directories in every hierarchy, children first.
+// dirs are the tree's directories in every hierarchy, children first.
 func (t Tree) dirs() ([]string, error) {
-	roots, err := t.hierarchies()
+	roots, err := t.everywhere()
 	if err != nil {
 		return nil, err
 	}
