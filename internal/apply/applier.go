@@ -189,8 +189,8 @@ func (a *Applier) now() time.Time {
 	return a.Clock.Now()
 }
 
-// Delete asks for the deletion of an object that has the label of revision,
-// and tells whether it is gone. An object that is not ours counts as gone.
+// Delete asks for the deletion of an object that belongs to revision, and
+// tells whether it is gone. An object that is not ours counts as gone.
 func (a *Applier) Delete(ctx context.Context, entry v1alpha1.InventoryEntry, revision string) (bool, error) {
 	live := &metav1.PartialObjectMetadata{}
 	live.APIVersion, live.Kind = apiVersion(entry), entry.Kind
@@ -201,7 +201,8 @@ func (a *Applier) Delete(ctx context.Context, entry v1alpha1.InventoryEntry, rev
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", Describe(entry), err)
 	}
-	if live.Labels[v1alpha1.LabelRevision] != revision {
+	// Without a label it is ours if it was applied, and somebody else's if it was only going to be.
+	if owner := live.Labels[v1alpha1.LabelRevision]; owner != revision && (owner != "" || entry.Digest == "") {
 		return true, nil
 	}
 	if live.DeletionTimestamp != nil {

@@ -32,8 +32,6 @@ const (
 	ReasonNotInstalled = "NotInstalled"
 	// ReasonDeleting: the object is being deleted.
 	ReasonDeleting = "Deleting"
-	// ReasonPaused: the annotation operator.meshwright.dev/paused is set.
-	ReasonPaused = "Paused"
 	// ReasonUnknownProfile: spec.profile names no profile.
 	ReasonUnknownProfile = "UnknownProfile"
 	// ReasonUnknownVersion: spec.version names a version that this operator does not carry.

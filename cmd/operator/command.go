@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap/zapcore"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/charts"
+	"github.com/meshwright/meshwright/controllers/meshoperator"
+	"github.com/meshwright/meshwright/controllers/meshrevision"
+	"github.com/meshwright/meshwright/internal/apply"
+	"github.com/meshwright/meshwright/internal/helm"
+	"github.com/meshwright/meshwright/internal/revision"
+)
+
+// options are the flags.
+type options struct {
+	kubeconfig     string
+	namespace      string
+	metricsAddress string
+	probeAddress   string
+	leaderElect    bool
+	registry       string
+	tag            string
+	logLevel       string
+	qps            float32
+	burst          int
+}
+
+func command() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:           "operator",
+		Short:         "Installs and looks after the meshes that MeshOperator objects describe",
+		Version:       revision.Version,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(c *cobra.Command, _ []string) error { return o.run(c.Context()) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; empty: the pod's service account")
+	f.StringVar(&o.namespace, "namespace", "", "namespace of the leader's lease; empty: the pod's own")
+	f.StringVar(&o.metricsAddress, "metrics-address", ":8443", "HTTPS /metrics, authorised by the API server; 0: not served")
+	f.StringVar(&o.probeAddress, "probe-address", ":8081", "HTTP /healthz and /readyz")
+	f.BoolVar(&o.leaderElect, "leader-elect", true, "elect one of several replicas to act")
+	f.StringVar(&o.registry, "image-registry", "ghcr.io/meshwright", "registry of images, where a MeshOperator names none")
+	f.StringVar(&o.tag, "image-tag", "", "tag of images, where a MeshOperator names none; empty: the version")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.Float32Var(&o.qps, "kube-api-qps", 50, "requests a second to the API server")
+	f.IntVar(&o.burst, "kube-api-burst", 100, "requests at once to the API server")
+	return c
+}
+
+func (o options) run(ctx context.Context) error {
+	logger, err := newLogger(o.logLevel)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(logger)
+	config, err := o.config()
+	if err != nil {
+		return err
+	}
+	carried, err := helm.Load(charts.Files)
+	if err != nil {
+		return err
+	}
+	mgr, err := o.newManager(config)
+	if err != nil {
+		return err
+	}
+	version, err := serverVersion(config)
+	if err != nil {
+		return err
+	}
+	applier := &apply.Applier{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
+	installer := &meshrevision.Reconciler{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Applier: applier, Charts: carried,
+		KubeVersion: version, Events: mgr.GetEventRecorder(apply.Manager),
+	}
+	if err := installer.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the MeshRevision controller: %w", err)
+	}
+	resolver := &meshoperator.Reconciler{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
+		Platform: revision.Platform{Registry: o.registry, Tag: o.tag},
+	}
+	if err := resolver.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the MeshOperator controller: %w", err)
+	}
+	log.Log.Info("starting", "version", revision.Version, "kubernetes", version)
+	return mgr.Start(ctx)
+}
+
+func (o options) newManager(config *rest.Config) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("build scheme: %w", err)
+		}
+	}
+	owned, err := meshrevision.Caches()
+	if err != nil {
+		return nil, fmt.Errorf("build cache options: %w", err)
+	}
+	grace := 20 * time.Second
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		Cache:  cache.Options{ByObject: owned, DefaultTransform: cache.TransformStripManagedFields()},
+		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true}},
+		Metrics: metricsserver.Options{
+			BindAddress: o.metricsAddress, SecureServing: true,
+			FilterProvider: filters.WithAuthenticationAndAuthorization,
+			TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+		},
+		HealthProbeBindAddress:        o.probeAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              apply.Manager,
+		LeaderElectionNamespace:       o.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &grace,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("add health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("add readiness check: %w", err)
+	}
+	return mgr, nil
+}
+
+func (o options) config() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read access to the API server: %w; give --kubeconfig outside a cluster", err)
+	}
+	config.QPS, config.Burst = o.qps, o.burst
+	return config, nil
+}
+
+func newLogger(level string) (logr.Logger, error) {
+	parsed, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return logr.Discard(), fmt.Errorf("--log-level: %w", err)
+	}
+	return zap.New(zap.Level(parsed), zap.UseDevMode(false)), nil
+}
+
+// serverVersion asks the API server; when it does not answer, the kubelet starts
+// the operator again.
+func serverVersion(config *rest.Config) (string, error) {
+	asker, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return "", fmt.Errorf("make discovery client: %w", err)
+	}
+	info, err := asker.ServerVersion()
+	if err != nil {
+		return "", fmt.Errorf("ask the API server's version: %w", err)
+	}
+	return info.GitVersion, nil
+}

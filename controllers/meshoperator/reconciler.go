@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package meshoperator turns a MeshOperator into the MeshRevision that
+// installs it, and tells the user how that goes.
+package meshoperator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/operator-framework/operator-lib/predicate"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	predicates "sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/apply"
+	"github.com/meshwright/meshwright/internal/conditions"
+	"github.com/meshwright/meshwright/internal/profile"
+	"github.com/meshwright/meshwright/internal/revision"
+)
+
+// recheckStalled bounds how long a conflict that went away stays unnoticed.
+const recheckStalled = time.Minute
+
+// deletionPatience is longer than that of a MeshRevision, which gives up first.
+const deletionPatience = 7 * time.Minute
+
+// Reconciler reconciles MeshOperators.
+type Reconciler struct {
+	// Client reads from caches and writes.
+	Client client.Client
+	// Reader reads from the API server.
+	Reader client.Reader
+	// Platform is what a spec need not say.
+	Platform revision.Platform
+}
+
+// SetupWithManager adds the controller and its watches to a manager.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	running, err := predicate.NewPause[client.Object](v1alpha1.AnnotationPaused)
+	if err != nil {
+		return fmt.Errorf("predicate of %s: %w", v1alpha1.AnnotationPaused, err)
+	}
+	changed := predicates.Or(predicates.GenerationChangedPredicate{}, predicates.AnnotationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("meshoperator").
+		For(&v1alpha1.MeshOperator{}, builder.WithPredicates(running, changed)).
+		Owns(&v1alpha1.MeshRevision{}).
+		Complete(r)
+}
+
+// Reconcile brings one MeshOperator nearer to its spec.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	mesh := &v1alpha1.MeshOperator{}
+	if err := r.Client.Get(ctx, request.NamespacedName, mesh); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !mesh.DeletionTimestamp.IsZero() {
+		return r.finish(ctx, mesh)
+	}
+	if mesh.Annotations[v1alpha1.AnnotationPaused] == "true" {
+		log.FromContext(ctx).Info("paused by annotation", "annotation", v1alpha1.AnnotationPaused)
+		return reconcile.Result{}, nil
+	}
+	if controllerutil.AddFinalizer(mesh, v1alpha1.Finalizer) {
+		if err := r.Client.Update(ctx, mesh); err != nil {
+			return reconcile.Result{}, fmt.Errorf("add finalizer to MeshOperator %s: %w", mesh.Name, err)
+		}
+	}
+	before := mesh.DeepCopy()
+	child, failure := r.resolve(ctx, mesh)
+	message := ""
+	if failure == nil {
+		message, failure = mirror(mesh, child)
+	}
+	conditions.Write(&mesh.Status.Conditions, conditions.Summary{
+		Generation: mesh.Generation, Err: failure,
+		Reason: v1alpha1.ReasonReady, Message: message, ErrorReason: v1alpha1.ReasonError,
+	})
+	if failure == nil || conditions.KindOf(failure) != conditions.Plain {
+		mesh.Status.ObservedGeneration = mesh.Generation
+	}
+	if !equality.Semantic.DeepEqual(before.Status, mesh.Status) {
+		if err := r.Client.Status().Patch(ctx, mesh, client.MergeFrom(before)); err != nil {
+			return reconcile.Result{}, fmt.Errorf("patch status of MeshOperator %s: %w", mesh.Name, err)
+		}
+	}
+	switch conditions.KindOf(failure) {
+	case conditions.Waiting:
+		// The watch on the MeshRevision tells.
+		return reconcile.Result{}, nil
+	case conditions.Stalled:
+		return reconcile.Result{RequeueAfter: recheckStalled}, nil
+	case conditions.Terminal:
+		return reconcile.Result{}, reconcile.TerminalError(failure)
+	}
+	return reconcile.Result{}, failure
+}
+
+// resolve writes the MeshRevision of a MeshOperator and returns it.
+func (r *Reconciler) resolve(ctx context.Context, mesh *v1alpha1.MeshOperator) (*v1alpha1.MeshRevision, error) {
+	resolved, err := profile.Resolve(mesh.Spec)
+	var unknown *profile.UnknownError
+	if errors.As(err, &unknown) {
+		return nil, conditions.Stall(v1alpha1.ReasonUnknownProfile, "%v", err)
+	}
+	if err != nil {
+		return nil, conditions.Give(v1alpha1.ReasonError, "%v", err)
+	}
+	plan, err := revision.Plan(resolved, r.Platform)
+	if errors.Is(err, revision.ErrUnknownVersion) {
+		return nil, conditions.Stall(v1alpha1.ReasonUnknownVersion, "%v", err)
+	}
+	if err != nil {
+		return nil, conditions.Stall(v1alpha1.ReasonInvalidValues, "%v", err)
+	}
+	mesh.Status.Profile, mesh.Status.Version, mesh.Status.Revision = resolved.Profile, plan.Version, revision.Name(mesh.Spec)
+
+	child := &v1alpha1.MeshRevision{}
+	err = r.Client.Get(ctx, types.NamespacedName{Name: revision.Name(mesh.Spec)}, child)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("read MeshRevision %s: %w", revision.Name(mesh.Spec), err)
+	}
+	if err == nil {
+		if owner := metav1.GetControllerOf(child); owner == nil || owner.UID != mesh.UID {
+			return nil, conflict(child, owner)
+		}
+		if !child.DeletionTimestamp.IsZero() {
+			return nil, conditions.Wait(v1alpha1.ReasonDeleting, 0, "MeshRevision %s is being deleted; it is created again when it is gone", child.Name)
+		}
+		if equality.Semantic.DeepEqual(child.Spec, plan) {
+			return child, nil
+		}
+	}
+	return r.apply(ctx, mesh, plan)
+}
+
+func conflict(child *v1alpha1.MeshRevision, owner *metav1.OwnerReference) error {
+	who := "was not made by a MeshOperator"
+	if owner != nil {
+		who = "belongs to " + owner.Kind + " " + owner.Name
+	}
+	return conditions.Stall(v1alpha1.ReasonRevisionConflict,
+		"MeshRevision %s exists and %s; choose another spec.revision, or delete that one", child.Name, who)
+}
+
+func (r *Reconciler) apply(ctx context.Context, mesh *v1alpha1.MeshOperator, plan v1alpha1.MeshRevisionSpec) (*v1alpha1.MeshRevision, error) {
+	data, err := json.Marshal(plan)
+	if err != nil {
+		return nil, fmt.Errorf("encode MeshRevision: %w", err)
+	}
+	spec := map[string]any{}
+	if err := json.Unmarshal(data, &spec); err != nil {
+		return nil, fmt.Errorf("decode MeshRevision: %w", err)
+	}
+	wanted := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	wanted.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MeshRevision"))
+	wanted.SetName(revision.Name(mesh.Spec))
+	wanted.SetLabels(map[string]string{apply.LabelManagedBy: apply.Manager})
+	wanted.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(mesh, v1alpha1.GroupVersion.WithKind("MeshOperator"))})
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(wanted), client.FieldOwner(apply.Manager), client.ForceOwnership)
+	if apierrors.IsInvalid(err) {
+		return nil, conditions.Stall(v1alpha1.ReasonRejected, "%v", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("apply MeshRevision %s: %w", wanted.GetName(), err)
+	}
+	child := &v1alpha1.MeshRevision{}
+	if data, err = wanted.MarshalJSON(); err != nil {
+		return nil, fmt.Errorf("encode MeshRevision %s: %w", wanted.GetName(), err)
+	}
+	if err := json.Unmarshal(data, child); err != nil {
+		return nil, fmt.Errorf("decode MeshRevision %s: %w", wanted.GetName(), err)
+	}
+	return child, nil
+}
+
+// finish deletes the MeshRevision, waits for its end, and removes the finalizer.
+func (r *Reconciler) finish(ctx context.Context, mesh *v1alpha1.MeshOperator) (reconcile.Result, error) {
+	if !controllerutil.ContainsFinalizer(mesh, v1alpha1.Finalizer) {
+		return reconcile.Result{}, nil
+	}
+	child := &v1alpha1.MeshRevision{}
+	err := r.Reader.Get(ctx, types.NamespacedName{Name: revision.Name(mesh.Spec)}, child)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return reconcile.Result{}, fmt.Errorf("read MeshRevision %s: %w", revision.Name(mesh.Spec), err)
+	}
+	ours := err == nil && metav1.IsControlledBy(child, mesh)
+	if ours && time.Since(mesh.DeletionTimestamp.Time) < deletionPatience {
+		return r.await(ctx, mesh, child)
+	}
+	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		latest := &v1alpha1.MeshOperator{}
+		if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(mesh), latest); err != nil {
+			return err
+		}
+		controllerutil.RemoveFinalizer(latest, v1alpha1.Finalizer)
+		return r.Client.Update(ctx, latest)
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return reconcile.Result{}, fmt.Errorf("remove finalizer of MeshOperator %s: %w", mesh.Name, err)
+	}
+	return reconcile.Result{}, nil
+}
+
+// await asks for the deletion of the MeshRevision and tells what it waits for.
+func (r *Reconciler) await(ctx context.Context, mesh *v1alpha1.MeshOperator, child *v1alpha1.MeshRevision) (reconcile.Result, error) {
+	if child.DeletionTimestamp.IsZero() {
+		if err := r.Client.Delete(ctx, child, client.Preconditions{UID: &child.UID}); err != nil && !apierrors.IsNotFound(err) {
+			return reconcile.Result{}, fmt.Errorf("delete MeshRevision %s: %w", child.Name, err)
+		}
+	}
+	before := mesh.DeepCopy()
+	conditions.Write(&mesh.Status.Conditions, conditions.Summary{
+		Generation: mesh.Generation,
+		Err:        conditions.Wait(v1alpha1.ReasonDeleting, 0, "deleting MeshRevision %s: %s", child.Name, progress(child)),
+	})
+	if !equality.Semantic.DeepEqual(before.Status, mesh.Status) {
+		if err := r.Client.Status().Patch(ctx, mesh, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+			return reconcile.Result{}, fmt.Errorf("patch status of MeshOperator %s: %w", mesh.Name, err)
+		}
+	}
+	return reconcile.Result{RequeueAfter: 2 * time.Second}, nil
+}

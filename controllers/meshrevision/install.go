@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package meshrevision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/apply"
+	"github.com/meshwright/meshwright/internal/conditions"
+	"github.com/meshwright/meshwright/internal/health"
+)
+
+// rootConfigMap is what the control plane puts into every namespace; a gateway
+// that starts before it is there waits for the kubelet's next try.
+const rootConfigMap = "meshwright-ca-root-cert"
+
+func (r *Reconciler) applyDefinitions(ctx context.Context, s *scope) error {
+	var missing []string
+	for _, object := range s.definitions {
+		definition, err := r.Applier.Define(ctx, object)
+		if err != nil {
+			return translate(err)
+		}
+		if len(definition.Lacking) > 0 {
+			return conditions.Stall(v1alpha1.ReasonObjectConflict,
+				"%s belongs to %s and does not serve version %s; upgrade it there, or delete it so that the operator installs its own",
+				health.Name(object), definition.Foreign, strings.Join(definition.Lacking, ", "))
+		}
+		if definition.Missing != "" {
+			missing = append(missing, definition.Missing)
+		}
+	}
+	if len(missing) > 0 {
+		return conditions.Wait(v1alpha1.ReasonCRDsNotReady, time.Second, "%s", summarize(missing))
+	}
+	return nil
+}
+
+func (r *Reconciler) applyControlPlane(ctx context.Context, s *scope) error {
+	if err := r.applyStage(ctx, s, stageControlPlane); err != nil {
+		return err
+	}
+	return r.await(ctx, s, stageControlPlane, v1alpha1.ReasonControlPlaneNotReady)
+}
+
+func (r *Reconciler) applyWebhooks(ctx context.Context, s *scope) error {
+	if err := r.applyStage(ctx, s, stageWebhooks); err != nil {
+		return err
+	}
+	return r.await(ctx, s, stageWebhooks, v1alpha1.ReasonWebhooksNotReady)
+}
+
+func (r *Reconciler) applyGateways(ctx context.Context, s *scope) error {
+	if err := r.awaitRoots(ctx, s); err != nil {
+		return err
+	}
+	if err := r.applyStage(ctx, s, stageGateways); err != nil {
+		return err
+	}
+	r.describeGateways(s)
+	return r.await(ctx, s, stageGateways, v1alpha1.ReasonGatewaysNotReady)
+}
+
+// awaitRoots waits for the root certificate where a gateway is new.
+func (r *Reconciler) awaitRoots(ctx context.Context, s *scope) error {
+	asked := map[string]bool{}
+	for _, i := range s.items {
+		if i.stage != stageGateways || i.object.GetKind() != "Deployment" || asked[i.entry.Namespace] {
+			continue
+		}
+		if before := s.recorded(i.entry); before != nil && before.Digest != "" || s.gate != nil {
+			continue
+		}
+		asked[i.entry.Namespace] = true
+		found := &metav1.PartialObjectMetadata{}
+		found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
+		err := r.Reader.Get(ctx, types.NamespacedName{Namespace: i.entry.Namespace, Name: rootConfigMap}, found)
+		if apierrors.IsNotFound(err) {
+			return conditions.Wait(v1alpha1.ReasonGatewaysNotReady, time.Second,
+				"ConfigMap %s/%s is not there yet; the control plane writes it when it runs", i.entry.Namespace, rootConfigMap)
+		}
+		if err != nil {
+			return fmt.Errorf("read ConfigMap %s/%s: %w", i.entry.Namespace, rootConfigMap, err)
+		}
+	}
+	return nil
+}
+
+// applyStage applies the objects of one stage. Behind a closed gate it applies
+// only what was applied before in the same form: that puts drift back and
+// upgrades nothing.
+func (r *Reconciler) applyStage(ctx context.Context, s *scope, wanted stage) error {
+	for _, i := range s.items {
+		if i.stage != wanted {
+			continue
+		}
+		before := s.recorded(i.entry)
+		known := before != nil && before.Digest != ""
+		if s.gate != nil && (!known || before.Digest != i.entry.Digest) {
+			continue
+		}
+		result, err := r.Applier.Apply(ctx, i.object, known)
+		if err != nil {
+			return translate(err)
+		}
+		i.live = result.Live
+		r.tell(ctx, s, i, result, known)
+		if before != nil {
+			*before = i.entry
+		}
+	}
+	return nil
+}
+
+// tell logs and reports what an apply did that nobody asked for.
+func (r *Reconciler) tell(ctx context.Context, s *scope, i *item, result apply.Result, known bool) {
+	if !result.Changed {
+		return
+	}
+	name := health.Name(i.object)
+	log.FromContext(ctx).Info("applied object", "object", name, "created", result.Created)
+	switch {
+	case result.Created && known:
+		r.event(s.revision, corev1.EventTypeWarning, "DriftCorrected", "Apply", name+" was deleted and is back")
+	case len(result.Taken) > 0:
+		parts := make([]string, len(result.Taken))
+		for n, c := range result.Taken {
+			parts[n] = c.String()
+		}
+		r.event(s.revision, corev1.EventTypeWarning, "DriftCorrected", "Apply", name+": put back "+strings.Join(parts, ", "))
+	}
+}
+
+// await returns what is not ready in a stage, with the reason of a pod.
+func (r *Reconciler) await(ctx context.Context, s *scope, wanted stage, reason string) error {
+	var missing []string
+	for _, i := range s.items {
+		if i.stage != wanted {
+			continue
+		}
+		if i.live == nil {
+			// Not applied, because the gate is closed.
+			return s.gate
+		}
+		report, err := health.Of(i.live)
+		if err != nil {
+			return err
+		}
+		if report.Ready {
+			continue
+		}
+		if i.object.GetKind() == "Deployment" {
+			report.Message += r.trouble(ctx, i)
+		}
+		missing = append(missing, report.Message)
+	}
+	if len(missing) > 0 {
+		return conditions.Wait(reason, recheckWaiting, "%s", summarize(missing))
+	}
+	return nil
+}
+
+// trouble says why the pods of a Deployment are not ready, or "".
+func (r *Reconciler) trouble(ctx context.Context, i *item) string {
+	selector, ok := selectorOf(i.object)
+	if !ok {
+		return ""
+	}
+	var pods corev1.PodList
+	err := r.Reader.List(ctx, &pods, client.InNamespace(i.entry.Namespace), client.MatchingLabels(selector), client.Limit(50))
+	if err != nil {
+		log.FromContext(ctx).Error(err, "listing pods for a message failed", "object", health.Name(i.object))
+		return ""
+	}
+	if what := health.Trouble(pods.Items); what != "" {
+		return "; " + what
+	}
+	return ""
+}
+
+// translate gives the errors of an apply their meaning.
+func translate(err error) error {
+	var foreign *apply.ForeignError
+	var contested *apply.ContestedError
+	switch {
+	case errors.As(err, &foreign):
+		return conditions.Stall(v1alpha1.ReasonObjectConflict, "%v", err)
+	case errors.As(err, &contested):
+		return conditions.Stall(v1alpha1.ReasonFieldContested, "%v", err)
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return conditions.Wait(v1alpha1.ReasonNamespaceTerminating, recheckWaiting, "%v", err)
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return conditions.Stall(v1alpha1.ReasonRejected, "%v", err)
+	}
+	return err
+}
+
+// summarize joins messages, and cuts a long list.
+func summarize(messages []string) string {
+	const most = 3
+	if len(messages) > most {
+		return strings.Join(messages[:most], "; ") + fmt.Sprintf("; and %d more", len(messages)-most)
+	}
+	return strings.Join(messages, "; ")
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package meshrevision installs a MeshRevision: it renders the charts, applies
+// the objects in phases that wait for each other's health, puts drift back,
+// and removes what is no longer wanted.
+package meshrevision
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/operator-framework/operator-lib/predicate"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/retry"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	predicates "sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/apply"
+	"github.com/meshwright/meshwright/internal/conditions"
+	"github.com/meshwright/meshwright/internal/helm"
+)
+
+// How long until an object is looked at again without an event.
+const (
+	recheck        = 5 * time.Minute
+	recheckStalled = time.Minute
+	recheckWaiting = 5 * time.Second
+)
+
+// deletionPatience bounds how long a deletion waits for objects that others
+// hold; then the finalizer goes and an event names what remains.
+const deletionPatience = 5 * time.Minute
+
+// Reconciler reconciles MeshRevisions.
+type Reconciler struct {
+	// Client reads from caches and writes.
+	Client client.Client
+	// Reader reads from the API server.
+	Reader client.Reader
+	// Applier applies what the charts render.
+	Applier *apply.Applier
+	// Charts are the charts that the operator carries.
+	Charts *helm.Charts
+	// KubeVersion is the API server's version, which templates see.
+	KubeVersion string
+	// Events tells users what was done.
+	Events events.EventRecorder
+}
+
+// SetupWithManager adds the controller and its watches to a manager.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	running, err := predicate.NewPause[client.Object](v1alpha1.AnnotationPaused)
+	if err != nil {
+		return fmt.Errorf("predicate of %s: %w", v1alpha1.AnnotationPaused, err)
+	}
+	changed := predicates.Or(predicates.GenerationChangedPredicate{}, predicates.AnnotationChangedPredicate{})
+	b := ctrl.NewControllerManagedBy(mgr).
+		Named("meshrevision").
+		For(&v1alpha1.MeshRevision{}, builder.WithPredicates(running, changed)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 2})
+	return r.watch(b).Complete(r)
+}
+
+// Reconcile brings one MeshRevision nearer to its spec.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (result reconcile.Result, err error) {
+	revision := &v1alpha1.MeshRevision{}
+	if err := r.Client.Get(ctx, request.NamespacedName, revision); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !revision.DeletionTimestamp.IsZero() {
+		return r.finish(ctx, revision)
+	}
+	if revision.Annotations[v1alpha1.AnnotationPaused] == "true" {
+		log.FromContext(ctx).Info("paused by annotation", "annotation", v1alpha1.AnnotationPaused)
+		return reconcile.Result{}, nil
+	}
+	if controllerutil.AddFinalizer(revision, v1alpha1.Finalizer) {
+		if err := r.Client.Update(ctx, revision); err != nil {
+			return reconcile.Result{}, fmt.Errorf("add finalizer to MeshRevision %s: %w", revision.Name, err)
+		}
+	}
+	before := revision.DeepCopy()
+	s := &scope{revision: revision}
+	failure := r.run(ctx, s)
+	conditions.Write(&revision.Status.Conditions, conditions.Summary{
+		Generation: revision.Generation, Err: failure,
+		Reason: v1alpha1.ReasonReady, Message: s.message(), ErrorReason: v1alpha1.ReasonError,
+	})
+	if conditions.KindOf(failure) != conditions.Plain || failure == nil {
+		revision.Status.ObservedGeneration = revision.Generation
+	}
+	if err := r.patchStatus(ctx, before, revision); err != nil {
+		return reconcile.Result{}, err
+	}
+	return answer(failure)
+}
+
+// answer translates how a reconcile ended for the work queue.
+func answer(failure error) (reconcile.Result, error) {
+	if failure == nil {
+		return reconcile.Result{RequeueAfter: recheck}, nil
+	}
+	switch conditions.KindOf(failure) {
+	case conditions.Waiting:
+		return reconcile.Result{RequeueAfter: conditions.AfterOf(failure, recheckWaiting)}, nil
+	case conditions.Stalled:
+		return reconcile.Result{RequeueAfter: recheckStalled}, nil
+	case conditions.Terminal:
+		return reconcile.Result{}, reconcile.TerminalError(failure)
+	}
+	return reconcile.Result{}, failure
+}
+
+// patchStatus writes the status when it differs from before.
+func (r *Reconciler) patchStatus(ctx context.Context, before, after *v1alpha1.MeshRevision) error {
+	if equality.Semantic.DeepEqual(before.Status, after.Status) {
+		return nil
+	}
+	wanted := after.Status.DeepCopy()
+	if err := r.Client.Status().Patch(ctx, after, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("patch status of MeshRevision %s: %w", after.Name, client.IgnoreNotFound(err))
+	}
+	after.Status = *wanted
+	return nil
+}
+
+// finish removes everything, then the finalizer.
+func (r *Reconciler) finish(ctx context.Context, revision *v1alpha1.MeshRevision) (reconcile.Result, error) {
+	if !controllerutil.ContainsFinalizer(revision, v1alpha1.Finalizer) {
+		return reconcile.Result{}, nil
+	}
+	failure := r.remove(ctx, revision)
+	late := time.Since(revision.DeletionTimestamp.Time) > deletionPatience
+	if failure != nil && !late {
+		before := revision.DeepCopy()
+		conditions.Write(&revision.Status.Conditions, conditions.Summary{
+			Generation: revision.Generation, Err: failure, ErrorReason: v1alpha1.ReasonDeleting,
+		})
+		if err := r.patchStatus(ctx, before, revision); err != nil {
+			return reconcile.Result{}, err
+		}
+		return answer(failure)
+	}
+	if failure != nil {
+		r.event(revision, corev1.EventTypeWarning, "DeletionIncomplete", "Delete",
+			"gave up after "+deletionPatience.String()+": "+failure.Error())
+	}
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		latest := &v1alpha1.MeshRevision{}
+		if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(revision), latest); err != nil {
+			return err
+		}
+		controllerutil.RemoveFinalizer(latest, v1alpha1.Finalizer)
+		return r.Client.Update(ctx, latest)
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return reconcile.Result{}, fmt.Errorf("remove finalizer of MeshRevision %s: %w", revision.Name, err)
+	}
+	return reconcile.Result{}, nil
+}
+
+func (r *Reconciler) event(revision *v1alpha1.MeshRevision, eventType, reason, action, note string) {
+	if len(note) > 1000 {
+		note = note[:1000]
+	}
+	r.Events.Eventf(revision, nil, eventType, reason, action, "%s", note)
+}

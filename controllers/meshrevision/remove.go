@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package meshrevision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/apply"
+	"github.com/meshwright/meshwright/internal/conditions"
+	versions "github.com/meshwright/meshwright/internal/revision"
+)
+
+// authoritySecret is where the control plane keeps the mesh's CA.
+const authoritySecret = "meshwright-ca"
+
+// prune deletes what is in the inventory and no longer rendered. It runs only
+// when everything wanted is healthy, so a replacement serves before the old goes.
+func (r *Reconciler) prune(ctx context.Context, s *scope) error {
+	if s.gate != nil {
+		return nil
+	}
+	if !has(stageGateways)(s) {
+		s.revision.Status.Gateways = nil
+	}
+	var kept, obsolete []v1alpha1.InventoryEntry
+	for _, entry := range s.revision.Status.Inventory {
+		if slices.ContainsFunc(s.items, func(i *item) bool { return same(i.entry, entry) }) {
+			kept = append(kept, entry)
+			continue
+		}
+		obsolete = append(obsolete, entry)
+	}
+	left, err := r.deleteAll(ctx, s.revision.Name, obsolete)
+	if err != nil {
+		return err
+	}
+	s.revision.Status.Inventory = slices.Concat(kept, left)
+	if len(left) > 0 {
+		return conditions.Wait(v1alpha1.ReasonPruning, time.Second, "%s", pending(left))
+	}
+	return nil
+}
+
+// deleteAll asks for the deletion of entries, last installed first, and
+// returns those that are not gone yet.
+func (r *Reconciler) deleteAll(ctx context.Context, revision string, entries []v1alpha1.InventoryEntry) ([]v1alpha1.InventoryEntry, error) {
+	var left []v1alpha1.InventoryEntry
+	for _, entry := range slices.Backward(entries) {
+		gone, err := r.Applier.Delete(ctx, entry, revision)
+		if err != nil {
+			return nil, err
+		}
+		if !gone {
+			left = append(left, entry)
+		}
+	}
+	slices.Reverse(left)
+	return left, nil
+}
+
+// remove deletes all that was made for a revision: the webhooks, so that
+// nothing waits for an answer that will not come; then the rest; then what
+// the control plane left; then the namespaces. CRDs stay, with the objects.
+func (r *Reconciler) remove(ctx context.Context, revision *v1alpha1.MeshRevision) error {
+	hooks, rest := split(revision.Status.Inventory)
+	for _, entries := range [][]v1alpha1.InventoryEntry{hooks, rest} {
+		left, err := r.deleteAll(ctx, revision.Name, entries)
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			return conditions.Wait(v1alpha1.ReasonDeleting, time.Second, "%s", pending(left))
+		}
+	}
+	others, err := r.others(ctx, revision)
+	if err != nil {
+		return err
+	}
+	if err := r.removeLeftovers(ctx, revision, others); err != nil {
+		return err
+	}
+	going, err := r.removeNamespaces(ctx, revision, others)
+	if err != nil {
+		return err
+	}
+	if len(going) > 0 {
+		return conditions.Wait(v1alpha1.ReasonDeleting, time.Second, "waiting for the end of namespace %s", strings.Join(going, ", "))
+	}
+	return nil
+}
+
+func split(inventory []v1alpha1.InventoryEntry) (hooks, rest []v1alpha1.InventoryEntry) {
+	for _, entry := range inventory {
+		if isWebhook(entry.Kind) {
+			hooks = append(hooks, entry)
+			continue
+		}
+		rest = append(rest, entry)
+	}
+	return hooks, rest
+}
+
+// others returns the revisions that stay.
+func (r *Reconciler) others(ctx context.Context, revision *v1alpha1.MeshRevision) ([]v1alpha1.MeshRevision, error) {
+	var list v1alpha1.MeshRevisionList
+	if err := r.Reader.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list MeshRevisions: %w", err)
+	}
+	return slices.DeleteFunc(list.Items, func(other v1alpha1.MeshRevision) bool {
+		return other.UID == revision.UID || other.DeletionTimestamp != nil
+	}), nil
+}
+
+// removeLeftovers deletes what the control plane made while it ran: its lease,
+// its CA once no revision of the namespace is left, and the root certificate
+// in every namespace once no revision is left at all.
+func (r *Reconciler) removeLeftovers(ctx context.Context, revision *v1alpha1.MeshRevision, others []v1alpha1.MeshRevision) error {
+	if !ranControlPlane(revision.Status.Inventory) {
+		return nil
+	}
+	namespace := revision.Spec.Namespace
+	lease := schema.GroupVersionKind{Group: "coordination.k8s.io", Version: "v1", Kind: "Lease"}
+	if err := r.drop(ctx, lease, namespace, versions.ControlPlaneName(revision.Name)); err != nil {
+		return err
+	}
+	shared := slices.ContainsFunc(others, func(other v1alpha1.MeshRevision) bool { return other.Spec.Namespace == namespace })
+	if !shared {
+		if err := r.drop(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), namespace, authoritySecret); err != nil {
+			return err
+		}
+	}
+	if len(others) > 0 {
+		return nil
+	}
+	roots := &metav1.PartialObjectMetadataList{}
+	roots.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMapList"))
+	if err := r.Reader.List(ctx, roots, client.MatchingFields{"metadata.name": rootConfigMap}); err != nil {
+		return fmt.Errorf("list ConfigMaps %s: %w", rootConfigMap, err)
+	}
+	for i := range roots.Items {
+		if err := r.drop(ctx, corev1.SchemeGroupVersion.WithKind("ConfigMap"), roots.Items[i].Namespace, rootConfigMap); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ranControlPlane(inventory []v1alpha1.InventoryEntry) bool {
+	return slices.ContainsFunc(inventory, func(entry v1alpha1.InventoryEntry) bool {
+		return isWebhook(entry.Kind) || entry.Kind == "ClusterRole"
+	})
+}
+
+// drop deletes one object by its name, if it is there.
+func (r *Reconciler) drop(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) error {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(kind)
+	object.Namespace, object.Name = namespace, name
+	if err := r.Client.Delete(ctx, object); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete %s %s/%s: %w", kind.Kind, namespace, name, err)
+	}
+	return nil
+}
+
+// absent says that the API server does not know a kind.
+func absent(err error) bool { return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) }
+
+func pending(entries []v1alpha1.InventoryEntry) string {
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = apply.Describe(entry)
+	}
+	return "waiting for the end of " + summarize(names)
+}
+
