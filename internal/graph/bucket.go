@@ -40,6 +40,18 @@ func (b *bucket[X, K, V]) ref() Ref {
 	return Ref{Table: b.index.name, Key: b.key, Present: len(b.members) > 0}
 }
 
+// each iterates over the members; the bucket may be nil.
+func (b *bucket[X, K, V]) each(yield func(K, V) bool) {
+	if b == nil {
+		return
+	}
+	for _, r := range b.members {
+		if !yield(r.key, r.value) {
+			return
+		}
+	}
+}
+
 func (idx *Index[X, K, V]) at(x X) *bucket[X, K, V] {
 	b := idx.buckets[x]
 	if b == nil {

@@ -66,16 +66,7 @@ func Lookup[X, K comparable, V any](c *Ctx, idx *Index[X, K, V], x X) []Row[K, V
 // the keys. The whole bucket is recorded, even if the loop ends early.
 func Each[X, K comparable, V any](c *Ctx, idx *Index[X, K, V], x X) iter.Seq2[K, V] {
 	b := idx.read(c, x)
-	return func(yield func(K, V) bool) {
-		if b == nil {
-			return
-		}
-		for _, r := range b.members {
-			if !yield(r.key, r.value) {
-				return
-			}
-		}
-	}
+	return func(yield func(K, V) bool) { b.each(yield) } // small enough to be inlined
 }
 
 // Keep discards what this evaluation emits and leaves the rows that the input

@@ -109,7 +109,7 @@ func (d *derived[IK, IV, K, V]) run(res *Result) {
 	if calls > 0 {
 		d.evaluated += uint64(calls)
 		d.g.evaluated += uint64(calls)
-		res.Evaluated[d.out.name] += calls
+		count(&res.Evaluated, d.out.name, calls)
 	}
 }
 

@@ -48,6 +48,7 @@ type Graph struct {
 	sealed     bool // no more tables: the first commit has begun
 	committing bool
 	reports    []Report
+	result     Result // of the commit that is running
 	commits    uint64
 	evaluated  uint64
 	panics     uint64
@@ -73,7 +74,8 @@ func New(options ...Option) *Graph {
 	return g
 }
 
-// Result says what one commit did. Tables in which nothing happened are absent.
+// Result says what one commit did. Tables in which nothing happened are absent,
+// and a map without tables is nil.
 type Result struct {
 	// Evaluated is the number of function calls per derived table.
 	Evaluated map[string]int
@@ -81,6 +83,13 @@ type Result struct {
 	Changed map[string]int
 	// Panics is the number of function calls of this commit that panicked.
 	Panics int
+}
+
+func count(to *map[string]int, name string, n int) {
+	if *to == nil {
+		*to = map[string]int{}
+	}
+	(*to)[name] += n
 }
 
 // explainer answers Explain for the rows of one name.
@@ -117,14 +126,14 @@ func (g *Graph) Commit() Result {
 	for _, n := range g.nodes {
 		n.forget()
 	}
-	res := Result{Evaluated: map[string]int{}, Changed: map[string]int{}}
+	g.result = Result{}
 	for _, n := range g.nodes {
-		n.run(&res)
+		n.run(&g.result)
 		g.ledger.sweep()
 	}
 	g.commits++
-	g.panics += uint64(res.Panics)
-	return res
+	g.panics += uint64(g.result.Panics)
+	return g.result
 }
 
 // enter gives a new node its place in the construction order.

@@ -5,6 +5,7 @@ package graph
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -60,7 +61,7 @@ func want(t *testing.T, what, got, expected string) {
 
 func wantWork(t *testing.T, res Result, evaluated map[string]int) {
 	t.Helper()
-	if !reflect.DeepEqual(res.Evaluated, evaluated) {
+	if !maps.Equal(res.Evaluated, evaluated) {
 		t.Errorf("evaluated %v, want %v", res.Evaluated, evaluated)
 	}
 }

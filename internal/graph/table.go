@@ -177,7 +177,7 @@ func (t *Table[K, V]) settle(res *Result) {
 	}
 	kept := t.changes[:0]
 	for i := range t.changes {
-		ch := t.changes[i]
+		ch := &t.changes[i]
 		r := ch.row
 		r.touched = false
 		switch {
@@ -198,7 +198,7 @@ func (t *Table[K, V]) settle(res *Result) {
 			continue
 		}
 		ch.New = r.value
-		kept = append(kept, ch)
+		kept = append(kept, *ch)
 	}
 	clear(t.changes[len(kept):])
 	t.changes = kept
@@ -216,7 +216,7 @@ func (t *Table[K, V]) settle(res *Result) {
 		t.g.ledger.wake(r.site)
 		t.release(r)
 	}
-	res.Changed[t.name] += len(kept)
+	count(&res.Changed, t.name, len(kept))
 }
 
 // same is equal, but a panic of a value's Equal method means no.
