@@ -236,4 +236,3 @@ func (a *agent) requestQuit() {
 		close(a.quit)
 	}
 }
-
