@@ -13,3 +13,5 @@ tool=(go tool -modfile=hack/tools/go.mod controller-gen)
 mkdir -p charts/operator/files/crds
 rm -f charts/operator/files/crds/*.yaml
 cp config/crd/bases/operator.meshwright.dev_*.yaml charts/operator/files/crds/
+
+go run ./hack/manifests

@@ -35,7 +35,7 @@ func (r *Reconciler) applyNamespaces(ctx context.Context, s *scope) error {
 			return fmt.Errorf("read namespace %s: %w", name, err)
 		}
 		created := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
-			apply.LabelManagedBy:  apply.Manager,
+			apply.LabelManagedBy:   apply.Manager,
 			v1alpha1.LabelRevision: s.revision.Name,
 		}}}
 		if err := r.Client.Create(ctx, created, client.FieldOwner(apply.Manager)); err != nil && !apierrors.IsAlreadyExists(err) {

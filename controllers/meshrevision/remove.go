@@ -184,4 +184,3 @@ func pending(entries []v1alpha1.InventoryEntry) string {
 	}
 	return "waiting for the end of " + summarize(names)
 }
-

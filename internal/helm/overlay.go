@@ -22,7 +22,9 @@ type OverlayError struct {
 }
 
 // Error names the overlay by its field path.
-func (e *OverlayError) Error() string { return fmt.Sprintf("spec.overlays[%d]: %s", e.Index, e.Message) }
+func (e *OverlayError) Error() string {
+	return fmt.Sprintf("spec.overlays[%d]: %s", e.Index, e.Message)
+}
 
 // Overlay changes objects in place, in the order of overlays. An overlay must
 // match an object, and must not rename it. It fails with an OverlayError.
