@@ -170,7 +170,9 @@ type Peer struct {
 }
 
 // Connect gives the node of process pid routes to another cluster: always to
-// its load balancers, and to its pods when both are in one network.
+// its load balancers, and to its pods when both are in one network. A node
+// that is not linked yet is left alone: when its link is made, it is connected
+// with all others in both directions.
 func Connect(pid int, peer Peer) error {
 	return peerRoutes(pid, peer, func(h *netlink.Handle, r *netlink.Route) error { return h.RouteReplace(r) })
 }
@@ -193,6 +195,9 @@ func peerRoutes(pid int, peer Peer, do func(*netlink.Handle, *netlink.Route) err
 	defer ns.Close()
 	defer handle.Close()
 	link, err := handle.LinkByName(inside)
+	if notFound(err) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("look up the node's link: %w", err)
 	}

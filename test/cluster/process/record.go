@@ -30,7 +30,8 @@ type Record struct {
 	Key string `json:"key"`
 }
 
-// Alive says whether that very process still runs; a zombie does not.
+// Alive says whether that very process still runs; one that has ended and that
+// nobody has waited for yet does not.
 func (r Record) Alive() bool {
 	if r.PID <= 0 {
 		return false
@@ -39,8 +40,8 @@ func (r Record) Alive() bool {
 	if err != nil || boot != r.Boot {
 		return false
 	}
-	start, state, err := stat(r.PID)
-	return err == nil && start == r.Start && state != 'Z' && state != 'X'
+	s, err := stat(r.PID)
+	return err == nil && s.start == r.Start && !s.ended()
 }
 
 // recordOf identifies the running process pid.
@@ -49,39 +50,57 @@ func recordOf(pid int, key string) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	start, _, err := stat(pid)
+	s, err := stat(pid)
 	if err != nil {
 		return Record{}, err
 	}
-	return Record{PID: pid, Start: start, Boot: boot, Key: key}, nil
+	return Record{PID: pid, Start: s.start, Boot: boot, Key: key}, nil
 }
 
-func stat(pid int) (start uint64, state byte, err error) {
+// status is what a line of /proc/PID/stat says.
+type status struct {
+	state   byte
+	threads int
+	start   uint64
+}
+
+// ended tells a process that has ended from one whose first thread has: that
+// is also what a process looks like for a moment while one of its other
+// threads turns it into another program.
+func (s status) ended() bool {
+	return (s.state == 'Z' || s.state == 'X') && s.threads <= 1
+}
+
+func stat(pid int) (status, error) {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return 0, 0, fmt.Errorf("look up process %d: %w", pid, err)
+		return status{}, fmt.Errorf("look up process %d: %w", pid, err)
 	}
 	return parseStat(string(text))
 }
 
-// parseStat reads start time and state from a line of /proc/PID/stat. The
-// program's name is in parentheses and may hold anything, even parentheses
-// and spaces, so fields are counted from the last closing one.
-func parseStat(line string) (start uint64, state byte, err error) {
+// parseStat reads a line of /proc/PID/stat. The program's name is in
+// parentheses and may hold anything, even parentheses and spaces, so fields
+// are counted from the last closing one.
+func parseStat(line string) (status, error) {
 	end := strings.LastIndexByte(line, ')')
 	if end < 0 {
-		return 0, 0, errors.New("a process status line without a program name")
+		return status{}, errors.New("a process status line without a program name")
 	}
 	fields := strings.Fields(line[end+1:])
-	const stateField, startField = 0, 19
+	const stateField, threadsField, startField = 0, 17, 19
 	if len(fields) <= startField || len(fields[stateField]) != 1 {
-		return 0, 0, errors.New("a process status line that is too short")
+		return status{}, errors.New("a process status line that is too short")
 	}
-	start, err = strconv.ParseUint(fields[startField], 10, 64)
+	start, err := strconv.ParseUint(fields[startField], 10, 64)
 	if err != nil {
-		return 0, 0, fmt.Errorf("a process status line with a bad start time: %w", err)
+		return status{}, fmt.Errorf("a process status line with a bad start time: %w", err)
 	}
-	return start, fields[stateField][0], nil
+	threads, err := strconv.Atoi(fields[threadsField])
+	if err != nil {
+		return status{}, fmt.Errorf("a process status line with a bad thread count: %w", err)
+	}
+	return status{state: fields[stateField][0], threads: threads, start: start}, nil
 }
 
 // Read is the record in the file, false when there is none or it is damaged:

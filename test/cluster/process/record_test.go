@@ -16,14 +16,30 @@ import (
 func TestParseStat(t *testing.T) {
 	rest := " S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20 21"
 	for _, name := range []string{"(sleep)", "(a b)", "(x) R 9 9)", "())"} {
-		start, state, err := parseStat("42 " + name + rest)
-		if err != nil || start != 777 || state != 'S' {
-			t.Errorf("%s: got %d %c %v, want 777 S", name, start, state, err)
+		got, err := parseStat("42 " + name + rest)
+		if want := (status{state: 'S', threads: 17, start: 777}); err != nil || got != want {
+			t.Errorf("%s: got %+v %v, want %+v", name, got, err, want)
 		}
 	}
 	for _, bad := range []string{"", "42 (x)", "42 (x) S 1 2", "42 (x) S" + strings.Repeat(" z", 30)} {
-		if _, _, err := parseStat(bad); err == nil {
+		if _, err := parseStat(bad); err == nil {
 			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+func TestEnded(t *testing.T) {
+	for _, tc := range []struct {
+		status status
+		want   bool
+	}{
+		{status{state: 'S', threads: 1}, false}, {status{state: 'R', threads: 9}, false},
+		{status{state: 'Z', threads: 1}, true}, {status{state: 'X', threads: 0}, true},
+		// The first thread has ended while another runs exec.
+		{status{state: 'Z', threads: 2}, false},
+	} {
+		if got := tc.status.ended(); got != tc.want {
+			t.Errorf("%c with %d threads: ended is %v", tc.status.state, tc.status.threads, got)
 		}
 	}
 }

@@ -124,7 +124,8 @@ func (r *Running) Err() error {
 	if how := r.ended.Load(); how != nil {
 		return fmt.Errorf("%s ended: %s; the end of %s: %s", r.Service.Name, *how, r.Service.LogFile(), r.Service.LogTail())
 	}
-	if !r.record.Alive() {
+	// Of a process of our own we are told how it ended.
+	if !r.Fresh && !r.record.Alive() {
 		return fmt.Errorf("%s ended; the end of %s: %s", r.Service.Name, r.Service.LogFile(), r.Service.LogTail())
 	}
 	return nil
