@@ -60,9 +60,12 @@ func (s *session) acked(l *lane, f *flight) []*version {
 			s.arrived(it.name.text, f.sent)
 		case RouteType:
 			if it.version != nil {
-				s.routeTaken(it.name.text)
+				s.routeTaken(it)
 			}
 		}
+	}
+	if l.table.typ == VirtualHostType {
+		s.settle()
 	}
 	return settled
 }
@@ -110,29 +113,6 @@ func (s *session) arrived(text string, sent uint64) {
 	}
 }
 
-// routeTaken lets the hosts of a route configuration follow it. Hosts that
-// the client counts as held although they came before are sent again.
-func (s *session) routeTaken(text string) {
-	if state := s.routes[text]; state == routeAcked || state == routeClaimed {
-		return
-	}
-	s.setRoute(text, routeAcked)
-	l := s.lane(VirtualHostType)
-	if l == nil || !l.wild && l.asked == 0 {
-		return
-	}
-	for n := range l.table.children[text] {
-		c := l.held.get(n.id)
-		if !l.wants(c) || c.serial() == serialNone && s.class.effective(l.table, n.id) == nil {
-			continue
-		}
-		if c.serial() > serialAbsent {
-			l.held.set(n.id, c.forced())
-		}
-		l.pending.add(n.id, s.hub.batch, s.hub.batch)
-	}
-}
-
 // refused finds out which resources of a response the client refused. What is
 // left of the response is sent again.
 func (s *session) refused(l *lane, f *flight, message string) []NACK {
@@ -160,10 +140,11 @@ func (s *session) refused(l *lane, f *flight, message string) []NACK {
 		}
 	}
 	s.suspect(l, rest, len(culprits) > 0)
+	defer s.settle()
 	var nacks []NACK
 	for _, it := range culprits {
 		if l.wants(l.held.get(it.name.id)) {
-			l.refuse(it.name.id, it.serial)
+			l.refuse(it.name.id, it.version.serial)
 			l.pending.add(it.name.id, f.first, f.last)
 		}
 		if l.table.typ == ClusterType {

@@ -192,6 +192,11 @@ func (h *Hub) withhold(s *session, n NACK) bool {
 		return false
 	}
 	v.refused.Store(true)
+	if v.entry.good == v {
+		v.entry.good = nil
+	}
+	h.touch(v.entry.shelf, v.name)
+	h.wake()
 	return true
 }
 

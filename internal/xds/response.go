@@ -25,8 +25,10 @@ type item struct {
 	// version is nil for a removal and for the answer that there is no such
 	// resource.
 	version *version
-	// own is set when the resource carries its own name as alias, as the
-	// answer to an on-demand question must.
+	// own is set when the resource is not sent as it was published: a virtual
+	// host carries its own name as alias, as the answer to an on-demand
+	// question must, and the version of a route configuration is marked as
+	// unsettled.
 	own bool
 }
 
@@ -135,9 +137,7 @@ func messageOf(t *table, nonce string, items []item) *discovery.DeltaDiscoveryRe
 		case it.version != nil && !it.own:
 			m.Resources = append(m.Resources, it.version.wire)
 		case it.version != nil:
-			w := wireOf(it.version.res)
-			w.Aliases = append(append([]string(nil), w.Aliases...), it.name.text)
-			m.Resources = append(m.Resources, w)
+			m.Resources = append(m.Resources, ownWire(it))
 		case it.serial == serialAbsent && t.typ == VirtualHostType:
 			// Envoy takes a resource without a body as "there is no such
 			// host"; a removal would leave the request hanging.
@@ -149,4 +149,14 @@ func messageOf(t *table, nonce string, items []item) *discovery.DeltaDiscoveryRe
 		}
 	}
 	return m
+}
+
+func ownWire(it item) *discovery.Resource {
+	w := wireOf(it.version.res)
+	if it.version.res.Type == RouteType {
+		w.Version += unsettled
+	} else {
+		w.Aliases = append(append([]string(nil), w.Aliases...), it.name.text)
+	}
+	return w
 }

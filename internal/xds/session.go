@@ -40,6 +40,9 @@ type session struct {
 	routes map[string]routeState
 	// awaited are the endpoints that clusters on their way still need.
 	awaited map[string]await
+	// claimed is true when the client said to hold anything: it was connected
+	// before.
+	claimed bool
 	// sent counts responses.
 	sent uint64
 	// forced is the last batch for which nothing is held back any more.
@@ -65,6 +68,9 @@ const (
 	routeAcked
 	// routeDropped: the client unsubscribed from it on this stream.
 	routeDropped
+	// routeSettling: the client has it, but may count hosts as held that it
+	// dropped; see hosts.go.
+	routeSettling
 )
 
 // await is an assignment that a cluster needs before routes may name it.

@@ -177,7 +177,7 @@ func TestASlowReaderIsSentTheNewestOnly(t *testing.T) {
 func TestLayersHideAndReveal(t *testing.T) {
 	s := serve(t, Options{})
 	s.hub.Publish(Batch{
-		Set: append(put("base", res(ClusterType, "x", "low"), res(ClusterType, "y", "low")), put("own", res(ClusterType, "x", "high"))...),
+		Set:     append(put("base", res(ClusterType, "x", "low"), res(ClusterType, "y", "low")), put("own", res(ClusterType, "x", "high"))...),
 		Classes: []Class{{Key: "a", Layers: []Layer{"base", "own"}}, {Key: "b", Layers: []Layer{"base"}}},
 	})
 	a, b := s.connect(t, "a", "n1"), s.connect(t, "b", "n2")

@@ -3,8 +3,6 @@
 package xds
 
 import (
-	"strings"
-
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -90,10 +88,10 @@ func (h *Hub) claim(s *session, l *lane, versions map[string]string) error {
 	if len(versions) > h.opts.MaxNames {
 		return status.Errorf(codes.ResourceExhausted, "%d held names of type %s on one stream, more than the allowed %d", len(versions), l.table.typ, h.opts.MaxNames)
 	}
-	l.claims = versions
+	l.claims, s.claimed = versions, true
 	if l.table.typ == RouteType {
-		for text := range versions {
-			s.setRoute(text, routeClaimed)
+		for text, v := range versions {
+			s.claimRoute(text, v)
 		}
 	}
 	return nil
@@ -117,10 +115,7 @@ func (h *Hub) compareClaims(s *session, l *lane) {
 		}
 		serial := serialUnknown
 		e := s.class.effective(l.table, n.id)
-		// Hosts that came before their route configuration were dropped by
-		// the client, although it counts them as held.
-		dropped := n.parent != "" && s.routes[n.parent] == routeAcked
-		if e != nil && e.res.Version == v && !dropped {
+		if e != nil && e.res.Version == v && !s.doubtful(n) {
 			serial = e.serial
 		}
 		l.held.set(n.id, c.with(serial))
@@ -170,6 +165,7 @@ func (h *Hub) ask(s *session, l *lane, text string, first bool) {
 	}
 	if !first {
 		c = c.forced()
+		delete(l.claims, text)
 	}
 	l.held.set(n.id, c)
 	l.pending.add(n.id, h.batch, h.batch)
@@ -194,6 +190,7 @@ func (h *Hub) forget(s *session, l *lane, text string) {
 		return
 	}
 	l.asked--
+	delete(l.claims, text)
 	n.asked.remove(s.seat)
 	l.table.release(n)
 	if l.table.typ == RouteType {
@@ -207,25 +204,4 @@ func (h *Hub) forget(s *session, l *lane, text string) {
 	}
 	l.held.set(n.id, 0)
 	delete(l.refused, n.id)
-}
-
-func (s *session) setRoute(text string, state routeState) {
-	if s.routes == nil {
-		s.routes = map[string]routeState{}
-	}
-	s.routes[strings.Clone(text)] = state
-}
-
-// dropRoute notes that the client has no such route configuration any more,
-// and lets its hosts be removed, so that the client does not claim to hold
-// them when it wants the route configuration again.
-func (s *session) dropRoute(h *Hub, text string) {
-	s.setRoute(text, routeDropped)
-	l := s.lane(VirtualHostType)
-	if l == nil {
-		return
-	}
-	for n := range l.table.children[text] {
-		l.pending.add(n.id, h.batch, h.batch)
-	}
 }

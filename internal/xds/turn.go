@@ -170,7 +170,14 @@ func (t *turn) take(m mark) bool {
 			return t.wait(m)
 		}
 		it.serial = v.serial
-		it.own = n.parent != "" && c.asked()
+		switch l.table.typ {
+		case VirtualHostType:
+			it.own = c.asked()
+		case RouteType:
+			if s.inDoubt(n.text, c) {
+				it.own, it.serial = true, serialUnknown
+			}
+		}
 	case c.serial() == serialAbsent:
 		return true
 	case c.serial() == serialNone:
