@@ -14,8 +14,9 @@ type Backend struct {
 	Addr     netip.Addr
 	Ports    []SlicePort // sorted by name
 	Labels   Labels
-	Identity string // SPIFFE id; empty without a pod
-	TLS      bool   // speaks mesh mutual TLS
+	Identity string   // SPIFFE id; empty without a pod
+	TLS      bool     // speaks mesh mutual TLS
+	Plain    []uint16 // ports that take no mesh TLS all the same, sorted
 	Locality Locality
 	Draining bool // terminating; kept only while nothing else serves
 	Network  string

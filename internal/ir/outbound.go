@@ -78,9 +78,9 @@ type Target struct {
 
 // RouteConfig is a route configuration whose hosts are resources of their own.
 type RouteConfig struct {
-	Name       string
-	Fallback   Fallback
-	IgnorePort bool // the port in the authority does not matter: gateways
+	Name     string
+	Fallback Fallback
+	Hosts    bool // has at least one; without any it asks for none, or its listener would wait for ever
 }
 
 // Fallback is what becomes of a request to a host that nobody knows.
@@ -107,6 +107,7 @@ func (t *TCPOutbound) ListenerName() string {
 
 // HTTPOutbound is the listener of all HTTP hosts of a port.
 type HTTPOutbound struct {
+	RegistryOnly  bool // TLS of the application to addresses that nobody knows is refused
 	Port          uint16
 	AccessLogFile string
 }

@@ -74,6 +74,10 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 	if !pod.Meshed {
 		return b
 	}
+	if !m.mayDisable(c, mesh.RootNamespace, pod.Key.Namespace) {
+		b.TLS = true
+		return b
+	}
 	accepts := m.accepts(c, mesh.RootNamespace, pod.Key.Namespace, pod.Labels)
 	for _, p := range s.Ports {
 		if accepts.mode(p.Port) == ir.MTLSDisable {

@@ -6,7 +6,7 @@
 // evaluation; a table reads only tables above it.
 //
 //	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications classes
-//	security   peerAuth
+//	security   peerAuth, peerAuthDisabling
 //	hosts      hosts, suffixes
 //	endpoints  backends, endpointSets, identities, targetPorts
 //	policies   policyHosts, choices, targets, hashes
@@ -51,6 +51,7 @@ type Model struct {
 	Sources
 
 	peerAuth     *graph.Table[string, *peerAuth]
+	disabling    *graph.Table[string, struct{}]
 	hosts        *graph.Table[string, *ir.Host]
 	hostsByTail  *graph.Index[string, string, *ir.Host]
 	choices      *graph.Table[scopeHost, choice]
@@ -95,6 +96,7 @@ func New(g *graph.Graph) *Model {
 	}}
 	m.deriveNamespaces(g)
 	m.derivePeerAuth(g)
+	m.deriveDisabling(g)
 	m.deriveHosts(g)
 	m.deriveEndpoints(g)
 	m.derivePolicies(g)

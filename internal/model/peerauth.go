@@ -44,6 +44,29 @@ func (m *Model) derivePeerAuth(g *graph.Graph) {
 		})
 }
 
+// deriveDisabling marks the namespaces in which some policy turns mutual TLS
+// off. Endpoints read the policies only there, so that all other edits of
+// policies leave them asleep.
+func (m *Model) deriveDisabling(g *graph.Graph) {
+	m.disabling = graph.Derive(g, "peerAuthDisabling", m.peerAuth, strings.Compare,
+		func(_ *graph.Ctx, namespace string, p *peerAuth, emit func(string, struct{})) {
+			if p.Whole != nil && disables(p.Whole) || slices.ContainsFunc(p.Workloads, disables) {
+				emit(namespace, struct{}{})
+			}
+		})
+}
+
+func disables(p *ir.PeerAuthentication) bool {
+	return p.Mode == ir.MTLSDisable || slices.ContainsFunc(p.Ports, func(x ir.PortMTLS) bool { return x.Mode == ir.MTLSDisable })
+}
+
+// mayDisable tells whether a policy can turn mutual TLS off in a namespace.
+func (m *Model) mayDisable(c *graph.Ctx, root, namespace string) bool {
+	_, own := graph.Get(c, m.disabling, namespace)
+	_, mesh := graph.Get(c, m.disabling, root)
+	return own || mesh
+}
+
 func conflict(loser, winner ir.Origin, what string) ir.Problem {
 	return ir.Problem{
 		Origin:    loser,

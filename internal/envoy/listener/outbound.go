@@ -60,7 +60,7 @@ func OutboundHTTP(in *ir.HTTPOutbound) *listenerv3.Listener {
 				AccessLogFile: in.AccessLogFile,
 			}.Build()},
 		}},
-		DefaultFilterChain:               unknown(false, in.AccessLogFile),
+		DefaultFilterChain:               unknown(in.RegistryOnly, in.AccessLogFile),
 		ContinueOnListenerFiltersTimeout: true,
 	}
 }

@@ -13,18 +13,25 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// Config is a route configuration whose hosts come one by one over VHDS. Such a
-// configuration must have at least one host, or its listener never gets ready.
+// Config is a route configuration whose hosts come one by one over VHDS.
 func Config(in *ir.RouteConfig) *routev3.RouteConfiguration {
-	return &routev3.RouteConfiguration{
+	out := &routev3.RouteConfiguration{
 		Name:                           in.Name,
-		Vhds:                           &routev3.Vhds{ConfigSource: typed.ADS()},
-		VirtualHosts:                   []*routev3.VirtualHost{fallback(in.Fallback)},
 		ValidateClusters:               wrapperspb.Bool(false),
 		IgnorePortInHostMatching:       true,
-		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(1 << 20),
+		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(maxDirectBody),
 	}
+	if in.Hosts {
+		out.Vhds = &routev3.Vhds{ConfigSource: typed.ADS()}
+	}
+	if vh := fallback(in.Fallback); vh != nil {
+		out.VirtualHosts = []*routev3.VirtualHost{vh}
+	}
+	return out
 }
+
+// maxDirectBody bounds the answers that a rule may hold, in bytes.
+const maxDirectBody = 1 << 20
 
 // VirtualHost is one host with its rules in order.
 func VirtualHost(in *ir.VirtualHost) *routev3.VirtualHost {
@@ -62,21 +69,21 @@ func Inbound(port uint16) *routev3.RouteConfiguration {
 }
 
 func fallback(f ir.Fallback) *routev3.VirtualHost {
+	if f == ir.FallbackNotFound {
+		// Envoy's own answer. A host "*" here would collide with a user's.
+		return nil
+	}
 	out := &routev3.VirtualHost{Domains: []string{"*"}}
 	r := &routev3.Route{Match: everything()}
-	switch f {
-	case ir.FallbackPassthrough:
+	if f == ir.FallbackPassthrough {
 		out.Name, r.Name = "allow_any", "allow_any"
 		r.Action = &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ir.ClusterPassthrough},
 			Timeout:          none(),
 		}}
-	case ir.FallbackBlocked:
+	} else {
 		out.Name, r.Name = "block_all", "block_all"
 		r.Action = direct(&ir.Direct{Status: 502})
-	default:
-		out.Name, r.Name = "not_found", "not_found"
-		r.Action = direct(&ir.Direct{Status: 404})
 	}
 	out.Routes = []*routev3.Route{r}
 	return out

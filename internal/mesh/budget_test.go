@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/intake"
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/resource"
+)
+
+// budget is what one change may cost: evaluations per table and what is sent.
+type budget struct {
+	name      string
+	before    intake.Batch
+	change    intake.Batch
+	classes   func() map[string]*ir.Class
+	evaluated map[string]int
+	sent      []string
+}
+
+func routes(weight uint32) *ir.Routes {
+	origin := ir.Origin{Kind: "VirtualService", Namespace: "apps", Name: "r"}
+	return &ir.Routes{
+		Origin: origin, Hosts: []string{host(1)}, Mesh: true, ExportTo: ir.Visibility{All: true},
+		HTTP: []ir.Rule{{Origin: origin, Destinations: []ir.Destination{
+			{Host: host(1), Subset: "v1", Weight: weight}, {Host: host(1), Subset: "v2", Weight: 100 - weight},
+		}}},
+	}
+}
+
+func policy(lb ir.Balance) *ir.TrafficPolicy {
+	return &ir.TrafficPolicy{
+		Origin: ir.Origin{Kind: "DestinationRule", Namespace: "apps", Name: "p"},
+		Host:   host(1), ExportTo: ir.Visibility{All: true},
+		Settings: ir.PolicySettings{LoadBalancer: ir.LoadBalancer{Balance: lb}},
+	}
+}
+
+func budgets() []budget {
+	object := ir.ConfigKey{Namespace: "apps", Name: "r"}
+	rule := ir.ConfigKey{Namespace: "apps", Name: "p"}
+	first, class := sidecar("svc-0")
+	strict := &ir.PeerAuthentication{
+		Origin:   ir.Origin{Kind: "PeerAuthentication", Namespace: "apps", Name: "s"},
+		Selector: ir.Labels{{Key: "app", Value: "svc-0"}}, Mode: ir.MTLSStrict,
+	}
+	second := *class
+	second.Workload, second.Labels = "svc-2", ir.Labels{{Key: "app", Value: "svc-2"}}
+	return []budget{{
+		name:      "a pod is gone from one EndpointSlice",
+		change:    intake.Batch{Slices: map[ir.ObjectKey]*ir.EndpointSlice{slice(1): sliceOf(1, 1)}},
+		evaluated: map[string]int{"backends": 1, "endpointSets": 1, "identities": 1, "targetPorts": 1, "resource.endpoints": 2},
+		sent: []string{
+			"set mesh ClusterLoadAssignment outbound|8080||" + host(1),
+			"set mesh ClusterLoadAssignment outbound|9000||" + host(1),
+		},
+	}, {
+		name:      "an EndpointSlice is written again as it was",
+		change:    intake.Batch{Slices: map[ir.ObjectKey]*ir.EndpointSlice{slice(1): sliceOf(1, 2)}},
+		evaluated: map[string]int{},
+	}, {
+		name:   "a weight of a VirtualService",
+		before: intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: routes(90)}},
+		change: intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: routes(50)}},
+		evaluated: map[string]int{
+			"virtualHosts": 1, "routeReferences": 1, "resource.virtualHosts": 2,
+		},
+		sent: []string{
+			"set mesh VirtualHost 8080/" + host(1),
+			"set namespace/apps VirtualHost 8080/" + host(1),
+		},
+	}, {
+		name:   "the load balancer of a DestinationRule",
+		before: intake.Batch{Policies: map[ir.ConfigKey]*ir.TrafficPolicy{rule: policy(ir.BalanceRandom)}},
+		change: intake.Batch{Policies: map[ir.ConfigKey]*ir.TrafficPolicy{rule: policy(ir.BalanceRoundRobin)}},
+		evaluated: map[string]int{
+			"policyHosts": 1, "targets": 1, "hashes": 2, "policyReferences": 1, "resource.clusters": 2,
+		},
+		sent: []string{"set mesh Cluster outbound|8080||" + host(1), "set mesh Cluster outbound|9000||" + host(1)},
+	}, {
+		name:   "a PeerAuthentication of one workload",
+		change: intake.Batch{PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "s"}: strict}},
+		evaluated: map[string]int{
+			"peerAuth": 1, "peerAuthDisabling": 1, "inbounds": 1,
+			"resource.inboundClusters": 1, "resource.inboundListeners": 1,
+		},
+		sent: []string{"set class/" + first + " Listener virtualInbound"},
+	}, {
+		name:    "the first proxy of another workload",
+		classes: func() map[string]*ir.Class { return map[string]*ir.Class{classKey(&second): &second} },
+		evaluated: map[string]int{
+			"inbounds": 1, "gatewayViews": 1, "resource.inboundClusters": 1, "resource.inboundListeners": 1,
+		},
+		sent: []string{
+			"set class/" + classKey(&second) + " Cluster inbound|80||",
+			"set class/" + classKey(&second) + " Cluster inbound|9000||",
+			"set class/" + classKey(&second) + " Listener virtualInbound",
+		},
+	}}
+}
+
+func TestWorkBudgets(t *testing.T) {
+	for _, b := range budgets() {
+		t.Run(b.name, func(t *testing.T) {
+			var costs []map[string]int
+			for _, services := range []int{10, 1000} {
+				e := start(t, services)
+				e.Step(b.before, nil)
+				var classes map[string]*ir.Class
+				if b.classes != nil {
+					classes = b.classes()
+				}
+				out := e.Step(b.change, classes)
+				if got := sent(out.Publish); !slices.Equal(got, b.sent) {
+					t.Errorf("%d services: sent %q, want %q", services, got, b.sent)
+				}
+				if b.evaluated != nil && !maps.Equal(out.Commit.Evaluated, b.evaluated) {
+					t.Errorf("%d services: evaluated %v, the budget is %v", services, out.Commit.Evaluated, b.evaluated)
+				}
+				costs = append(costs, out.Commit.Evaluated)
+			}
+			if b.evaluated != nil && !maps.Equal(costs[0], costs[1]) {
+				t.Errorf("the cost depends on the size of the mesh: %v, %v", costs[0], costs[1])
+			}
+		})
+	}
+}
+
+func TestFunctionsArePure(t *testing.T) {
+	e := start(t, 5, graph.Check())
+	for _, b := range budgets() {
+		e.Step(b.before, nil)
+		e.Step(b.change, nil)
+	}
+}
+
+func TestNothingIsLeft(t *testing.T) {
+	e := start(t, 5)
+	for _, b := range budgets() {
+		e.Step(b.before, nil)
+		e.Step(b.change, nil)
+	}
+	empty := town(5)
+	forget(empty.Services)
+	forget(empty.Slices)
+	forget(empty.Pods)
+	forget(empty.Nodes)
+	key, _ := sidecar("svc-0")
+	gone := intake.Batch{
+		Services: empty.Services, Slices: empty.Slices, Pods: empty.Pods, Nodes: empty.Nodes,
+		Routes:              map[ir.ConfigKey]*ir.Routes{{Namespace: "apps", Name: "r"}: nil},
+		Policies:            map[ir.ConfigKey]*ir.TrafficPolicy{{Namespace: "apps", Name: "p"}: nil},
+		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "s"}: nil},
+	}
+	out := e.Step(gone, map[string]*ir.Class{key: nil})
+	if !slices.Equal(out.Publish.DropClasses, []string{key}) {
+		t.Errorf("dropped classes %q, want %q", out.Publish.DropClasses, key)
+	}
+	for _, table := range e.resources.Tables {
+		table.Range(func(k resource.Key, _ *resource.Resource) bool {
+			if k.Layer == ir.LayerMesh || k.Layer == ir.ClassLayer(key) || k.Layer == ir.NamespaceLayer("apps") {
+				t.Errorf("%v is left", k)
+			}
+			return true
+		})
+	}
+}
+
+func forget[K comparable, V any](m map[K]*V) {
+	for k := range m {
+		m[k] = nil
+	}
+}

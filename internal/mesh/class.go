@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// replicaLabels differ between pods of one workload and say nothing that a
+// policy selects by.
+var replicaLabels = map[string]bool{
+	"pod-template-hash":                        true,
+	"pod-template-generation":                  true,
+	"controller-revision-hash":                 true,
+	"statefulset.kubernetes.io/pod-name":       true,
+	"apps.kubernetes.io/pod-index":             true,
+	"batch.kubernetes.io/controller-uid":       true,
+	"batch.kubernetes.io/job-completion-index": true,
+	"batch.kubernetes.io/job-name":             true,
+	"controller-uid":                           true,
+	"job-name":                                 true,
+}
+
+// classOf reads the class of a proxy from what it says of itself; identity has
+// checked that it may say so.
+func classOf(node *corev3.Node) (string, *ir.Class, error) {
+	parts := strings.Split(node.GetId(), "~")
+	if len(parts) != 4 {
+		return "", nil, fmt.Errorf("node id %q is not ROLE~IP~POD.NAMESPACE~DOMAIN", node.GetId())
+	}
+	c := &ir.Class{}
+	switch parts[0] {
+	case ir.RoleSidecar.String():
+		c.Role = ir.RoleSidecar
+	case ir.RoleRouter.String():
+		c.Role = ir.RoleRouter
+	default:
+		return "", nil, fmt.Errorf("node id %q: the role is neither sidecar nor router", node.GetId())
+	}
+	meta := node.GetMetadata().GetFields()
+	c.Namespace = text(meta, "NAMESPACE")
+	c.Cluster = text(meta, "CLUSTER_ID")
+	c.Network = text(meta, "NETWORK")
+	c.ServiceAccount = text(meta, "SERVICE_ACCOUNT")
+	c.Workload = text(meta, "WORKLOAD_NAME")
+	if c.Namespace == "" {
+		return "", nil, errors.New("node metadata has no NAMESPACE")
+	}
+	labels := map[string]string{}
+	for k, v := range meta["LABELS"].GetStructValue().GetFields() {
+		if !replicaLabels[k] {
+			labels[k] = v.GetStringValue()
+		}
+	}
+	c.Labels = ir.NewLabels(labels)
+	return classKey(c), c, nil
+}
+
+// classKey is readable and differs for classes that differ.
+func classKey(c *ir.Class) string {
+	sum := xxhash.Sum64String(strings.Join([]string{
+		c.Cluster, c.Network, c.ServiceAccount, c.Labels.String(),
+		c.Locality.Region, c.Locality.Zone, c.Locality.SubZone,
+	}, "\x00"))
+	return fmt.Sprintf("%s/%s/%s/%016x", c.Role, c.Namespace, c.Workload, sum)
+}
+
+func text(m map[string]*structpb.Value, key string) string { return m[key].GetStringValue() }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package mesh wires the control plane together: what intake reads goes through
+// the engine's tables to the sessions, and what the tables have to say goes to
+// status. It is the only package that sees all of them.
+package mesh
+
+import (
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/intake"
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/model"
+	"github.com/meshwright/meshwright/internal/resource"
+	"github.com/meshwright/meshwright/internal/xds"
+)
+
+// Engine is the tables and what they said last. One goroutine owns it.
+type Engine struct {
+	graph     *graph.Graph
+	model     *model.Model
+	resources *resource.Set
+	reports   *reports
+}
+
+// Outcome is what one step did.
+type Outcome struct {
+	Commit   graph.Result
+	Publish  xds.Batch
+	Problems map[ir.Origin][]ir.Problem // all problems of each object about which something changed
+	Other    []graph.Report             // panics and what else is about no object
+}
+
+// NewEngine builds the tables. Up to workers evaluations of one table run side
+// by side; below 2, none do.
+func NewEngine(workers int, options ...graph.Option) *Engine {
+	g := graph.New(append(options, graph.Workers(workers))...)
+	m := model.New(g)
+	return &Engine{graph: g, model: m, resources: resource.New(g, m), reports: newReports()}
+}
+
+// SetMesh stages the mesh-wide settings.
+func (e *Engine) SetMesh(m *ir.Mesh) { e.model.Mesh.Set(model.One{}, m) }
+
+// Step makes everything that changed visible at once and brings the tables up
+// to date.
+func (e *Engine) Step(batch intake.Batch, classes map[string]*ir.Class) Outcome {
+	e.stage(batch)
+	stage(e.model.Classes, classes)
+	out := Outcome{Commit: e.graph.Commit()}
+	for _, t := range e.resources.Tables {
+		publish(&out.Publish, t)
+	}
+	for _, ch := range e.model.Classes.Table().Changes() {
+		if ch.Kind == graph.Deleted {
+			out.Publish.DropClasses = append(out.Publish.DropClasses, ch.Key)
+			continue
+		}
+		class := xds.Class{Key: ch.Key}
+		for _, l := range model.Layers(ch.Key, ch.New) {
+			class.Layers = append(class.Layers, xds.Layer(l))
+		}
+		out.Publish.Classes = append(out.Publish.Classes, class)
+	}
+	out.Problems, out.Other = e.reports.update(e.graph.Reports())
+	return out
+}
+
+func (e *Engine) stage(b intake.Batch) {
+	stage(e.model.Services, b.Services)
+	stage(e.model.Slices, b.Slices)
+	stage(e.model.Pods, b.Pods)
+	stage(e.model.Nodes, b.Nodes)
+	stage(e.model.Credentials, b.Credentials)
+	stage(e.model.Routes, b.Routes)
+	stage(e.model.Policies, b.Policies)
+	stage(e.model.Gateways, b.Gateways)
+	stage(e.model.PeerAuths, b.PeerAuthentications)
+}
+
+// stage writes rows into a source; a nil row is a removal.
+func stage[K comparable, V any](s *graph.Source[K, *V], rows map[K]*V) {
+	for k, v := range rows {
+		if v == nil {
+			s.Delete(k)
+		} else {
+			s.Set(k, v)
+		}
+	}
+}
+
+func publish(b *xds.Batch, t *resource.Table) {
+	for _, ch := range t.Changes() {
+		if ch.Kind == graph.Deleted {
+			b.Delete = append(b.Delete, xds.Removal{Layer: xds.Layer(ch.Key.Layer), Type: ch.Key.Type, Name: ch.Key.Name})
+			continue
+		}
+		b.Set = append(b.Set, xds.Placement{Layer: xds.Layer(ch.Key.Layer), Resource: served(ch.New)})
+	}
+}
+
+func served(r *resource.Resource) *xds.Resource {
+	out := &xds.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: r.Body, EDS: r.EDS}
+	for _, o := range r.Origins {
+		out.Origins = append(out.Origins, o.String())
+	}
+	return out
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"github.com/go-logr/logr"
+
+	"github.com/meshwright/meshwright/internal/intake"
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/xds"
+)
+
+// Intake is where changes of the cluster come from.
+type Intake interface {
+	// Synced is closed when everything that existed at the start was handed over.
+	Synced() <-chan struct{}
+	// Wake receives when there is something to drain.
+	Wake() <-chan struct{}
+	// Drain takes all that changed, the last state of each object.
+	Drain() intake.Batch
+}
+
+// Status is who tells users about their objects.
+type Status interface {
+	Projected(map[ir.Origin]intake.ConfigStatus)
+	Problems(map[ir.Origin][]ir.Problem)
+	Rejected(origin ir.Origin, resource, message string)
+}
+
+// Options say how a mesh runs.
+type Options struct {
+	Intake   Intake
+	Status   Status
+	Settings *ir.Mesh
+	Workers  int // evaluations side by side; below 2: none
+	Log      logr.Logger
+}
+
+// Mesh is a running control plane.
+type Mesh struct {
+	options    Options
+	engine     *Engine
+	hub        *xds.Hub
+	population *population
+	settings   chan *ir.Mesh
+	ready      chan struct{}
+}
+
+// New wires a mesh; Run starts it.
+func New(options Options) (*Mesh, error) {
+	m := &Mesh{
+		options:    options,
+		engine:     NewEngine(options.Workers),
+		population: newPopulation(),
+		settings:   make(chan *ir.Mesh, 1),
+		ready:      make(chan struct{}),
+	}
+	trustDomain := options.Settings.TrustDomain
+	hub, err := xds.NewHub(xds.Options{
+		Classify: func(node *corev3.Node, peer xds.Peer) (string, error) { return classify(trustDomain, node, peer) },
+		Events:   events{m.population, options.Status, options.Log},
+		Log:      options.Log.WithName("xds"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.hub = hub
+	return m, nil
+}
+
+// Hub is what serves the proxies; register it with a gRPC server.
+func (m *Mesh) Hub() *xds.Hub { return m.hub }
+
+// Ready is closed once proxies can be served.
+func (m *Mesh) Ready() <-chan struct{} { return m.ready }
+
+// Configure replaces the mesh-wide settings. The trust domain is fixed for the
+// life of the process, because certificates carry it.
+func (m *Mesh) Configure(s *ir.Mesh) {
+	next := *s
+	next.TrustDomain = m.options.Settings.TrustDomain
+	for {
+		select {
+		case m.settings <- &next:
+			return
+		case <-m.settings: // an older one that nobody took yet
+		}
+	}
+}
+
+// Run commits changes until the context ends. It is self-clocking: idle, it
+// commits a change at once; while a commit runs, changes merge by key, so that
+// the next batch is as large as this one was slow.
+//
+// Nothing is published before the whole cluster was read, so that a proxy that
+// reconnects to a new replica is never told that something is gone which the
+// replica has just not read yet.
+func (m *Mesh) Run(ctx context.Context) error {
+	select {
+	case <-m.options.Intake.Synced():
+	case <-ctx.Done():
+		return nil
+	}
+	m.engine.SetMesh(m.options.Settings)
+	m.step()
+	close(m.ready)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-m.settings:
+			m.engine.SetMesh(s)
+		case <-m.options.Intake.Wake():
+		case <-m.population.wake:
+		}
+		m.step()
+	}
+}
+
+func (m *Mesh) step() {
+	started := time.Now()
+	batch := m.options.Intake.Drain()
+	out := m.engine.Step(batch, m.population.take())
+	m.hub.Publish(out.Publish)
+	m.options.Status.Projected(batch.Statuses)
+	m.options.Status.Problems(out.Problems)
+	observe(&out, time.Since(started))
+	for _, r := range out.Other {
+		if len(r.Problems) > 0 {
+			m.options.Log.Error(fmt.Errorf("%v", r.Problems[0]), "A row keeps its last good state", "table", r.Table, "input", r.Input)
+		}
+	}
+}
+
+// events hands what the sessions say to who wants it.
+type events struct {
+	*population
+	status Status
+	log    logr.Logger
+}
+
+// Rejected tells the owners of a resource that a proxy refused it.
+func (e events) Rejected(n xds.NACK) {
+	e.log.Info("A proxy refused a resource", "type", n.Type, "resource", n.Name, "node", n.NodeID, "message", n.Message)
+	rejections.WithLabelValues(shortType(n.Type)).Inc()
+	for _, text := range n.Origins {
+		if o, ok := ir.ParseOrigin(text); ok {
+			e.status.Rejected(o, n.Name, n.Message)
+		}
+	}
+}
