@@ -21,6 +21,9 @@ const (
 	msgFailed   = "could not review a pod"
 )
 
+// podResource is the only resource that is injected.
+var podResource = metav1.GroupVersionResource{Version: "v1", Resource: "pods"}
+
 // Namespaces answers with the labels of a namespace.
 type Namespaces interface {
 	NamespaceLabels(ctx context.Context, name string) (map[string]string, error)
@@ -44,7 +47,7 @@ func NewInjector(config Config, namespaces Namespaces, log logr.Logger) (*Inject
 // Review allows every pod but one whose annotations are wrong, and adds the proxy where Decide says so. The same pod
 // reviewed again, proxy included, is left alone.
 func (i *Injector) Review(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
-	if request.Operation != admissionv1.Create || request.Resource != (metav1.GroupVersionResource{Version: "v1", Resource: "pods"}) || request.SubResource != "" {
+	if request.Operation != admissionv1.Create || request.Resource != podResource || request.SubResource != "" {
 		return &admissionv1.AdmissionResponse{Allowed: true}
 	}
 	var pod corev1.Pod
