@@ -58,7 +58,7 @@ func (d *demo) run(ctx context.Context, steps []step) error {
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return fmt.Errorf("step %d (%s): interrupted; run it again to go on, or make demo-down to remove it", i+1, s.title)
 			}
-			return fmt.Errorf("step %d (%s): %w\n  %s\n  what is there stays for a look: export KUBECONFIG=%s; make demo-down removes it",
+			return fmt.Errorf("step %d (%s): %w\n\n  %s\n  what is there stays for a look: export KUBECONFIG=%s; make demo-down removes it",
 				i+1, s.title, err, s.remedy, d.absolute())
 		}
 		d.out.note("      done in %.1f s", took)

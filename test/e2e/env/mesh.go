@@ -11,6 +11,7 @@ import (
 	"helm.sh/helm/v3/pkg/action"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/cli"
+	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -53,13 +54,15 @@ func (c *Cluster) InstallOperator(ctx context.Context, limit time.Duration, char
 		return fmt.Errorf("load the chart %s: %w", chartDir, err)
 	}
 	values := map[string]any{"image": map[string]any{"registry": c.Registry, "tag": c.Tag}}
-	releases, err := action.NewHistory(config).Run(OperatorRelease)
-	switch {
-	case errors.Is(err, driver.ErrReleaseNotFound):
+	fresh, err := settle(config)
+	if err != nil {
+		return err
+	}
+	if fresh {
 		install := action.NewInstall(config)
 		install.ReleaseName, install.Namespace, install.CreateNamespace = OperatorRelease, OperatorNamespace, true
 		_, err = install.RunWithContext(ctx, chart, values)
-	case err == nil && len(releases) > 0:
+	} else {
 		upgrade := action.NewUpgrade(config)
 		upgrade.Namespace, upgrade.MaxHistory = OperatorNamespace, 3
 		_, err = upgrade.RunWithContext(ctx, OperatorRelease, chart, values)
@@ -68,6 +71,36 @@ func (c *Cluster) InstallOperator(ctx context.Context, limit time.Duration, char
 		return fmt.Errorf("install the operator: %w", err)
 	}
 	return c.WaitDeployments(ctx, limit, OperatorNamespace, OperatorName)
+}
+
+// settle tells whether the operator's release has to be installed anew. What an
+// interrupted or failed run left is cleared away, for helm refuses to go on
+// from there by itself.
+func settle(config *action.Configuration) (fresh bool, err error) {
+	releases, err := action.NewHistory(config).Run(OperatorRelease)
+	if errors.Is(err, driver.ErrReleaseNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up the operator's release: %w", err)
+	}
+	deployed, pending := false, false
+	for _, r := range releases {
+		deployed = deployed || r.Info.Status == release.StatusDeployed || r.Info.Status == release.StatusSuperseded
+		pending = pending || r.Info.Status.IsPending()
+	}
+	switch {
+	case !deployed:
+		if _, err := action.NewUninstall(config).Run(OperatorRelease); err != nil {
+			return false, fmt.Errorf("clear away a failed installation of the operator: %w", err)
+		}
+		return true, nil
+	case pending:
+		if err := action.NewRollback(config).Run(OperatorRelease); err != nil {
+			return false, fmt.Errorf("clear away an interrupted upgrade of the operator: %w", err)
+		}
+	}
+	return false, nil
 }
 
 // UninstallOperator removes the release; one that is not there is fine.
