@@ -75,7 +75,8 @@ func (d *derived[IK, IV, K, V]) forget() { d.out.forget() }
 
 // run evaluates the dirty cells and settles the rows that they emit. Cells of
 // updated and deleted input rows were marked by the input table when it settled,
-// like any other reader; only added rows have no cell yet.
+// like any other reader; only added rows have no cell yet. The order in which
+// cells are evaluated and absorbed shows in nothing, so they are not sorted.
 func (d *derived[IK, IV, K, V]) run(res *Result) {
 	for i := range d.in.changes {
 		if ch := &d.in.changes[i]; ch.Kind == Added {
@@ -85,8 +86,6 @@ func (d *derived[IK, IV, K, V]) run(res *Result) {
 	if len(d.dirty) == 0 {
 		return
 	}
-	slices.SortFunc(d.dirty, d.byInput)
-
 	calls := 0
 	live := d.dirty[:0:len(d.dirty)]
 	for _, c := range d.dirty {

@@ -352,6 +352,38 @@ func TestManyReadersOfOneRow(t *testing.T) {
 	wantNothingLeft(t, g)
 }
 
+// Large edits of a bucket are merged in one pass, small ones row by row.
+func TestBucketsStaySorted(t *testing.T) {
+	g := New(Check())
+	s := NewSource[int, int](g, "s", cmp.Compare[int])
+	idx := NewIndex(g, "i", s.Table(), cmp.Compare[int], func(_, v int) []int { return []int{v} })
+	rows := map[int]int{}
+	for round, size := range []int{100, 3, 40, 9, 1, 200, 50} {
+		for i := range size {
+			k, v := (i*37+round*11)%97, (i+round)%3
+			rows[k] = v
+			s.Set(k, v)
+		}
+		for i := range size / 3 {
+			k := (i*31 + round) % 97
+			delete(rows, k)
+			s.Delete(k)
+		}
+		g.Commit()
+		for v := range 3 {
+			var expected []Row[int, int]
+			for _, k := range slices.Sorted(maps.Keys(rows)) {
+				if rows[k] == v {
+					expected = append(expected, Row[int, int]{k, v})
+				}
+			}
+			if got := idx.Bucket(v); !slices.Equal(got, expected) {
+				t.Fatalf("round %d, bucket %d: %v, want %v", round, v, got, expected)
+			}
+		}
+	}
+}
+
 func TestRangeStops(t *testing.T) {
 	g := New()
 	s := NewSource[int, int](g, "s", cmp.Compare[int])

@@ -16,7 +16,7 @@ func shapes(t *testing.T) int {
 	if testing.Short() {
 		return 30
 	}
-	return 150
+	return 60
 }
 
 // P1: after any edits in any batches, the tables, buckets and reports are those
