@@ -1,0 +1,139 @@
+//go:build integration
+
+// SPDX-License-Identifier: Apache-2.0
+
+package validity
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+func object(name string) ir.ObjectKey { return ir.ObjectKey{Cluster: "east", Namespace: "apps", Name: name} }
+
+func fqdn(name string) string { return name + ".apps.svc.cluster.local" }
+
+func services() map[ir.ObjectKey]*ir.Service {
+	ports := []ir.ServicePort{
+		{Name: "http", Port: 80, Protocol: ir.ProtocolHTTP},
+		{Name: "grpc", Port: 81, Protocol: ir.ProtocolGRPC},
+		{Name: "tcp", Port: 82, Protocol: ir.ProtocolTCP},
+		{Name: "tls", Port: 83, Protocol: ir.ProtocolTLS},
+	}
+	out := map[ir.ObjectKey]*ir.Service{}
+	for i, name := range []string{"a", "b", "c", "d"} {
+		out[object(name)] = &ir.Service{
+			Key: object(name), Host: fqdn(name), Ports: ports, Selector: ir.Labels{{Key: "app", Value: name}},
+			VIPs: []netip.Addr{address(byte(i + 1))},
+		}
+	}
+	out[object("b")].VIPs = append(out[object("b")].VIPs, netip.MustParseAddr("fd00::1"))
+	out[object("headless")] = &ir.Service{Key: object("headless"), Host: fqdn("headless"), Headless: true, Ports: ports}
+	out[object("alias")] = &ir.Service{Key: object("alias"), Host: fqdn("alias"), ExternalName: "example.com", Ports: ports}
+	return out
+}
+
+func endpointSlices() map[ir.ObjectKey]*ir.EndpointSlice {
+	return map[ir.ObjectKey]*ir.EndpointSlice{object("a-1"): {
+		Key: object("a-1"), Service: object("a"),
+		Ports:     []ir.SlicePort{{Name: "http", Port: 8080}, {Name: "grpc", Port: 8081}, {Name: "tcp", Port: 8082}, {Name: "tls", Port: 8083}},
+		Endpoints: []ir.SliceEndpoint{{Addr: address(100), Ready: true}, {Addr: netip.MustParseAddr("fd00::2"), Ready: true}},
+	}}
+}
+
+func routes() *ir.Routes {
+	origin := ir.Origin{Kind: "VirtualService", Namespace: "apps", Name: "r"}
+	to := func(name, subset string, weight uint32) ir.Destination {
+		return ir.Destination{Host: fqdn(name), Port: 80, Subset: subset, Weight: weight}
+	}
+	text := func(kind ir.StringKind, v string) ir.StringMatch { return ir.StringMatch{Kind: kind, Value: v} }
+	path := func(kind ir.StringKind, v string, ignoreCase bool) ir.Match {
+		m := text(kind, v)
+		return ir.Match{Path: &m, PathIgnoreCase: ignoreCase}
+	}
+	return &ir.Routes{
+		Origin: origin, Hosts: []string{fqdn("a"), "shop.example.com"}, Mesh: true,
+		Gateways: []ir.ConfigKey{{Namespace: "apps", Name: "g"}}, ExportTo: ir.Visibility{All: true},
+		HTTP: []ir.Rule{{
+			Origin: origin, Name: "matches",
+			Matches: []ir.Match{
+				path(ir.MatchExact, "/exact", false), path(ir.MatchPrefix, "/prefix", true), path(ir.MatchRegex, "/re.*", true),
+				{Headers: []ir.HeaderMatch{
+					{Name: "a", Match: text(ir.MatchExact, "x")}, {Name: "b", Match: text(ir.MatchPrefix, "x")},
+					{Name: "c", Match: text(ir.MatchRegex, "x+")}, {Name: "d", Match: text(ir.MatchPresent, ""), Invert: true},
+					{Name: ":method", Match: text(ir.MatchExact, "GET")},
+				}},
+			},
+			Destinations: []ir.Destination{to("a", "v1", 90), to("a", "v2", 10)},
+			Timeout:      time.Second,
+			Retry:        &ir.Retry{Attempts: 3, PerTryTimeout: time.Second, On: "5xx,retriable-status-codes", StatusCodes: []uint32{503}},
+		}, {
+			Origin: origin, Name: "broken", Matches: []ir.Match{path(ir.MatchPrefix, "/broken", false)},
+			Direct: &ir.Direct{Status: 500, Body: "this rule is not valid"},
+		}, {
+			Origin: origin, Destinations: []ir.Destination{to("b", "", 50), to("c", "", 50)}, Retry: &ir.Retry{},
+		}, {
+			Origin: origin, Destinations: []ir.Destination{to("d", "", 100)},
+		}},
+	}
+}
+
+func policies() map[ir.ConfigKey]*ir.TrafficPolicy {
+	out := map[ir.ConfigKey]*ir.TrafficPolicy{}
+	add := func(host string, settings ir.PolicySettings, subsets ...ir.Subset) {
+		k := ir.ConfigKey{Namespace: "apps", Name: host}
+		out[k] = &ir.TrafficPolicy{
+			Origin: ir.Origin{Kind: "DestinationRule", Namespace: "apps", Name: host}, Host: fqdn(host),
+			ExportTo: ir.Visibility{All: true}, Settings: settings, Subsets: subsets,
+		}
+	}
+	lb := func(b ir.Balance, key string) ir.PolicySettings {
+		return ir.PolicySettings{LoadBalancer: ir.LoadBalancer{Balance: b, HashKey: key, HashTTL: int64(time.Hour)}}
+	}
+	add("a", lb(ir.BalanceRoundRobin, ""), ir.Subset{Name: "v1", Labels: ir.Labels{{Key: "version", Value: "v1"}}},
+		ir.Subset{Name: "v2", Labels: ir.Labels{{Key: "version", Value: "v2"}}})
+	add("b", lb(ir.BalanceHashHeader, "x-user"))
+	add("c", lb(ir.BalanceHashCookie, "session"))
+	add("d", ir.PolicySettings{
+		LoadBalancer: ir.LoadBalancer{Balance: ir.BalanceHashSourceIP},
+		TLS:          &ir.ClientTLS{Mode: ir.TLSMesh},
+	})
+	add("headless", ir.PolicySettings{LoadBalancer: ir.LoadBalancer{Balance: ir.BalancePassthrough}})
+	add("alias", ir.PolicySettings{
+		LoadBalancer: ir.LoadBalancer{Balance: ir.BalanceRandom},
+		TLS: &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "example.com", SubjectAltNames: []string{"example.com"}, InsecureSkipVerify: true},
+	})
+	return out
+}
+
+func gateway() *ir.Gateway {
+	origin := ir.Origin{Kind: "Gateway", Namespace: "apps", Name: "g"}
+	server := func(name string, port uint16, host string, tls *ir.ServerTLS) ir.Server {
+		o := origin
+		o.Section = name
+		return ir.Server{
+			Origin: o, PortName: name, Port: port, Protocol: ir.ProtocolHTTP,
+			Hosts: []ir.ServerHost{{Namespace: "*", Host: host}}, TLS: tls,
+		}
+	}
+	redirect := server("redirect", 8080, "secure.example.com", nil)
+	redirect.HTTPSRedirect = true
+	return &ir.Gateway{
+		Origin: origin, Selector: ir.Labels{{Key: "istio", Value: "ingressgateway"}},
+		Servers: []ir.Server{
+			server("http", 8080, "*", nil), redirect,
+			server("https", 8443, "shop.example.com", &ir.ServerTLS{CredentialName: "cert"}),
+			server("mutual", 8443, "*.example.org", &ir.ServerTLS{Mode: ir.ServerMutual, CredentialName: "cert", MinVersion: "TLSV1_3"}),
+		},
+	}
+}
+
+func peerAuthentications() map[ir.ConfigKey]*ir.PeerAuthentication {
+	return map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "p"}: {
+		Origin:   ir.Origin{Kind: "PeerAuthentication", Namespace: "apps", Name: "p"},
+		Selector: ir.Labels{{Key: "app", Value: "a"}}, Mode: ir.MTLSStrict,
+		Ports: []ir.PortMTLS{{Port: 8081, Mode: ir.MTLSPermissive}, {Port: 8082, Mode: ir.MTLSDisable}, {Port: 9999, Mode: ir.MTLSDisable}},
+	}}
+}
