@@ -48,7 +48,7 @@ unit: ## Unit tests with the race detector
 
 .PHONY: integration
 integration: ## Tests against a real API server and etcd
-	go test -tags=integration -timeout=20m $$(hack/tagged integration cmd controllers internal test)
+	go test -tags=integration -timeout=20m $$(hack/tagged integration api charts cmd config controllers internal test)
 
 .PHONY: e2e
 e2e: ## Tests with the real Envoy on a real cluster, its own unless KUBECONFIG is set
