@@ -52,12 +52,8 @@ func (s *session) acked(l *lane, f *flight) []*version {
 		l.held.set(it.name.id, c.with(it.serial))
 		delete(l.refused, it.name.id)
 		switch l.table.typ {
-		case ClusterType:
-			if it.version != nil && it.version.res.EDS != "" {
-				s.announce(it.version.res.EDS)
-			}
 		case EndpointType:
-			s.arrived(it.name.text, f.sent)
+			s.arrived(l, it.name, f.sent)
 		case RouteType:
 			if it.version != nil {
 				s.routeTaken(it)
@@ -70,30 +66,6 @@ func (s *session) acked(l *lane, f *flight) []*version {
 	return settled
 }
 
-// announce sends a cluster's endpoints again after the cluster changed,
-// because Envoy warms the changed cluster and waits for them without asking.
-func (s *session) announce(text string) {
-	a, awaited := s.awaited[text]
-	l := s.lane(EndpointType)
-	if !awaited || l == nil {
-		return
-	}
-	n := l.table.byText[text]
-	if n == nil {
-		return
-	}
-	c := l.held.get(n.id)
-	if !l.wants(c) || c.serial() == serialNone {
-		// Envoy asks for endpoints of clusters that are new to it.
-		return
-	}
-	if l.flight != nil && l.flight.sent > a.since && l.flight.has(n) {
-		return
-	}
-	l.held.set(n.id, c.forced())
-	l.pending.add(n.id, s.hub.batch, s.hub.batch)
-}
-
 func (r *response) has(n *name) bool {
 	for _, it := range r.items {
 		if it.name == n {
@@ -101,16 +73,6 @@ func (r *response) has(n *name) bool {
 		}
 	}
 	return false
-}
-
-// arrived ends the wait for endpoints that were sent after their cluster.
-func (s *session) arrived(text string, sent uint64) {
-	if a, ok := s.awaited[text]; ok && sent > a.since {
-		delete(s.awaited, text)
-		if len(s.awaited) == 0 {
-			s.awaited = nil
-		}
-	}
 }
 
 // refused finds out which resources of a response the client refused. What is
@@ -151,7 +113,7 @@ func (s *session) refused(l *lane, f *flight, message string) []NACK {
 			delete(s.awaited, it.version.res.EDS)
 		}
 		if l.table.typ == EndpointType {
-			s.arrived(it.name.text, f.sent)
+			s.arrived(l, it.name, f.sent)
 		}
 		nacks = append(nacks, NACK{
 			Class: s.class.key, NodeID: s.node, Type: l.table.typ, Name: it.name.text,

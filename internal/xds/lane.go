@@ -16,6 +16,11 @@ type lane struct {
 	// until they can be compared with those of its class.
 	claims map[string]string
 
+	// greet is true while a client that knows nothing waits for its first
+	// answer, which it must get even when there is nothing to tell: Envoy does
+	// not go on without.
+	greet bool
+
 	pending pending
 	// scan are the names that a wildcard client must still be compared with;
 	// the slice is shared with other sessions. scanned is how far it got.

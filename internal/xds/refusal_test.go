@@ -124,6 +124,7 @@ func TestALateAcceptanceLiftsTheRefusal(t *testing.T) {
 	a.quiet()
 	c := s.connect(t, "a", "n3")
 	c.subscribe(ClusterType)
+	c.take("Cluster")
 	c.quiet()
 	b.ack(mb)
 	c.take("Cluster c1=1")

@@ -85,6 +85,47 @@ func before(batch uint64) uint64 {
 	return batch - 1
 }
 
+// await notes that a cluster on its way needs endpoints. A client that knows
+// the endpoints is sent them again, right behind the cluster: Envoy warms a
+// cluster that changed, waits for endpoints without asking for them, and does
+// not acknowledge the cluster before it has them.
+func (s *session) await(text string, batch uint64) {
+	if s.awaited == nil {
+		s.awaited = map[string]await{}
+	}
+	s.awaited[text] = await{batch: batch, since: s.sent}
+	l := s.lane(EndpointType)
+	if l == nil {
+		return
+	}
+	n := l.table.byText[text]
+	if n == nil {
+		return
+	}
+	if c := l.held.get(n.id); l.wants(c) && c.serial() != serialNone {
+		l.held.set(n.id, c.forced())
+		l.pending.add(n.id, s.hub.batch, s.hub.batch)
+	}
+}
+
+// arrived takes in that the client has endpoints. When they were sent after
+// the cluster that needs them, the wait is over; else they are sent again.
+func (s *session) arrived(l *lane, n *name, sent uint64) {
+	a, ok := s.awaited[n.text]
+	if !ok {
+		return
+	}
+	if sent > a.since {
+		delete(s.awaited, n.text)
+		if len(s.awaited) == 0 {
+			s.awaited = nil
+		}
+		return
+	}
+	l.held.set(n.id, l.held.get(n.id).forced())
+	l.pending.add(n.id, s.hub.batch, s.hub.batch)
+}
+
 // hold keeps the timer running while anything is held back, so that a client
 // that does not acknowledge cannot block what comes after.
 func (s *session) hold() {

@@ -122,10 +122,46 @@ func TestEndpointsAreAnnouncedAgainAfterTheirClusterChanged(t *testing.T) {
 	c.subscribe(EndpointType, "c1")
 	c.take("ClusterLoadAssignment c1=1")
 	c.quiet()
+	// Envoy acknowledges a changed cluster only when it has endpoints again.
 	s.hub.Publish(Batch{Set: put("base", eds("c1", "2"))})
-	c.take("Cluster c1=2")
+	cds := c.expect("Cluster c1=2")
+	c.take("ClusterLoadAssignment c1=1")
+	c.ack(cds)
+	c.quiet()
+
+	// Endpoints that were under way when the cluster changed are of no use.
+	s.hub.Publish(Batch{Set: put("base", res(EndpointType, "c1", "2"))})
+	cla := c.expect("ClusterLoadAssignment c1=2")
+	s.hub.Publish(Batch{Set: put("base", eds("c1", "3"))})
+	cds = c.expect("Cluster c1=3")
+	c.ack(cla)
+	c.take("ClusterLoadAssignment c1=2")
+	c.ack(cds)
+	c.quiet()
+}
+
+func TestEndpointsFollowAClusterThatChangedWhileDisconnected(t *testing.T) {
+	s := one(t, Options{}, eds("c1", "2"), eds("c2", "1"), res(EndpointType, "c1", "1"), res(EndpointType, "c2", "1"))
+	c := s.connect(t, "a", "n1")
+	c.claim(ClusterType, map[string]string{"c1": "1", "c2": "1"})
+	c.expect("Cluster c1=2")
+	c.claim(EndpointType, map[string]string{"c1": "1", "c2": "1"}, "c1", "c2")
 	c.take("ClusterLoadAssignment c1=1")
 	c.quiet()
+}
+
+func TestAFirstRequestIsAnsweredEvenIfThereIsNothing(t *testing.T) {
+	s := one(t, Options{})
+	c := s.connect(t, "a", "n1")
+	c.subscribe(ClusterType)
+	c.take("Cluster")
+	c.subscribe(ListenerType, "*")
+	c.take("Listener")
+	c.quiet()
+	d := s.connect(t, "a", "n2")
+	d.claim(ClusterType, map[string]string{"gone": "1"})
+	d.take("Cluster -gone")
+	d.quiet()
 }
 
 func TestReconnectSendsOnlyWhatDiffers(t *testing.T) {
@@ -252,16 +288,27 @@ func TestHostsThatAClientHoldsInVainAreSentAgain(t *testing.T) {
 		c := one(t, Options{}, all...).connect(t, "a", "n1")
 		c.claim(RouteType, map[string]string{"80": "1"}, "80", "81")
 		c.claim(VirtualHostType, hosts)
-		c.take("RouteConfiguration 81=1")
+		c.take("RouteConfiguration 81=1+")
 		c.take("VirtualHost 81/a=1")
+		c.take("RouteConfiguration 81=1")
 		c.quiet()
 	})
 	t.Run("the hosts are claimed after the acknowledgement", func(t *testing.T) {
 		c := one(t, Options{}, all...).connect(t, "a", "n1")
 		c.claim(RouteType, map[string]string{"80": "1"}, "80", "81")
-		c.take("RouteConfiguration 81=1")
+		c.take("RouteConfiguration 81=1+")
 		c.claim(VirtualHostType, hosts)
 		c.take("VirtualHost 81/a=1")
+		c.take("RouteConfiguration 81=1")
+		c.quiet()
+	})
+	t.Run("the stream ended before the hosts were acknowledged", func(t *testing.T) {
+		c := one(t, Options{}, all...).connect(t, "a", "n1")
+		c.claim(RouteType, map[string]string{"80": "1", "81": "1+"}, "80", "81")
+		c.claim(VirtualHostType, hosts)
+		c.take("RouteConfiguration 81=1+")
+		c.take("VirtualHost 81/a=1")
+		c.take("RouteConfiguration 81=1")
 		c.quiet()
 	})
 }

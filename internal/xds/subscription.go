@@ -115,7 +115,11 @@ func (h *Hub) compareClaims(s *session, l *lane) {
 		}
 		serial := serialUnknown
 		e := s.class.effective(l.table, n.id)
-		if e != nil && e.res.Version == v && !s.doubtful(n) {
+		// A cluster that changed at once after the reconnect waits for
+		// endpoints, although the client claims to hold them.
+		_, awaited := s.awaited[text]
+		awaited = awaited && l.table.typ == EndpointType
+		if e != nil && e.res.Version == v && !s.doubtful(n) && !awaited {
 			serial = e.serial
 		}
 		l.held.set(n.id, c.with(serial))
@@ -129,6 +133,7 @@ func (h *Hub) widen(s *session, l *lane) {
 		return
 	}
 	l.wild = true
+	l.greet = len(l.claims) == 0 && (l.table.typ == ClusterType || l.table.typ == ListenerType)
 	for _, layer := range s.class.layers {
 		layer.shelf(l.table).wild[s] = struct{}{}
 	}

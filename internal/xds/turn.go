@@ -91,7 +91,7 @@ func (s *session) next(typ string) *flight {
 	t.additions, t.removals = s.limits(l)
 	t.scan()
 	t.merge()
-	if len(t.items) == 0 {
+	if len(t.items) == 0 && (!l.greet || l.scanning() || len(l.pending.marks) > 0) {
 		return nil
 	}
 	return s.launch(t)
@@ -224,13 +224,11 @@ func (s *session) launch(t *turn) *flight {
 	r := s.hub.press.response(t.l.table, slices.Clip(t.items))
 	f := &flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent}
 	t.l.flight = f
+	t.l.greet = false
 	if t.l.table.typ == ClusterType {
 		for _, it := range r.items {
 			if it.version != nil && it.version.res.EDS != "" {
-				if s.awaited == nil {
-					s.awaited = map[string]await{}
-				}
-				s.awaited[it.version.res.EDS] = await{batch: t.first, since: s.sent}
+				s.await(it.version.res.EDS, t.first)
 			}
 		}
 	}
