@@ -225,7 +225,7 @@ func TestUpDownLeavesNothing(t *testing.T) {
 	}
 	webs := map[string]web{}
 	for name, client := range clients {
-		webs[name] = deployWeb(r, client)
+		webs[name] = deployWeb(r, name, client)
 	}
 	for name, w := range webs {
 		for what, host := range map[string]string{"service": w.service, "load balancer": w.balancer, "pod": w.pod.Status.PodIP} {
@@ -272,7 +272,7 @@ func TestUpDownLeavesNothing(t *testing.T) {
 func TestUpRepairs(t *testing.T) {
 	r := newRig(t)
 	client := r.up("broken")
-	w := deployWeb(r, client)
+	w := deployWeb(r, "broken", client)
 	healthy := func(after string) {
 		t.Helper()
 		r.must("up", "broken")

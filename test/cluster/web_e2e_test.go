@@ -8,6 +8,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"path/filepath"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,6 +20,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
 
+	"github.com/meshwright/meshwright/test/cluster/binary"
+	"github.com/meshwright/meshwright/test/cluster/image"
 	"github.com/meshwright/meshwright/test/cluster/node"
 )
 
@@ -27,15 +31,27 @@ type web struct {
 	service, balancer string
 }
 
-// deployWeb runs a small HTTP server: the image that each cluster has already,
-// CoreDNS, whose health plugin answers HTTP.
-func deployWeb(r *rig, client kubernetes.Interface) web {
+// webImage is nowhere but in the tarball that a test makes.
+const webImage = "meshwright.local/web:e2e"
+
+// deployWeb runs a small HTTP server, CoreDNS with its health plugin, from an
+// image that is built and loaded as users do it.
+func deployWeb(r *rig, cluster string, client kubernetes.Interface) web {
 	r.Helper()
 	ctx := context.Background()
-	dns, err := client.AppsV1().Deployments("kube-system").Get(ctx, "coredns", metav1.GetOptions{})
+	source, err := sourceDir()
 	if err != nil {
 		r.Fatal(err)
 	}
+	cache, err := binary.Open(source, io.Discard)
+	if err != nil {
+		r.Fatal(err)
+	}
+	tarball := filepath.Join(r.TempDir(), "web.tar")
+	if err := image.Write(image.Program{Tag: webImage, File: cache.Path("coredns"), User: "65532"}, tarball); err != nil {
+		r.Fatal(err)
+	}
+	r.must("load-image", cluster, tarball)
 	meta := metav1.ObjectMeta{Name: "web", Labels: map[string]string{"app": "web"}}
 	config := &corev1.ConfigMap{ObjectMeta: meta, Data: map[string]string{"Corefile": ".:5353 {\n whoami\n health :8080\n}\n"}}
 	if _, err := client.CoreV1().ConfigMaps("default").Create(ctx, config, metav1.CreateOptions{}); err != nil {
@@ -47,7 +63,7 @@ func deployWeb(r *rig, client kubernetes.Interface) web {
 		Selector: &metav1.LabelSelector{MatchLabels: meta.Labels},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: meta.Labels}, Spec: corev1.PodSpec{
 			Containers: []corev1.Container{{
-				Name: "web", Image: dns.Spec.Template.Spec.Containers[0].Image, Args: []string{"-conf", "/etc/web/Corefile"},
+				Name: "web", Image: webImage, Args: []string{"-conf", "/etc/web/Corefile"},
 				ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
 					HTTPGet: &corev1.HTTPGetAction{Path: "/health", Port: intstr.FromInt32(8080)}}},
 				VolumeMounts: []corev1.VolumeMount{{Name: "config", MountPath: "/etc/web"}},

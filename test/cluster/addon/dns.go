@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -106,13 +107,30 @@ func apply(ctx context.Context, client dynamic.Interface, o *unstructured.Unstru
 	}
 }
 
-// Ready says whether the DNS serves, and why not.
-func Ready(ctx context.Context, client kubernetes.Interface) (bool, string, error) {
+// Ready says whether the DNS serves, and why not. The status of its Deployment
+// may be old, so the DNS itself is asked too, at its cluster address.
+func Ready(ctx context.Context, client kubernetes.Interface, server netip.Addr) (bool, string, error) {
 	d, err := client.AppsV1().Deployments(namespace).Get(ctx, deployment, metav1.GetOptions{})
 	if err != nil {
 		return false, "", err
 	}
-	ready := d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas > 0 &&
-		d.Status.AvailableReplicas >= d.Status.Replicas && d.Status.AvailableReplicas > 0
-	return ready, fmt.Sprintf("%d of %d replicas are available", d.Status.AvailableReplicas, d.Status.Replicas), nil
+	s := d.Status
+	if s.ObservedGeneration < d.Generation || s.UpdatedReplicas == 0 || s.AvailableReplicas == 0 || s.AvailableReplicas < s.Replicas {
+		return false, fmt.Sprintf("%d of %d replicas are available", s.AvailableReplicas, s.Replicas), nil
+	}
+	if err := ask(ctx, server); err != nil {
+		return false, err.Error(), nil
+	}
+	return true, "", nil
+}
+
+// ask looks a name up that every cluster has.
+func ask(ctx context.Context, server netip.Addr) error {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", netip.AddrPortFrom(server, 53).String())
+	}}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := resolver.LookupNetIP(ctx, "ip4", "kubernetes.default.svc.cluster.local.")
+	return err
 }

@@ -19,6 +19,7 @@ type barePorts struct {
 	API      uint16 `json:"api"`
 	EtcdAPI  uint16 `json:"etcd"`
 	EtcdPeer uint16 `json:"etcdPeer"`
+	Health   uint16 `json:"health"`
 }
 
 // bareServices is a nominal range: nothing routes it.
@@ -64,8 +65,12 @@ func (c *Cluster) UpBare(ctx context.Context, port uint16) error {
 		return err
 	}
 	client, peer := netip.AddrPortFrom(loopback, ports.EtcdAPI), netip.AddrPortFrom(loopback, ports.EtcdPeer)
-	etcd, err := c.bareService("etcd", etcdArgs(c.Binaries.Path("etcd"), c.data("etcd"), client, peer)).Ensure(ctx)
+	health := netip.AddrPortFrom(loopback, ports.Health)
+	etcd, err := c.bareService("etcd", etcdArgs(c.Binaries.Path("etcd"), c.data("etcd"), client, peer, health)).Ensure(ctx)
 	if err != nil {
+		return err
+	}
+	if err := waitEtcd(ctx, etcd, health); err != nil {
 		return err
 	}
 	arguments := apiServer{program: c.Binaries.Path("kube-apiserver"), pki: c.Layout.pki(), etcd: client, bind: server,
@@ -102,11 +107,11 @@ func (c *Cluster) choosePorts(ctx context.Context, asked uint16) (*barePorts, er
 			return nil, err
 		}
 	}
-	free, err := freePorts(3)
+	free, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
-	ports := &barePorts{API: free[0], EtcdAPI: free[1], EtcdPeer: free[2]}
+	ports := &barePorts{API: free[0], EtcdAPI: free[1], EtcdPeer: free[2], Health: free[3]}
 	if asked != 0 {
 		ports.API = asked
 	}
@@ -121,7 +126,7 @@ func (c *Cluster) portsUsable(p *barePorts) bool {
 		return ok && r.Alive()
 	}
 	return (alive("kube-apiserver") || free(p.API)) &&
-		(alive("etcd") || free(p.EtcdAPI) && free(p.EtcdPeer))
+		(alive("etcd") || free(p.EtcdAPI) && free(p.EtcdPeer) && free(p.Health))
 }
 
 // freePorts are n loopback ports that nobody listens on now.

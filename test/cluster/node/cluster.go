@@ -216,6 +216,7 @@ func (c *Cluster) programs(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	started := time.Now()
 	kubelet, err := c.service("kubelet", c.kubeletArgs(), c.contents["kubelet.yaml"]).Ensure(ctx)
 	if err != nil {
 		return err
@@ -236,7 +237,10 @@ func (c *Cluster) programs(ctx context.Context) error {
 		return err
 	}
 	watch := func() error { return firstError(kubelet, proxy, balancer) }
-	return c.waitReady(ctx, client, watch)
+	if !kubelet.Fresh {
+		started = time.Time{}
+	}
+	return c.waitReady(ctx, client, started, watch)
 }
 
 // runtime starts containerd and gives it the images that the node itself needs.
@@ -265,10 +269,13 @@ func (c *Cluster) runtime(ctx context.Context) error {
 
 // controlPlane starts etcd, the API server and the controllers.
 func (c *Cluster) controlPlane(ctx context.Context) error {
-	loopback := netip.MustParseAddr("127.0.0.1")
 	client, peer := netip.AddrPortFrom(loopback, 2379), netip.AddrPortFrom(loopback, 2380)
-	etcd, err := c.service("etcd", etcdArgs(c.Binaries.Path("etcd"), c.data("etcd"), client, peer)).Ensure(ctx)
+	health := netip.AddrPortFrom(c.claim.Node(), 2381)
+	etcd, err := c.service("etcd", etcdArgs(c.Binaries.Path("etcd"), c.data("etcd"), client, peer, health)).Ensure(ctx)
 	if err != nil {
+		return err
+	}
+	if err := waitEtcd(ctx, etcd, health); err != nil {
 		return err
 	}
 	server := apiServer{program: c.Binaries.Path("kube-apiserver"), pki: c.pki(), etcd: client,

@@ -3,20 +3,27 @@
 package node
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"path/filepath"
+	"time"
+
+	"github.com/meshwright/meshwright/test/cluster/process"
 )
 
 // etcdArgs are etcd's flags. Durability is given up for speed: a test cluster
-// does not survive a power failure anyway.
-func etcdArgs(program, data string, client, peer netip.AddrPort) []string {
+// does not survive a power failure anyway. Its health is told at an address of
+// its own, which the host can reach when the data's cannot be.
+func etcdArgs(program, data string, client, peer, health netip.AddrPort) []string {
 	clientURL, peerURL := "http://"+client.String(), "http://"+peer.String()
 	return []string{program,
 		"--name=etcd", "--data-dir=" + data, "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=" + clientURL, "--advertise-client-urls=" + clientURL,
 		"--listen-peer-urls=" + peerURL, "--initial-advertise-peer-urls=" + peerURL,
 		"--initial-cluster=etcd=" + peerURL,
+		"--listen-metrics-urls=http://" + health.String(),
 		"--auto-compaction-retention=10m", "--quota-backend-bytes=4294967296",
 	}
 }
@@ -91,4 +98,21 @@ func (c *Cluster) schedulerArgs() []string {
 		"--bind-address=127.0.0.1", "--leader-elect=false", "--profiling=false",
 		"--kube-api-qps=200", "--kube-api-burst=400",
 	}
+}
+
+// waitEtcd waits until etcd serves. An API server that starts before it backs
+// off, and is late by many seconds.
+func waitEtcd(ctx context.Context, etcd *process.Running, health netip.AddrPort) error {
+	client := &http.Client{Timeout: time.Second}
+	return poll(ctx, time.Minute, 20*time.Millisecond, "etcd", func() (bool, error) {
+		if err := etcd.Err(); err != nil {
+			return false, err
+		}
+		response, err := client.Get("http://" + health.String() + "/health")
+		if err != nil {
+			return false, nil
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusOK, nil
+	})
 }

@@ -116,6 +116,14 @@ func (c *Cluster) ensureHolder(ctx context.Context) (*process.Running, error) {
 		if err := tree.Kill(ctx); err != nil {
 			return nil, err
 		}
+		// Empty cgroups of dead containers make the next kubelet wait for
+		// each of them.
+		if err := tree.Remove(ctx); err != nil {
+			return nil, err
+		}
+		if err := tree.Create(); err != nil {
+			return nil, err
+		}
 		if err := os.RemoveAll(c.run()); err != nil {
 			return nil, fmt.Errorf("remove old process records of %s: %w", c.Name, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshwright/meshwright/test/cluster/addon"
+	"github.com/meshwright/meshwright/test/cluster/address"
 	"github.com/meshwright/meshwright/test/cluster/process"
 )
 
@@ -60,11 +61,12 @@ func (c *Cluster) Status(ctx context.Context) error {
 	if len(dead) > 0 || len(records) == 0 {
 		return fmt.Errorf("cluster %s is not whole (not running: %s): run `up %s` to repair it", c.Name, strings.Join(dead, ", "), c.Name)
 	}
-	return c.answers(ctx, s.Plan != nil)
+	return c.answers(ctx, s.Plan)
 }
 
-// answers asks the API server for the health of node and DNS.
-func (c *Cluster) answers(ctx context.Context, full bool) error {
+// answers asks the API server for the health of node and DNS, which a bare
+// cluster, without a plan, does not have.
+func (c *Cluster) answers(ctx context.Context, plan *address.Plan) error {
 	config, err := c.Client()
 	if err != nil {
 		return err
@@ -77,12 +79,12 @@ func (c *Cluster) answers(ctx context.Context, full bool) error {
 	if _, err := client.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
 		return fmt.Errorf("the API server of %s is not ready: %w; run `up %s` to repair it", c.Name, err, c.Name)
 	}
-	if !full {
+	if plan == nil {
 		return nil
 	}
 	for what, ask := range map[string]func() (bool, string, error){
-		"node": func() (bool, string, error) { return nodeReady(ctx, client, c.nodeName()) },
-		"DNS":  func() (bool, string, error) { return addon.Ready(ctx, client) },
+		"node": func() (bool, string, error) { return nodeReady(ctx, client, c.nodeName(), time.Time{}) },
+		"DNS":  func() (bool, string, error) { return addon.Ready(ctx, client, plan.DNS()) },
 	} {
 		ok, why, err := ask()
 		if err != nil {

@@ -17,8 +17,9 @@ import (
 )
 
 // waitReady waits until the node is ready, the default service account exists
-// (pods need it), and the DNS answers.
-func (c *Cluster) waitReady(ctx context.Context, config *rest.Config, watch func() error) error {
+// (pods need it), and the DNS answers. What was said of the node before since
+// does not count: it may be the last word of a kubelet that died.
+func (c *Cluster) waitReady(ctx context.Context, config *rest.Config, since time.Time, watch func() error) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("make a client of %s: %w", c.Name, err)
@@ -42,7 +43,7 @@ func (c *Cluster) waitReady(ctx context.Context, config *rest.Config, watch func
 		}
 		return err
 	}
-	if err := step("the node "+c.nodeName(), func() (bool, string, error) { return nodeReady(ctx, client, c.nodeName()) }); err != nil {
+	if err := step("the node "+c.nodeName(), func() (bool, string, error) { return nodeReady(ctx, client, c.nodeName(), since) }); err != nil {
 		return err
 	}
 	if err := step("the default service account", func() (bool, string, error) {
@@ -51,19 +52,21 @@ func (c *Cluster) waitReady(ctx context.Context, config *rest.Config, watch func
 	}); err != nil {
 		return err
 	}
-	return step("the cluster's DNS", func() (bool, string, error) { return addon.Ready(ctx, client) })
+	return step("the cluster's DNS", func() (bool, string, error) { return addon.Ready(ctx, client, c.claim.DNS()) })
 }
 
-func nodeReady(ctx context.Context, client kubernetes.Interface, name string) (bool, string, error) {
+func nodeReady(ctx context.Context, client kubernetes.Interface, name string, since time.Time) (bool, string, error) {
 	node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return false, "", err
 	}
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
-			// After a crash the last words of the old kubelet may still stand.
-			fresh := time.Since(condition.LastHeartbeatTime.Time) < 30*time.Second
-			return condition.Status == corev1.ConditionTrue && fresh, condition.Message, nil
+			// The API server's times have whole seconds.
+			if condition.LastHeartbeatTime.Time.Before(since.Truncate(time.Second)) {
+				return false, "the kubelet has not reported since it started", nil
+			}
+			return condition.Status == corev1.ConditionTrue, condition.Message, nil
 		}
 	}
 	return false, "the kubelet has not reported yet", nil

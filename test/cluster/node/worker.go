@@ -110,8 +110,7 @@ func (c *Cluster) kubeletConfig() (string, error) {
 		"evictionHard": map[string]string{
 			"memory.available": "200Mi", "nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%"},
 		"kubeAPIQPS": 200, "kubeAPIBurst": 400,
-		"nodeStatusUpdateFrequency": "5s",
-		"logging":                   map[string]any{"verbosity": 1},
+		"logging": map[string]any{"verbosity": 1},
 	})
 }
 
