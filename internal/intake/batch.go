@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package intake
+
+import "github.com/meshwright/meshwright/internal/ir"
+
+// Batch is what changed since the last drain, the last state of each object. A
+// nil row is an object that is gone.
+type Batch struct {
+	Services            map[ir.ObjectKey]*ir.Service
+	Slices              map[ir.ObjectKey]*ir.EndpointSlice
+	Pods                map[ir.ObjectKey]*ir.Pod
+	Nodes               map[ir.NodeKey]*ir.Node
+	Namespaces          map[string]*ir.Namespace
+	Credentials         map[ir.ConfigKey]*ir.Credential
+	Routes              map[ir.ConfigKey]*ir.Routes
+	Policies            map[ir.ConfigKey]*ir.TrafficPolicy
+	Gateways            map[ir.ConfigKey]*ir.Gateway
+	PeerAuthentications map[ir.ConfigKey]*ir.PeerAuthentication
+	Statuses            map[ir.Origin]ConfigStatus
+}
+
+// ConfigStatus is what projection has to say of an object.
+type ConfigStatus struct {
+	Generation int64
+	Problems   []ir.Problem
+	Deleted    bool
+}

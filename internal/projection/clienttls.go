@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package projection
+
+import (
+	"slices"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// clientTLS projects how a client connects. Settings in error still ask for TLS with
+// a checked server: a connection that fails is better than one that is not safe.
+func (d *destinationRule) clientTLS(at path, in *networking.ClientTLSSettings) *ir.ClientTLS {
+	if in == nil {
+		return nil
+	}
+	before := d.notes.errors()
+	out := &ir.ClientTLS{
+		SNI:                in.Sni,
+		SubjectAltNames:    slices.Clone(in.SubjectAltNames),
+		InsecureSkipVerify: in.InsecureSkipVerify.GetValue(),
+		CACertificates:     in.CaCertificates,
+	}
+	switch in.Mode {
+	case networking.ClientTLSSettings_DISABLE:
+		return &ir.ClientTLS{Mode: ir.TLSDisable}
+	case networking.ClientTLSSettings_ISTIO_MUTUAL:
+		if in.ClientCertificate != "" || in.PrivateKey != "" || in.CaCertificates != "" {
+			d.notes.warn(ReasonUnreachable, at, "ISTIO_MUTUAL uses the mesh's certificates; files named here have no effect")
+		}
+		return &ir.ClientTLS{Mode: ir.TLSMesh, SNI: out.SNI, SubjectAltNames: out.SubjectAltNames}
+	case networking.ClientTLSSettings_SIMPLE:
+		out.Mode = ir.TLSSimple
+	case networking.ClientTLSSettings_MUTUAL:
+		out.Mode = ir.TLSMutual
+		out.ClientCertificate, out.PrivateKey = in.ClientCertificate, in.PrivateKey
+		d.clientFiles(at, in)
+	default:
+		d.notes.invalid(at.field("mode"), "%d is no TLS mode", in.Mode)
+	}
+	if in.CredentialName != "" && (in.ClientCertificate != "" || in.PrivateKey != "" || in.CaCertificates != "") {
+		d.notes.invalid(at, "must not have both credentialName and files")
+	}
+	if out.InsecureSkipVerify && (in.CaCertificates != "" || len(in.SubjectAltNames) > 0) {
+		d.notes.invalid(at.field("insecureSkipVerify"), "contradicts caCertificates and subjectAltNames; remove one of them")
+	}
+	if d.notes.errors() > before || slices.Contains(d.hidden, at) {
+		return &ir.ClientTLS{Mode: ir.TLSSimple, SNI: out.SNI, SubjectAltNames: out.SubjectAltNames, CACertificates: out.CACertificates}
+	}
+	return out
+}
+
+func (d *destinationRule) clientFiles(at path, in *networking.ClientTLSSettings) {
+	if in.CredentialName != "" {
+		return // reported as not served
+	}
+	if in.ClientCertificate == "" {
+		d.notes.invalid(at.field("clientCertificate"), "is required with mode MUTUAL")
+	}
+	if in.PrivateKey == "" {
+		d.notes.invalid(at.field("privateKey"), "is required with mode MUTUAL")
+	}
+}

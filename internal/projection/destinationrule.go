@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package projection
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+var servedDestinationRule = serves(append(
+	[]string{"host", "exportTo", "subsets[].name", "subsets[].labels"},
+	servedSettings("trafficPolicy", "trafficPolicy.portLevelSettings[]",
+		"subsets[].trafficPolicy", "subsets[].trafficPolicy.portLevelSettings[]")...,
+)...)
+
+// servedSettings is the fields that traffic policies of all levels share.
+func servedSettings(levels ...string) []string {
+	var out []string
+	for _, level := range levels {
+		for _, field := range []string{
+			"loadBalancer.simple",
+			"loadBalancer.consistentHash.httpHeaderName",
+			"loadBalancer.consistentHash.httpCookie.name",
+			"loadBalancer.consistentHash.httpCookie.path",
+			"loadBalancer.consistentHash.httpCookie.ttl",
+			"loadBalancer.consistentHash.useSourceIp",
+			"loadBalancer.consistentHash.httpQueryParameterName",
+			"tls.mode", "tls.clientCertificate", "tls.privateKey", "tls.caCertificates",
+			"tls.subjectAltNames", "tls.sni", "tls.insecureSkipVerify",
+		} {
+			out = append(out, level+"."+field)
+		}
+		if strings.HasSuffix(level, "[]") {
+			out = append(out, level+".port")
+		}
+	}
+	return out
+}
+
+// DestinationRule projects a networking.istio.io DestinationRule of any version. The
+// row is nil when nothing of the object can be served. See
+// https://istio.io/latest/docs/reference/config/networking/destination-rule/.
+func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.TrafficPolicy, []ir.Problem, error) {
+	in := &networking.DestinationRule{}
+	if err := decode(text, in); err != nil {
+		return nil, nil, err
+	}
+	d := &destinationRule{notes: notes{origin: origin(KindDestinationRule, meta)}}
+	selects := d.findGaps(in)
+	out := &ir.TrafficPolicy{
+		Origin:   d.notes.origin,
+		Created:  created(meta),
+		Host:     s.resolve(in.Host, meta.Namespace),
+		ExportTo: exportTo(&d.notes, spec.field("exportTo"), meta.Namespace, in.ExportTo),
+	}
+	err := checkHost(in.Host)
+	if err != nil {
+		d.notes.invalid(spec.field("host"), "host %v", err)
+	}
+	if p := in.TrafficPolicy; p != nil {
+		at := spec.field("trafficPolicy")
+		out.Settings = d.settings(at, p.LoadBalancer, p.Tls)
+		out.Ports = d.ports(at.field("portLevelSettings"), p.PortLevelSettings)
+	}
+	out.Subsets = d.subsets(spec.field("subsets"), in.Subsets)
+	if err != nil || selects {
+		out = nil
+	}
+	return out, d.notes.sorted(), nil
+}
+
+// destinationRule is one projection under way.
+type destinationRule struct {
+	notes  notes
+	hidden []path // tls settings that lean on something that is not served
+}
+
+// findGaps reports what is not served; selects is whether the rule is for some
+// clients only, by something that is not served: it must not hold for all.
+func (d *destinationRule) findGaps(in *networking.DestinationRule) (selects bool) {
+	for _, g := range servedDestinationRule.gaps(in.ProtoReflect()) {
+		name := strings.TrimPrefix(string(g.at), string(spec)+".")
+		switch {
+		case g.pattern == "workloadSelector":
+			selects = true
+			d.notes.refused(g.at, "%s; the object is left out, as it would hold for more clients without it", name)
+		case strings.HasSuffix(g.pattern, "tls.credentialName"), strings.HasSuffix(g.pattern, "tls.caCrl"):
+			at := path(strings.TrimSuffix(string(g.at), g.pattern[strings.LastIndexByte(g.pattern, '.'):]))
+			d.hidden = append(d.hidden, at)
+			d.notes.refused(g.at, "%s; name files in the proxy instead", name)
+		default:
+			d.notes.ignored(g.at, "%s", name)
+		}
+	}
+	return selects
+}
+
+func (d *destinationRule) subsets(at path, in []*networking.Subset) []ir.Subset {
+	var out []ir.Subset
+	for i, s := range in {
+		here := at.index(i)
+		name := s.GetName()
+		if err := checkLabel(name); err != nil {
+			d.notes.invalid(here.field("name"), "subset name %v", err)
+			continue
+		}
+		if slices.ContainsFunc(out, func(o ir.Subset) bool { return o.Name == name }) {
+			d.notes.invalid(here.field("name"), "subset %s is defined twice; the first is in effect", name)
+			continue
+		}
+		subset := ir.Subset{Name: name, Labels: ir.NewLabels(s.Labels)}
+		for _, l := range subset.Labels {
+			if l.Key == "" {
+				d.notes.invalid(here.field("labels"), "a label must have a key")
+			}
+		}
+		if p := s.TrafficPolicy; p != nil {
+			policy := here.field("trafficPolicy")
+			settings := d.settings(policy, p.LoadBalancer, p.Tls)
+			subset.Settings = &settings
+			subset.Ports = d.ports(policy.field("portLevelSettings"), p.PortLevelSettings)
+		}
+		out = append(out, subset)
+	}
+	slices.SortFunc(out, func(a, b ir.Subset) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (d *destinationRule) ports(at path, in []*networking.TrafficPolicy_PortTrafficPolicy) []ir.PortPolicy {
+	var out []ir.PortPolicy
+	for i, p := range in {
+		here := at.index(i)
+		number := p.GetPort().GetNumber()
+		port, ok := portNumber(int64(number))
+		if !ok {
+			d.notes.invalid(here.field("port").field("number"), "port %d must be from 1 to 65535", number)
+			continue
+		}
+		if slices.ContainsFunc(out, func(o ir.PortPolicy) bool { return o.Port == port }) {
+			d.notes.invalid(here.field("port").field("number"), "port %d has settings twice; the first are in effect", port)
+			continue
+		}
+		out = append(out, ir.PortPolicy{Port: port, Settings: d.settings(here, p.GetLoadBalancer(), p.GetTls())})
+	}
+	slices.SortFunc(out, func(a, b ir.PortPolicy) int { return cmp.Compare(a.Port, b.Port) })
+	return out
+}
+
+func (d *destinationRule) settings(at path, lb *networking.LoadBalancerSettings, tls *networking.ClientTLSSettings) ir.PolicySettings {
+	return ir.PolicySettings{
+		LoadBalancer: d.loadBalancer(at.field("loadBalancer"), lb),
+		TLS:          d.clientTLS(at.field("tls"), tls),
+	}
+}

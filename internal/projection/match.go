@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package projection
+
+import (
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// ignoredHeaders is keys of headers that the API says are ignored, because they
+// have fields of their own.
+var ignoredHeaders = map[string]bool{"uri": true, "scheme": true, "method": true, "authority": true}
+
+// match projects one alternative of a rule. ok is false when it has an error: a
+// match that is only half understood would take requests that it was not meant for.
+func (v *virtualService) match(at path, in *networking.HTTPMatchRequest) (out ir.Match, ok bool) {
+	if in == nil {
+		return ir.Match{}, true
+	}
+	before := v.notes.errors()
+	if in.Uri != nil {
+		m := v.text(at.field("uri"), in.Uri)
+		out.Path = &m
+		out.PathIgnoreCase = in.IgnoreUriCase && m.Kind != ir.MatchRegex
+		if m.Kind == ir.MatchPresent {
+			out.Path = nil
+		}
+	}
+	for _, pseudo := range []struct {
+		name, header string
+		value        *networking.StringMatch
+	}{{"scheme", ":scheme", in.Scheme}, {"method", ":method", in.Method}, {"authority", ":authority", in.Authority}} {
+		if pseudo.value != nil {
+			m := v.text(at.field(pseudo.name), pseudo.value)
+			out.Headers = append(out.Headers, ir.HeaderMatch{Name: pseudo.header, Match: m})
+		}
+	}
+	out.Headers = append(out.Headers, v.headers(at.field("headers"), in.Headers, false)...)
+	out.Headers = append(out.Headers, v.headers(at.field("withoutHeaders"), in.WithoutHeaders, true)...)
+	slices.SortFunc(out.Headers, compareHeaders)
+	if len(in.Gateways) > 0 {
+		out.GatewaysSet = true
+		out.Mesh, out.Gateways = v.gateways(at.field("gateways"), in.Gateways)
+	}
+	return out, v.notes.errors() == before
+}
+
+func compareHeaders(a, b ir.HeaderMatch) int {
+	if c := strings.Compare(a.Name, b.Name); c != 0 {
+		return c
+	}
+	if a.Invert != b.Invert {
+		if b.Invert {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(a.Match.Value, b.Match.Value)
+}
+
+func (v *virtualService) headers(at path, in map[string]*networking.StringMatch, invert bool) []ir.HeaderMatch {
+	out := make([]ir.HeaderMatch, 0, len(in))
+	for name, value := range in {
+		here := at.key(name)
+		switch {
+		case ignoredHeaders[name]:
+			v.notes.warn(ReasonUnreachable, here, "is ignored; use the field %s of the match", name)
+			continue
+		case strings.HasPrefix(name, "@"):
+			v.notes.refused(here, "matches on claims of the request's token; this match is left out")
+			continue
+		}
+		if err := checkHeader(name); err != nil {
+			v.notes.invalid(here, "%v", err)
+			continue
+		}
+		m := ir.StringMatch{Kind: ir.MatchPresent}
+		if value != nil {
+			m = v.text(here, value)
+		}
+		out = append(out, ir.HeaderMatch{Name: strings.ToLower(name), Match: m, Invert: invert})
+	}
+	return out
+}
+
+// text projects a StringMatch. An empty one matches whatever is there.
+func (v *virtualService) text(at path, in *networking.StringMatch) ir.StringMatch {
+	switch m := in.GetMatchType().(type) {
+	case *networking.StringMatch_Exact:
+		return ir.StringMatch{Kind: ir.MatchExact, Value: m.Exact}
+	case *networking.StringMatch_Prefix:
+		if m.Prefix == "" {
+			return ir.StringMatch{Kind: ir.MatchPresent}
+		}
+		return ir.StringMatch{Kind: ir.MatchPrefix, Value: m.Prefix}
+	case *networking.StringMatch_Regex:
+		if err := checkRegex(m.Regex); err != nil {
+			v.notes.invalid(at.field("regex"), "%v", err)
+		}
+		return ir.StringMatch{Kind: ir.MatchRegex, Value: m.Regex}
+	}
+	return ir.StringMatch{Kind: ir.MatchPresent}
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package projection
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// maxDirectBody is the longest body of a direct response that Envoy takes.
+// https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/route/v3/route.proto
+const maxDirectBody = 4096
+
+// rule projects one entry of http. ok is false when the rule must not take part in
+// routing, because no match is left of those that it had.
+func (v *virtualService) rule(i int, in *networking.HTTPRoute) (out ir.Rule, ok bool) {
+	at := spec.field("http").index(i)
+	out = ir.Rule{Origin: v.notes.origin, Name: in.Name}
+	out.Origin.Section = fmt.Sprintf("http[%d]", i)
+	for j, m := range in.Match {
+		if match, ok := v.match(at.field("match").index(j), m); ok && !v.leftOut(i, j) {
+			out.Matches = append(out.Matches, match)
+		}
+	}
+	if len(in.Match) > 0 && len(out.Matches) == 0 {
+		// Its action is checked all the same, so that users see all problems at once.
+		v.action(at, in, &out)
+		return out, false
+	}
+	before := v.notes.errors()
+	v.action(at, in, &out)
+	if v.notes.errors() > before || (v.gaps[i] != nil && v.gaps[i].action) {
+		out = ir.Rule{Origin: out.Origin, Name: out.Name, Matches: out.Matches, Direct: broken()}
+	}
+	return out, true
+}
+
+func (v *virtualService) leftOut(rule, match int) bool {
+	return v.gaps[rule] != nil && v.gaps[rule].matches[match]
+}
+
+func (v *virtualService) action(at path, in *networking.HTTPRoute, out *ir.Rule) {
+	actions := 0
+	for _, set := range []bool{len(in.Route) > 0, in.Redirect != nil, in.DirectResponse != nil, in.Delegate != nil} {
+		if set {
+			actions++
+		}
+	}
+	switch {
+	case actions == 0:
+		v.notes.invalid(at, "needs one of route, redirect and directResponse")
+	case actions > 1:
+		v.notes.invalid(at, "must have only one of route, redirect, directResponse and delegate")
+	case len(in.Route) > 0:
+		out.Destinations = v.destinations(at.field("route"), in.Route)
+	case in.DirectResponse != nil:
+		out.Direct = v.direct(at.field("directResponse"), in.DirectResponse)
+	}
+	if in.Timeout != nil {
+		d, err := duration(in.Timeout)
+		if err != nil {
+			v.notes.invalid(at.field("timeout"), "timeout %v", err)
+		}
+		out.Timeout = d
+	}
+	if in.Retries != nil {
+		out.Retry = v.retry(at.field("retries"), in.Retries)
+	}
+}
+
+func (v *virtualService) direct(at path, in *networking.HTTPDirectResponse) *ir.Direct {
+	if in.Status < 200 || in.Status > 599 {
+		v.notes.invalid(at.field("status"), "status %d must be from 200 to 599", in.Status)
+	}
+	body := in.GetBody().GetString_()
+	if bytes := in.GetBody().GetBytes(); len(bytes) > 0 {
+		body = string(bytes)
+	}
+	if !utf8.ValidString(body) {
+		v.notes.refused(at.field("body"), "a body that is not UTF-8 text")
+	}
+	if len(body) > maxDirectBody {
+		v.notes.invalid(at.field("body"), "body has %d bytes; at most %d are possible", len(body), maxDirectBody)
+	}
+	return &ir.Direct{Status: in.Status, Body: body}
+}
+
+// destinations projects the weighted targets. One with weight 0 gets nothing and is
+// left out, unless it is the only one: that gets everything, whatever its weight.
+func (v *virtualService) destinations(at path, in []*networking.HTTPRouteDestination) []ir.Destination {
+	var out []ir.Destination
+	var sum int64
+	for i, r := range in {
+		here := at.index(i)
+		d := v.destination(here.field("destination"), r.GetDestination())
+		if w := r.GetWeight(); w < 0 {
+			v.notes.invalid(here.field("weight"), "weight %d must not be negative", w)
+		} else {
+			d.Weight = uint32(w)
+			sum += int64(w)
+		}
+		if len(in) == 1 {
+			d.Weight = 100
+		}
+		if d.Weight > 0 {
+			out = append(out, d)
+		}
+	}
+	if len(in) > 1 && sum == 0 {
+		v.notes.invalid(at, "the weights must not all be 0")
+	}
+	if sum > 1<<32-1 {
+		v.notes.invalid(at, "the sum of the weights must be less than 2^32")
+	}
+	return out
+}
+
+func (v *virtualService) destination(at path, in *networking.Destination) ir.Destination {
+	if in == nil {
+		v.notes.invalid(at, "is required")
+		return ir.Destination{}
+	}
+	out := ir.Destination{Host: v.scope.resolve(in.Host, v.meta.Namespace), Subset: in.Subset}
+	if err := checkName(in.Host); err != nil {
+		v.notes.invalid(at.field("host"), "host %v", err)
+	}
+	if in.Subset != "" {
+		if err := checkLabel(in.Subset); err != nil {
+			v.notes.invalid(at.field("subset"), "subset %v", err)
+		}
+	}
+	if in.Port != nil {
+		port, ok := portNumber(int64(in.Port.Number))
+		if !ok {
+			v.notes.invalid(at.field("port").field("number"), "port %d must be from 1 to 65535", in.Port.Number)
+		}
+		out.Port = port
+	}
+	return out
+}
+
+// defaultRetryOn is what the API promises for retries without retryOn.
+const defaultRetryOn = "connect-failure,refused-stream,unavailable,cancelled"
+
+// retryConditions is what Envoy knows, for HTTP and for gRPC:
+// https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter#x-envoy-retry-on.
+var retryConditions = map[string]bool{
+	"5xx": true, "gateway-error": true, "reset": true, "reset-before-request": true,
+	"connect-failure": true, "envoy-ratelimited": true, "retriable-4xx": true,
+	"refused-stream": true, "retriable-status-codes": true, "retriable-headers": true,
+	"http3-post-connect-failure": true,
+	"cancelled":                  true, "deadline-exceeded": true, "internal": true,
+	"resource-exhausted": true, "unavailable": true,
+}
+
+const retriableStatusCodes = "retriable-status-codes"
+
+func (v *virtualService) retry(at path, in *networking.HTTPRetry) *ir.Retry {
+	out := &ir.Retry{}
+	switch {
+	case in.Attempts < 0:
+		v.notes.invalid(at.field("attempts"), "attempts %d must not be negative", in.Attempts)
+	case in.Attempts == 0 && (in.PerTryTimeout != nil || in.RetryOn != ""):
+		v.notes.invalid(at, "attempts 0 means no retries; remove the other fields or set attempts")
+	default:
+		out.Attempts = uint32(in.Attempts)
+	}
+	if in.PerTryTimeout != nil {
+		d, err := duration(in.PerTryTimeout)
+		if err != nil {
+			v.notes.invalid(at.field("perTryTimeout"), "timeout %v", err)
+		}
+		out.PerTryTimeout = d
+	}
+	if out.Attempts > 0 {
+		out.On, out.StatusCodes = v.retryOn(at.field("retryOn"), in.RetryOn)
+	}
+	return out
+}
+
+// retryOn separates the status codes, which users write among the conditions.
+func (v *virtualService) retryOn(at path, text string) (string, []uint32) {
+	if text == "" {
+		return defaultRetryOn, nil
+	}
+	var conditions []string
+	var codes []uint32
+	for entry := range strings.SplitSeq(text, ",") {
+		entry = strings.TrimSpace(entry)
+		code, err := strconv.ParseUint(entry, 10, 16)
+		switch {
+		case err == nil && code >= 100 && code <= 599:
+			codes = append(codes, uint32(code))
+		case !retryConditions[entry]:
+			v.notes.invalid(at, "%q is neither a retry condition nor a status code", entry)
+		default:
+			conditions = append(conditions, entry)
+		}
+	}
+	if len(codes) > 0 && !slices.Contains(conditions, retriableStatusCodes) {
+		conditions = append(conditions, retriableStatusCodes)
+	}
+	slices.Sort(codes)
+	return strings.Join(conditions, ","), slices.Compact(codes)
+}

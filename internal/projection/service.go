@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package projection
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// Service projects a core/v1 Service.
+func (s Scope) Service(in *corev1.Service) *ir.Service {
+	out := &ir.Service{
+		Key:            s.key(&in.ObjectMeta),
+		Host:           s.Host(in.Namespace, in.Name),
+		Headless:       in.Spec.ClusterIP == corev1.ClusterIPNone,
+		Selector:       ir.NewLabels(in.Spec.Selector),
+		Created:        created(&in.ObjectMeta),
+		PublishUnready: in.Spec.PublishNotReadyAddresses,
+	}
+	if in.Spec.Type == corev1.ServiceTypeExternalName {
+		out.ExternalName = in.Spec.ExternalName
+	} else {
+		out.VIPs = serviceAddresses(&in.Spec)
+	}
+	for i := range in.Spec.Ports {
+		p := &in.Spec.Ports[i]
+		number, ok := portNumber(int64(p.Port))
+		if !ok {
+			continue
+		}
+		out.Ports = append(out.Ports, ir.ServicePort{Name: p.Name, Port: number, Protocol: protocolOf(p.Protocol, p.AppProtocol, p.Name)})
+	}
+	slices.SortFunc(out.Ports, func(a, b ir.ServicePort) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// serviceAddresses keeps the order of the API: the first is of the primary family.
+func serviceAddresses(spec *corev1.ServiceSpec) []netip.Addr {
+	texts := spec.ClusterIPs
+	if len(texts) == 0 {
+		texts = []string{spec.ClusterIP}
+	}
+	var out []netip.Addr
+	for _, t := range texts {
+		if addr, err := netip.ParseAddr(t); err == nil {
+			out = append(out, addr.Unmap())
+		}
+	}
+	return out
+}
+
+func portNumber(n int64) (uint16, bool) {
+	if n < 1 || n > 65535 {
+		return 0, false
+	}
+	return uint16(n), true
+}

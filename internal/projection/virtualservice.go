@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package projection
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+var servedVirtualService = serves(
+	"hosts", "gateways", "exportTo",
+	"http[].name",
+	"http[].match[].name", // a label for people; it has no effect
+	"http[].match[].uri", "http[].match[].ignoreUriCase",
+	"http[].match[].headers", "http[].match[].withoutHeaders",
+	"http[].match[].method", "http[].match[].authority", "http[].match[].scheme",
+	"http[].match[].gateways",
+	"http[].route[].destination.host", "http[].route[].destination.subset",
+	"http[].route[].destination.port", "http[].route[].weight",
+	"http[].directResponse",
+	"http[].timeout",
+	"http[].retries.attempts", "http[].retries.perTryTimeout", "http[].retries.retryOn",
+)
+
+// VirtualService projects a networking.istio.io VirtualService of any version: they
+// share one schema. The row is nil when nothing of the object can be served. See
+// https://istio.io/latest/docs/reference/config/networking/virtual-service/.
+func (s Scope) VirtualService(meta *metav1.ObjectMeta, text []byte) (*ir.Routes, []ir.Problem, error) {
+	in := &networking.VirtualService{}
+	if err := decode(text, in); err != nil {
+		return nil, nil, err
+	}
+	v := &virtualService{
+		scope: s, meta: meta,
+		notes: notes{origin: origin(KindVirtualService, meta)},
+		gaps:  map[int]*ruleGaps{},
+	}
+	row := v.project(in)
+	return row, v.notes.sorted(), nil
+}
+
+// virtualService is one projection under way.
+type virtualService struct {
+	scope Scope
+	meta  *metav1.ObjectMeta
+	notes notes
+	gaps  map[int]*ruleGaps // by index in http
+}
+
+// ruleGaps is what of a rule cannot be served.
+type ruleGaps struct {
+	matches map[int]bool // each restricts by something that is not served
+	action  bool         // the rule does something that is not served
+}
+
+func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
+	v.findGaps(in)
+	out := &ir.Routes{
+		Origin:   v.notes.origin,
+		Created:  created(v.meta),
+		ExportTo: exportTo(&v.notes, spec.field("exportTo"), v.meta.Namespace, in.ExportTo),
+	}
+	out.Mesh, out.Gateways = v.gateways(spec.field("gateways"), in.Gateways)
+	out.Hosts = v.hosts(in.Hosts, out.Mesh)
+	for i, r := range in.Http {
+		if r == nil {
+			continue
+		}
+		v.reachable(in.Http, i)
+		if rule, ok := v.rule(i, r); ok {
+			out.HTTP = append(out.HTTP, rule)
+		}
+	}
+	switch {
+	case len(in.Http) == 0 && len(in.Tls) == 0 && len(in.Tcp) == 0:
+		v.notes.invalid(spec, "has no routes; add http")
+	case len(in.Http) == 0:
+		v.notes.refused(spec, "routes for tcp and tls only; nothing of this object is in effect")
+	}
+	if len(out.Hosts) == 0 || len(out.HTTP) == 0 || (!out.Mesh && len(out.Gateways) == 0) {
+		return nil
+	}
+	return out
+}
+
+// findGaps reports what is not served. A match that restricts by something that is
+// not served must not be taken without it: the rule would get requests that it was
+// not meant for.
+func (v *virtualService) findGaps(in *networking.VirtualService) {
+	for _, g := range servedVirtualService.gaps(in.ProtoReflect()) {
+		name := strings.TrimPrefix(string(g.at), string(spec)+".")
+		switch {
+		case strings.HasPrefix(g.pattern, "http[].match[].") && g.pattern != "http[].match[].statPrefix":
+			v.gap(g.indices[0]).matches[g.indices[1]] = true
+			v.notes.refused(g.at, "%s; this match is left out, as it would take more requests without it", name)
+		case g.pattern == "http[].redirect", g.pattern == "http[].delegate":
+			v.gap(g.indices[0]).action = true
+			v.notes.refused(g.at, "%s; requests to this rule are answered with 500", name)
+		default:
+			v.notes.ignored(g.at, "%s", name)
+		}
+	}
+}
+
+func (v *virtualService) gap(rule int) *ruleGaps {
+	if v.gaps[rule] == nil {
+		v.gaps[rule] = &ruleGaps{matches: map[int]bool{}}
+	}
+	return v.gaps[rule]
+}
+
+func (v *virtualService) hosts(in []string, mesh bool) []string {
+	at := spec.field("hosts")
+	if len(in) == 0 {
+		v.notes.invalid(at, "must have at least one host")
+	}
+	out := make([]string, 0, len(in))
+	for i, h := range in {
+		switch err := checkHost(h); {
+		case err != nil:
+			v.notes.invalid(at.index(i), "host %v", err)
+		case h == "*" && mesh:
+			v.notes.invalid(at.index(i), `"*" is for gateways only; list gateways without %q, or name hosts`, ir.MeshGateway)
+		default:
+			host := v.scope.resolve(h, v.meta.Namespace)
+			if slices.Contains(out, host) {
+				v.notes.invalid(at.index(i), "host %s is listed twice", host)
+				continue
+			}
+			out = append(out, host)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// gateways resolves NAME, NAMESPACE/NAME, ./NAME and the older NAME.NAMESPACE[.svc...].
+// Without any, an object is bound to the sidecars.
+func (v *virtualService) gateways(at path, in []string) (mesh bool, out []ir.ConfigKey) {
+	if len(in) == 0 {
+		return true, nil
+	}
+	for i, text := range in {
+		if text == ir.MeshGateway {
+			mesh = true
+			continue
+		}
+		key := gatewayKey(text, v.meta.Namespace)
+		if checkLabel(key.Namespace) != nil || checkName(key.Name) != nil {
+			v.notes.invalid(at.index(i), "gateway %q must be NAME or NAMESPACE/NAME", text)
+			continue
+		}
+		out = append(out, key)
+	}
+	slices.SortFunc(out, ir.ConfigKey.Compare)
+	return mesh, slices.Compact(out)
+}
+
+func gatewayKey(text, namespace string) ir.ConfigKey {
+	if ns, name, ok := strings.Cut(text, "/"); ok {
+		if ns == "." {
+			ns = namespace
+		}
+		return ir.ConfigKey{Namespace: ns, Name: name}
+	}
+	if name, rest, ok := strings.Cut(text, "."); ok {
+		ns, _, _ := strings.Cut(rest, ".")
+		return ir.ConfigKey{Namespace: ns, Name: name}
+	}
+	return ir.ConfigKey{Namespace: namespace, Name: text}
+}
+
+// reachable warns of a rule that comes after one without matches.
+func (v *virtualService) reachable(rules []*networking.HTTPRoute, i int) {
+	if i > 0 && rules[i-1] != nil && len(rules[i-1].Match) == 0 {
+		v.notes.warn(ReasonUnreachable, spec.field("http").index(i),
+			"never has an effect, as http[%d] has no match and takes every request; put that one last", i-1)
+	}
+}
+
+// broken answers for a rule that could not be understood.
+func broken() *ir.Direct { return &ir.Direct{Status: http.StatusInternalServerError} }

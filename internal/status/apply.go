@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// FieldManager owns the conditions that the control plane writes.
+const FieldManager = "meshwright-controlplane"
+
+// resources is the kinds whose status the control plane writes.
+var resources = map[string]schema.GroupVersionResource{
+	"VirtualService":     {Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"},
+	"DestinationRule":    {Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"},
+	"Gateway":            {Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
+	"PeerAuthentication": {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},
+}
+
+// applier writes by server-side apply on the status subresource.
+type applier struct{ client dynamic.Interface }
+
+// NewWriter writes with a client by server-side apply, so that conditions of
+// others stay where the CRD lists conditions by type. The client's user needs
+// "patch" on the status subresources of the kinds.
+func NewWriter(client dynamic.Interface) Writer { return applier{client} }
+
+func (a applier) Write(ctx context.Context, object ir.Origin, generation int64, conditions []Condition) error {
+	resource, ok := resources[object.Kind]
+	if !ok {
+		return fmt.Errorf("write status of %s: %w", object, ErrUnknownKind)
+	}
+	body := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": resource.GroupVersion().String(),
+		"kind":       object.Kind,
+		"metadata":   map[string]any{"name": object.Name, "namespace": object.Namespace},
+		"status":     encode(generation, conditions),
+	}}
+	_, err := a.client.Resource(resource).Namespace(object.Namespace).
+		ApplyStatus(ctx, object.Name, body, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	if err != nil {
+		return fmt.Errorf("write status of %s: %w", object, err)
+	}
+	return nil
+}
+
+// encode writes generations as numbers, which tools that wait for objects read.
+func encode(generation int64, conditions []Condition) map[string]any {
+	entries := make([]any, len(conditions))
+	for i, c := range conditions {
+		entry := map[string]any{
+			"type":               c.Type,
+			"status":             c.Status,
+			"reason":             c.Reason,
+			"observedGeneration": c.ObservedGeneration,
+			"lastTransitionTime": c.LastTransitionTime.UTC().Format(time.RFC3339),
+		}
+		if c.Message != "" {
+			entry["message"] = c.Message
+		}
+		entries[i] = entry
+	}
+	return map[string]any{"observedGeneration": generation, "conditions": entries}
+}
