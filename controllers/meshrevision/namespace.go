@@ -103,9 +103,9 @@ func namedBy(others []v1alpha1.MeshRevision, revision string) bool {
 	return slices.ContainsFunc(others, func(other v1alpha1.MeshRevision) bool { return other.Name == revision })
 }
 
-// tenants are the kinds that make a namespace somebody's: what people put into
+// Tenants are the kinds that make a namespace somebody's: what people put into
 // the namespace of a control plane.
-var tenants = []schema.GroupVersionKind{
+var Tenants = []schema.GroupVersionKind{
 	{Version: "v1", Kind: "PersistentVolumeClaim"},
 	{Version: "v1", Kind: "Service"},
 	{Version: "v1", Kind: "Pod"},
@@ -125,13 +125,14 @@ var tenants = []schema.GroupVersionKind{
 	{Group: "security.istio.io", Version: "v1", Kind: "PeerAuthentication"},
 	{Group: "security.istio.io", Version: "v1", Kind: "RequestAuthentication"},
 	{Group: "telemetry.istio.io", Version: "v1", Kind: "Telemetry"},
+	{Group: "extensions.istio.io", Version: "v1alpha1", Kind: "TrafficExtension"},
 	{Group: "extensions.istio.io", Version: "v1alpha1", Kind: "WasmPlugin"},
 }
 
 // tenant returns the name of an object in a namespace that somebody else put
 // there, or "".
 func (r *Reconciler) tenant(ctx context.Context, namespace string) (string, error) {
-	for _, kind := range tenants {
+	for _, kind := range Tenants {
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 		err := r.Reader.List(ctx, list, client.InNamespace(namespace), client.Limit(100))

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package charts_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/meshwright/meshwright/controllers/meshrevision"
+	"github.com/meshwright/meshwright/internal/helm"
+)
+
+// ofCluster are the rendered kinds that have no namespace.
+var ofCluster = []string{
+	"ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+}
+
+// TestObjectsAreStrict reads every object into its Go type; a field that the
+// type does not have is a mistake in a template.
+func TestObjectsAreStrict(t *testing.T) {
+	for name, objects := range renderings(t) {
+		for _, object := range objects {
+			typed, err := scheme.Scheme.New(object.GroupVersionKind())
+			if err != nil {
+				t.Errorf("%s: %s: %v", name, describe(object), err)
+				continue
+			}
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, typed, true); err != nil {
+				t.Errorf("%s: %s: %v", name, describe(object), err)
+			}
+			if want := !slices.Contains(ofCluster, object.GetKind()); want != (object.GetNamespace() != "") {
+				t.Errorf("%s: %s: has namespace %q", name, describe(object), object.GetNamespace())
+			}
+			labels := object.GetLabels()
+			for _, key := range []string{"app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by", "app.kubernetes.io/version", "app.kubernetes.io/component"} {
+				if labels[key] == "" {
+					t.Errorf("%s: %s: has no label %s", name, describe(object), key)
+				}
+			}
+		}
+	}
+}
+
+// TestOwnedKinds holds the watches against what the charts render.
+func TestOwnedKinds(t *testing.T) {
+	var rendered []schema.GroupVersionKind
+	for name, objects := range renderings(t) {
+		if name == "operator" {
+			continue
+		}
+		for _, object := range objects {
+			if !slices.Contains(rendered, object.GroupVersionKind()) {
+				rendered = append(rendered, object.GroupVersionKind())
+			}
+		}
+	}
+	for _, kind := range rendered {
+		if !slices.Contains(meshrevision.Owned, kind) {
+			t.Errorf("%v is rendered and not watched", kind)
+		}
+	}
+	for _, kind := range meshrevision.Owned {
+		if !slices.Contains(rendered, kind) {
+			t.Errorf("%v is watched and not rendered", kind)
+		}
+	}
+}
+
+// TestPodsAreRestricted checks the fields of the restricted Pod Security
+// Standard (https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted).
+func TestPodsAreRestricted(t *testing.T) {
+	checked := 0
+	for name, objects := range renderings(t) {
+		for _, object := range objects {
+			spec, ok := podSpec(t, object)
+			if !ok {
+				continue
+			}
+			checked++
+			where := name + ": " + describe(object)
+			s := spec.SecurityContext
+			if s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+				t.Errorf("%s: pod security context is %+v", where, s)
+			}
+			if spec.HostNetwork || spec.HostPID || spec.HostIPC {
+				t.Errorf("%s: uses the host's namespaces", where)
+			}
+			for _, c := range spec.Containers {
+				restricted(t, where, c)
+			}
+			for _, v := range spec.Volumes {
+				if v.HostPath != nil {
+					t.Errorf("%s: volume %s is of the host", where, v.Name)
+				}
+			}
+			if len(spec.TopologySpreadConstraints) == 0 && name != "operator" {
+				t.Errorf("%s: replicas are not spread", where)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Fatal("no pod was checked")
+	}
+}
+
+func restricted(t *testing.T, where string, c corev1.Container) {
+	t.Helper()
+	s := c.SecurityContext
+	if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||
+		s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem ||
+		s.Capabilities == nil || !slices.Contains(s.Capabilities.Drop, "ALL") || len(s.Capabilities.Add) > 0 {
+		t.Errorf("%s: container %s: security context is %+v", where, c.Name, s)
+	}
+	if c.ReadinessProbe == nil {
+		t.Errorf("%s: container %s has no readiness probe", where, c.Name)
+	}
+	if c.Resources.Requests.Cpu().IsZero() || c.Resources.Requests.Memory().IsZero() {
+		t.Errorf("%s: container %s requests no CPU or memory", where, c.Name)
+	}
+}
+
+func podSpec(t *testing.T, object *unstructured.Unstructured) (corev1.PodSpec, bool) {
+	t.Helper()
+	var spec corev1.PodSpec
+	inner, ok, err := unstructured.NestedMap(object.Object, "spec", "template", "spec")
+	if err != nil || !ok {
+		return spec, false
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(inner, &spec); err != nil {
+		t.Fatal(err)
+	}
+	return spec, true
+}
+
+// TestRules: nobody has a wildcard, and the operator has every right that it
+// grants; the API server would refuse the role otherwise.
+func TestRules(t *testing.T) {
+	var granted, held []rbacv1.PolicyRule
+	for name, objects := range renderings(t) {
+		for _, object := range objects {
+			if !slices.Contains([]string{"ClusterRole", "Role"}, object.GetKind()) {
+				continue
+			}
+			var role rbacv1.ClusterRole
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role); err != nil {
+				t.Fatal(err)
+			}
+			for _, rule := range role.Rules {
+				if text := strings.Join(slices.Concat(rule.Verbs, rule.Resources, rule.APIGroups, rule.NonResourceURLs), " "); strings.Contains(text, "*") {
+					t.Errorf("%s: %s has a wildcard: %s", name, describe(object), text)
+				}
+			}
+			switch {
+			case name != "operator":
+				granted = append(granted, role.Rules...)
+			case object.GetName() == "meshwright-operator" && object.GetKind() == "ClusterRole":
+				held = append(held, role.Rules...)
+			}
+		}
+	}
+	if len(granted) == 0 || len(held) == 0 {
+		t.Fatalf("%d rules granted, %d held", len(granted), len(held))
+	}
+	for _, rule := range granted {
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					if !holds(held, group, resource, verb) {
+						t.Errorf("the operator grants %s on %s.%s and does not hold it", verb, resource, group)
+					}
+				}
+			}
+		}
+	}
+	for _, kind := range meshrevision.Owned {
+		resource := strings.ToLower(kind.Kind) + "s"
+		for _, verb := range []string{"get", "list", "watch", "create", "patch", "delete"} {
+			if !holds(held, kind.Group, resource, verb) {
+				t.Errorf("the operator may not %s %s.%s", verb, resource, kind.Group)
+			}
+		}
+	}
+}
+
+func holds(rules []rbacv1.PolicyRule, group, resource, verb string) bool {
+	return slices.ContainsFunc(rules, func(rule rbacv1.PolicyRule) bool {
+		return len(rule.ResourceNames) == 0 && slices.Contains(rule.APIGroups, group) &&
+			slices.Contains(rule.Resources, resource) && slices.Contains(rule.Verbs, verb)
+	})
+}
+
+// TestCABundleBelongsToTheControlPlane: what is not rendered is never fought over.
+func TestCABundleBelongsToTheControlPlane(t *testing.T) {
+	seen := 0
+	for name, objects := range renderings(t) {
+		for _, object := range objects {
+			hooks, _, err := unstructured.NestedSlice(object.Object, "webhooks")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, hook := range hooks {
+				seen++
+				if _, found, _ := unstructured.NestedString(hook.(map[string]any), "clientConfig", "caBundle"); found {
+					t.Errorf("%s: %s renders a CA bundle", name, describe(object))
+				}
+			}
+		}
+	}
+	if seen == 0 {
+		t.Fatal("no webhook was seen")
+	}
+}
+
+// TestReplicasBelongToTheAutoscaler: with an autoscaler the Deployment has no replicas.
+func TestReplicasBelongToTheAutoscaler(t *testing.T) {
+	scaled := 0
+	for name, objects := range renderings(t) {
+		targets := map[string]bool{}
+		for _, object := range objects {
+			if object.GetKind() == "HorizontalPodAutoscaler" {
+				targets[object.GetNamespace()+"/"+object.GetName()] = true
+			}
+		}
+		for _, object := range objects {
+			if object.GetKind() != "Deployment" {
+				continue
+			}
+			_, has, _ := unstructured.NestedInt64(object.Object, "spec", "replicas")
+			wants := !targets[object.GetNamespace()+"/"+object.GetName()]
+			if has != wants {
+				t.Errorf("%s: %s has replicas: %v, want %v", name, describe(object), has, wants)
+			}
+			if !wants {
+				scaled++
+			}
+		}
+	}
+	if scaled == 0 {
+		t.Fatal("nothing is scaled")
+	}
+}
+
+// TestTenantKinds: every kind of the mesh's APIs makes a namespace somebody's,
+// and the operator may look for all of them.
+func TestTenantKinds(t *testing.T) {
+	definitions, err := load(t).Render(helm.Release{Chart: "base", Name: "base", Namespace: "mesh"}, kubeVersion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(definitions) == 0 {
+		t.Fatal("the chart base renders no definition")
+	}
+	var held []rbacv1.PolicyRule
+	for _, object := range renderings(t)["operator"] {
+		if object.GetKind() == "ClusterRole" && object.GetName() == "meshwright-operator" {
+			var role rbacv1.ClusterRole
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role); err != nil {
+				t.Fatal(err)
+			}
+			held = role.Rules
+		}
+	}
+	for _, definition := range definitions {
+		var crd apiextensionsv1.CustomResourceDefinition
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(definition.Object, &crd, true); err != nil {
+			t.Fatalf("%s: %v", definition.GetName(), err)
+		}
+		if crd.Annotations["helm.sh/resource-policy"] != "keep" {
+			t.Errorf("%s would be deleted with the release", crd.Name)
+		}
+		known := slices.ContainsFunc(meshrevision.Tenants, func(kind schema.GroupVersionKind) bool {
+			return kind.Group == crd.Spec.Group && kind.Kind == crd.Spec.Names.Kind && slices.ContainsFunc(crd.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
+				return v.Name == kind.Version && v.Served
+			})
+		})
+		if !known {
+			t.Errorf("%s does not make a namespace somebody's", crd.Name)
+		}
+		if !holds(held, crd.Spec.Group, crd.Spec.Names.Plural, "list") {
+			t.Errorf("the operator may not list %s", crd.Name)
+		}
+	}
+}
