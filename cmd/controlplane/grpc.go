@@ -66,8 +66,8 @@ func recovered(log logr.Logger, method string, err *error) {
 	}
 }
 
-// serveGRPC serves until the context ends, then waits for streams to end, for grace at most.
-func serveGRPC(ctx context.Context, server *grpc.Server, listener net.Listener, grace time.Duration) error {
+// serveGRPC serves until the context ends, then waits for the streams to end by themselves or by server.Stop.
+func serveGRPC(ctx context.Context, server *grpc.Server, listener net.Listener) error {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
@@ -75,8 +75,6 @@ func serveGRPC(ctx context.Context, server *grpc.Server, listener net.Listener, 
 		return fmt.Errorf("serve gRPC on %s: %w", listener.Addr(), err)
 	case <-ctx.Done():
 	}
-	cut := time.AfterFunc(grace, server.Stop)
-	defer cut.Stop()
 	server.GracefulStop()
 	return nil
 }

@@ -49,7 +49,7 @@ func defaultOptions() *options {
 		xdsAddress: ":15012", webhookAddress: ":15017", monitoringAddress: ":15014",
 		meshConfig: "/etc/meshwright/mesh/mesh", clusterID: "Kubernetes", clusterDomain: "cluster.local",
 		imagePullPolicy: string(corev1.PullIfNotPresent), certificateTTL: ca.DefaultTTL, leaderElect: true,
-		shutdownGrace: 20 * time.Second, kubeQPS: 100, kubeBurst: 200, logLevel: "info",
+		shutdownGrace: 15 * time.Second, kubeQPS: 100, kubeBurst: 200, logLevel: "info",
 	}
 }
 

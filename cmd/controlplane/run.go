@@ -49,6 +49,9 @@ const (
 	endpointLag = 3 * time.Second
 	// webhookGrace lets reviews under way finish.
 	webhookGrace = 5 * time.Second
+	// coreGrace lets the controllers finish what they write. With endpointLag and the flag --shutdown-grace it stays
+	// below the usual 30 s of a pod.
+	coreGrace = 5 * time.Second
 )
 
 // servingTLS is what a listener needs of the serving certificate.
@@ -150,6 +153,7 @@ func newManager(config *rest.Config, o *options, serving servingTLS) (manager.Ma
 		LeaderElectionNamespace: o.namespace,
 		// The process ends right after the manager, so the next leader need not wait for the lease to run out.
 		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       new(coreGrace),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("manager: %w", err)
@@ -201,7 +205,7 @@ func serve(ctx context.Context, env environment, parts []part, serving servingTL
 	listen(serveWebhooks)
 	for _, s := range streams {
 		listen(func(ctx context.Context) error {
-			return serveGRPC(ctx, s.server, s.listener, env.options.shutdownGrace)
+			return serveGRPC(ctx, s.server, s.listener)
 		})
 		env.log.Info(msgServing, "protocol", "gRPC", "address", s.listener.Addr().String())
 	}
@@ -211,9 +215,16 @@ func serve(ctx context.Context, env environment, parts []part, serving servingTL
 		env.log.Info(msgStopping)
 		stopping.Store(true)
 		pause(failed, endpointLag)
-		drain(base, parts, env.options.shutdownGrace)
 	case <-failed.Done():
 	}
+	// One budget for all that drains: streams that are still open at its end are cut.
+	cut := time.AfterFunc(env.options.shutdownGrace, func() {
+		for _, s := range streams {
+			s.server.Stop()
+		}
+	})
+	defer cut.Stop()
+	drain(base, parts, env.options.shutdownGrace)
 	stopFront()
 	listeners.Wait()
 	stopCore()
