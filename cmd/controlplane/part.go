@@ -53,6 +53,8 @@ func assemble(env environment) ([]part, error) {
 		{"certificates", certificates},
 		{"root distribution", rootDistribution},
 		{"injection", injection},
+		{"validation", validation},
+		{"discovery", discovery},
 		{"webhook configurations", bundles},
 	} {
 		built, err := p.make(env)

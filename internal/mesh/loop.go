@@ -30,14 +30,15 @@ type Status interface {
 	Projected(map[ir.Origin]intake.ConfigStatus)
 	Problems(map[ir.Origin][]ir.Problem)
 	Rejected(origin ir.Origin, resource, message string)
+	Superseded(resources ...string)
 }
 
 // Options say how a mesh runs.
 type Options struct {
 	Intake   Intake
 	Status   Status
-	Settings *ir.Mesh
-	Workers  int // evaluations side by side; below 2: none
+	Settings *ir.Mesh // fixed for the life of the process
+	Workers  int      // evaluations side by side; below 2: none
 	Log      logr.Logger
 }
 
@@ -47,7 +48,6 @@ type Mesh struct {
 	engine     *Engine
 	hub        *xds.Hub
 	population *population
-	settings   chan *ir.Mesh
 	ready      chan struct{}
 }
 
@@ -57,7 +57,6 @@ func New(options Options) (*Mesh, error) {
 		options:    options,
 		engine:     NewEngine(options.Workers),
 		population: newPopulation(),
-		settings:   make(chan *ir.Mesh, 1),
 		ready:      make(chan struct{}),
 	}
 	trustDomain := options.Settings.TrustDomain
@@ -79,20 +78,6 @@ func (m *Mesh) Hub() *xds.Hub { return m.hub }
 // Ready is closed once proxies can be served.
 func (m *Mesh) Ready() <-chan struct{} { return m.ready }
 
-// Configure replaces the mesh-wide settings. The trust domain is fixed for the
-// life of the process, because certificates carry it.
-func (m *Mesh) Configure(s *ir.Mesh) {
-	next := *s
-	next.TrustDomain = m.options.Settings.TrustDomain
-	for {
-		select {
-		case m.settings <- &next:
-			return
-		case <-m.settings: // an older one that nobody took yet
-		}
-	}
-}
-
 // Run commits changes until the context ends. It is self-clocking: idle, it
 // commits a change at once; while a commit runs, changes merge by key, so that
 // the next batch is as large as this one was slow.
@@ -113,8 +98,6 @@ func (m *Mesh) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case s := <-m.settings:
-			m.engine.SetMesh(s)
 		case <-m.options.Intake.Wake():
 		case <-m.population.wake:
 		}
@@ -127,6 +110,7 @@ func (m *Mesh) step() {
 	batch := m.options.Intake.Drain()
 	out := m.engine.Step(batch, m.population.take())
 	m.hub.Publish(out.Publish)
+	m.options.Status.Superseded(names(&out.Publish)...)
 	m.options.Status.Projected(batch.Statuses)
 	m.options.Status.Problems(out.Problems)
 	observe(&out, time.Since(started))
@@ -135,6 +119,18 @@ func (m *Mesh) step() {
 			m.options.Log.Error(fmt.Errorf("%v", r.Problems[0]), "A row keeps its last good state", "table", r.Table, "input", r.Input)
 		}
 	}
+}
+
+// names is what a batch replaces or removes: what a proxy said of it is over.
+func names(b *xds.Batch) []string {
+	out := make([]string, 0, len(b.Set)+len(b.Delete))
+	for _, p := range b.Set {
+		out = append(out, p.Resource.Name)
+	}
+	for _, r := range b.Delete {
+		out = append(out, r.Name)
+	}
+	return out
 }
 
 // events hands what the sessions say to who wants it.

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/meshwright/meshwright/internal/intake"
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/mesh"
+	"github.com/meshwright/meshwright/internal/meshconfig"
+	"github.com/meshwright/meshwright/internal/projection"
+	"github.com/meshwright/meshwright/internal/status"
+	"github.com/meshwright/meshwright/internal/validate"
+	"github.com/meshwright/meshwright/internal/webhook"
+)
+
+// discovery reads the cluster, programs the proxies and, on the leader, writes
+// the status of what users wrote.
+func discovery(env environment) (part, error) {
+	o := env.options
+	cluster, err := intake.NewCluster(intake.Options{
+		Config: rest.CopyConfig(env.manager.GetConfig()),
+		Scope:  projection.Scope{Cluster: o.clusterID, Domain: o.clusterDomain},
+
+		SecretNamespaces: o.gatewayNamespaces, ConfigKinds: true,
+		Inbox: intake.NewInbox(), Log: env.log.WithName("intake"),
+	})
+	if err != nil {
+		return part{}, err
+	}
+	writer, err := dynamic.NewForConfigAndClient(env.manager.GetConfig(), env.manager.GetHTTPClient())
+	if err != nil {
+		return part{}, fmt.Errorf("client for status: %w", err)
+	}
+	statuses := status.New(status.Options{
+		Writer: status.NewWriter(writer), Current: status.FromStatus(cluster.Status), Log: env.log.WithName("status"),
+	})
+	if err := env.manager.Add(statuses); err != nil {
+		return part{}, fmt.Errorf("status: %w", err)
+	}
+	m, err := mesh.New(mesh.Options{
+		Intake: cluster, Status: statuses, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
+		Settings: &ir.Mesh{
+			TrustDomain: env.mesh.TrustDomain, RootNamespace: o.namespace,
+			ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
+			RegistryOnly:  env.mesh.OutboundTrafficPolicy.Mode == meshconfig.RegistryOnly,
+			AccessLogFile: env.mesh.AccessLogFile,
+		},
+	})
+	if err != nil {
+		return part{}, err
+	}
+	return part{
+		secure: m.Hub().Register, plaintext: m.Hub().Register,
+		checks:  []webhook.Check{{Name: "discovery", Ready: ready(m)}},
+		metrics: mesh.Collectors(),
+		run: func(ctx context.Context) error {
+			group, ctx := errgroup.WithContext(ctx)
+			group.Go(func() error { return cluster.Run(ctx) })
+			group.Go(func() error { return m.Run(ctx) })
+			return group.Wait()
+		},
+		drain: func(context.Context) { m.Hub().Close() },
+	}, nil
+}
+
+// validation reviews what users write with the same code that discovery reads it with.
+func validation(env environment) (part, error) {
+	return part{reviewers: map[string]webhook.Reviewer{webhook.PathValidate: validate.New(env.options.clusterDomain)}}, nil
+}
+
+func ready(m *mesh.Mesh) func() error {
+	return func() error {
+		select {
+		case <-m.Ready():
+			return nil
+		default:
+			return errors.New("the cluster was not read as a whole yet")
+		}
+	}
+}
