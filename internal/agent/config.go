@@ -22,7 +22,7 @@ type Config struct {
 	Pod              node.Pod
 	DiscoveryAddress string
 	TrustDomain      string
-	// DrainLimit is the longest time from SIGTERM to exit, DrainMinimum the shortest for a router.
+	// DrainLimit is the longest time from SIGTERM to exit, DrainMinimum the shortest for a router (if the limit allows it).
 	DrainLimit, DrainMinimum time.Duration
 	// Concurrency is the number of Envoy's workers, at least 1.
 	Concurrency int
@@ -71,8 +71,8 @@ func (c Config) Validate() error {
 	if c.TrustDomain == "" {
 		return errors.New("--trust-domain is not set")
 	}
-	if c.DrainLimit <= 0 || c.DrainMinimum < 0 || c.DrainMinimum > c.DrainLimit {
-		return fmt.Errorf("--minimum-drain-duration %s must be between 0 and --drain-duration %s", c.DrainMinimum, c.DrainLimit)
+	if c.DrainLimit <= 0 || c.DrainMinimum < 0 {
+		return fmt.Errorf("--drain-duration %s must be positive and --minimum-drain-duration %s not negative", c.DrainLimit, c.DrainMinimum)
 	}
 	if c.CertificateTTL < time.Second {
 		return fmt.Errorf("--certificate-ttl %s is too short", c.CertificateTTL)

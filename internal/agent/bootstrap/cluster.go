@@ -9,6 +9,8 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
+	dnsclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -27,11 +29,15 @@ const (
 	unlimited = 100_000
 	// dnsRefresh is how soon a control plane that moved is found; resolved addresses' own time to live is respected.
 	dnsRefresh = 30 * time.Second
+	// dnsRetry and dnsLastRetry bound the pauses after a failed look-up: a pod may start before its DNS answers.
+	dnsRetry     = 500 * time.Millisecond
+	dnsLastRetry = 10 * time.Second
 )
 
 // The names under which Envoy finds the extensions; they are free text, the type URL decides.
 const (
 	httpOptions        = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	dnsCluster         = "envoy.cluster.dns"
 	tlsSocket          = "envoy.transport_sockets.tls"
 	connectionsMonitor = "envoy.resource_monitors.global_downstream_max_connections"
 )
@@ -42,17 +48,25 @@ func discoveryCluster(host string, port uint32, preferIPv6 bool) *clusterv3.Clus
 		Interval: durationpb.New(keepaliveInterval),
 		Timeout:  durationpb.New(keepaliveTimeout),
 	}
-	lookup := clusterv3.Cluster_V4_PREFERRED
+	lookup := dnsv3.DnsLookupFamily_V4_PREFERRED
 	if preferIPv6 {
-		lookup = clusterv3.Cluster_AUTO
+		lookup = dnsv3.DnsLookupFamily_AUTO
 	}
 	return &clusterv3.Cluster{
-		Name:                          DiscoveryCluster,
-		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS},
+		Name: DiscoveryCluster,
+		// All addresses of the name, each an endpoint: what the older type STRICT_DNS means.
+		ClusterDiscoveryType: &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{
+			Name: dnsCluster,
+			TypedConfig: mustAny(&dnsclusterv3.DnsCluster{
+				DnsLookupFamily: lookup,
+				DnsRefreshRate:  durationpb.New(dnsRefresh),
+				DnsFailureRefreshRate: &dnsclusterv3.DnsCluster_RefreshRate{
+					BaseInterval: durationpb.New(dnsRetry), MaxInterval: durationpb.New(dnsLastRetry),
+				},
+				RespectDnsTtl: true,
+			}),
+		}},
 		ConnectTimeout:                durationpb.New(connectTimeout),
-		DnsLookupFamily:               lookup,
-		DnsRefreshRate:                durationpb.New(dnsRefresh),
-		RespectDnsTtl:                 true,
 		LoadAssignment:                assignment(DiscoveryCluster, socketAddress(host, port)),
 		CircuitBreakers:               noLimits(),
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: http2(keepalive)},

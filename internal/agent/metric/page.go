@@ -210,7 +210,8 @@ func acceptsGzip(h http.Header) bool {
 
 func scrapeTimeout(h http.Header) time.Duration {
 	seconds, err := strconv.ParseFloat(h.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
-	if err != nil || seconds <= 0 || seconds > 300 {
+	// Not a number compares false with everything, so it must not be the comparison that lets a value in.
+	if isUsable := seconds > 0 && seconds <= 300; err != nil || !isUsable {
 		return defaultTimeout
 	}
 	return max(time.Duration(seconds*float64(time.Second))-timeoutMargin, timeoutMargin)
