@@ -85,17 +85,16 @@ type destinationRule struct {
 // clients only, by something that is not served: it must not hold for all.
 func (d *destinationRule) findGaps(in *networking.DestinationRule) (selects bool) {
 	for _, g := range servedDestinationRule.gaps(in.ProtoReflect()) {
-		name := strings.TrimPrefix(string(g.at), string(spec)+".")
 		switch {
 		case g.pattern == "workloadSelector":
 			selects = true
-			d.notes.refused(g.at, "%s; the object is left out, as it would hold for more clients without it", name)
+			d.notes.refused(g.at, "the object is left out, as it would hold for more clients without it")
 		case strings.HasSuffix(g.pattern, "tls.credentialName"), strings.HasSuffix(g.pattern, "tls.caCrl"):
 			at := path(strings.TrimSuffix(string(g.at), g.pattern[strings.LastIndexByte(g.pattern, '.'):]))
 			d.hidden = append(d.hidden, at)
-			d.notes.refused(g.at, "%s; name files in the proxy instead", name)
+			d.notes.refused(g.at, "clients check the server with the system's roots; name files in the proxy instead")
 		default:
-			d.notes.ignored(g.at, "%s", name)
+			d.notes.ignored(g.at)
 		}
 	}
 	return selects

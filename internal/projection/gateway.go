@@ -61,7 +61,7 @@ func (s Scope) Gateway(meta *metav1.ObjectMeta, text []byte) (*ir.Gateway, []ir.
 	}
 	if len(out.Servers) == 0 {
 		if len(in.Servers) > 0 && g.notes.errors() == before {
-			g.notes.refused(at, "any of the servers; nothing of this object is in effect")
+			g.notes.refused(at, "nothing of this object is in effect, as all its servers are left out")
 		}
 		out = nil
 	}
@@ -77,13 +77,12 @@ type gateway struct {
 
 func (g *gateway) findGaps(in *networking.Gateway) {
 	for _, gap := range servedGateway.gaps(in.ProtoReflect()) {
-		name := strings.TrimPrefix(string(gap.at), string(spec)+".")
 		if harmless[gap.pattern] || len(gap.indices) == 0 {
-			g.notes.ignored(gap.at, "%s", name)
+			g.notes.ignored(gap.at)
 			continue
 		}
 		g.left[gap.indices[0]] = true
-		g.notes.refused(gap.at, "%s; this server is left out, as it would be less strict without it", name)
+		g.notes.refused(gap.at, "this server is left out, as it would be less strict without it")
 	}
 }
 
@@ -99,8 +98,8 @@ var (
 
 // server projects one server; ok is false when it is left out.
 func (g *gateway) server(at path, in *networking.Server) (out ir.Server, ok bool) {
-	before := g.notes.errors()
 	out.Hosts = g.hosts(at.field("hosts"), in.Hosts)
+	before := g.notes.errors() // those of hosts took with them what they were about
 	if in.Port == nil {
 		g.notes.invalid(at.field("port"), "is required")
 		return out, false
@@ -121,7 +120,7 @@ func (g *gateway) server(at path, in *networking.Server) (out ir.Server, ok bool
 	protocol, isServed := servedProtocols[name]
 	switch {
 	case otherProtocols[name]:
-		g.notes.ignored(at.field("port").field("protocol"), "protocol %s; this server is left out", name)
+		g.notes.warn(ReasonNotServed, at.field("port").field("protocol"), "not served yet; this server of protocol %s is left out", name)
 		return out, false
 	case !isServed:
 		g.notes.invalid(at.field("port").field("protocol"), "%q is no protocol; use HTTP, HTTPS, HTTP2 or GRPC", in.Port.Protocol)

@@ -71,7 +71,7 @@ func (v *virtualService) headers(at path, in map[string]*networking.StringMatch,
 			v.notes.warn(ReasonUnreachable, here, "is ignored; use the field %s of the match", name)
 			continue
 		case strings.HasPrefix(name, "@"):
-			v.notes.refused(here, "matches on claims of the request's token; this match is left out")
+			v.notes.refused(here, "this match on a claim of the request's token is left out")
 			continue
 		}
 		if err := checkHeader(name); err != nil {

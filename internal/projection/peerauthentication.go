@@ -33,7 +33,7 @@ func (s Scope) PeerAuthentication(meta *metav1.ObjectMeta, text []byte) (*ir.Pee
 	}
 	p := &peerAuthentication{notes: notes{origin: origin(KindPeerAuthentication, meta)}}
 	for _, g := range servedPeerAuthentication.gaps(in.ProtoReflect()) {
-		p.notes.ignored(g.at, "%s", strings.TrimPrefix(string(g.at), string(spec)+"."))
+		p.notes.ignored(g.at)
 	}
 	out := &ir.PeerAuthentication{
 		Origin:   p.notes.origin,

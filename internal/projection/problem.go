@@ -52,14 +52,15 @@ func (n *notes) invalid(at path, format string, args ...any) {
 	n.add(ir.Error, ReasonInvalid, at, fmt.Sprintf(format, args...))
 }
 
-// refused notes an error about something that is right but not served.
+// refused notes an error about something that is right but not served, and what
+// becomes of the part that it belongs to.
 func (n *notes) refused(at path, format string, args ...any) {
-	n.add(ir.Error, ReasonNotServed, at, "not served yet: "+fmt.Sprintf(format, args...))
+	n.add(ir.Error, ReasonNotServed, at, "not served yet; "+fmt.Sprintf(format, args...))
 }
 
 // ignored notes a warning about something that is right but not served.
-func (n *notes) ignored(at path, format string, args ...any) {
-	n.add(ir.Warning, ReasonNotServed, at, "not served yet: "+fmt.Sprintf(format, args...))
+func (n *notes) ignored(at path) {
+	n.add(ir.Warning, ReasonNotServed, at, "not served yet; it is ignored")
 }
 
 // warn notes something that takes effect in another way than it may seem.

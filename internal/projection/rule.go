@@ -84,7 +84,7 @@ func (v *virtualService) direct(at path, in *networking.HTTPDirectResponse) *ir.
 		body = string(bytes)
 	}
 	if !utf8.ValidString(body) {
-		v.notes.refused(at.field("body"), "a body that is not UTF-8 text")
+		v.notes.refused(at.field("body"), "the body must be UTF-8 text")
 	}
 	if len(body) > maxDirectBody {
 		v.notes.invalid(at.field("body"), "body has %d bytes; at most %d are possible", len(body), maxDirectBody)

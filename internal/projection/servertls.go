@@ -47,7 +47,7 @@ func (g *gateway) serverTLS(at path, in *networking.ServerTLSSettings, out *ir.S
 	case networking.ServerTLSSettings_MUTUAL:
 		tls.Mode = ir.ServerMutual
 	default:
-		g.notes.refused(at.field("mode"), "mode %s; use SIMPLE or MUTUAL", in.Mode)
+		g.notes.refused(at.field("mode"), "this server of mode %s is left out; use SIMPLE or MUTUAL", in.Mode)
 		return
 	}
 	g.credential(at, in)

@@ -81,7 +81,7 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 	case len(in.Http) == 0 && len(in.Tls) == 0 && len(in.Tcp) == 0:
 		v.notes.invalid(spec, "has no routes; add http")
 	case len(in.Http) == 0:
-		v.notes.refused(spec, "routes for tcp and tls only; nothing of this object is in effect")
+		v.notes.refused(spec, "it has routes for tcp and tls only, so nothing of this object is in effect")
 	}
 	if len(out.Hosts) == 0 || len(out.HTTP) == 0 || (!out.Mesh && len(out.Gateways) == 0) {
 		return nil
@@ -94,16 +94,15 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 // not meant for.
 func (v *virtualService) findGaps(in *networking.VirtualService) {
 	for _, g := range servedVirtualService.gaps(in.ProtoReflect()) {
-		name := strings.TrimPrefix(string(g.at), string(spec)+".")
 		switch {
 		case strings.HasPrefix(g.pattern, "http[].match[].") && g.pattern != "http[].match[].statPrefix":
 			v.gap(g.indices[0]).matches[g.indices[1]] = true
-			v.notes.refused(g.at, "%s; this match is left out, as it would take more requests without it", name)
+			v.notes.refused(g.at, "this match is left out, as it would take more requests without it")
 		case g.pattern == "http[].redirect", g.pattern == "http[].delegate":
 			v.gap(g.indices[0]).action = true
-			v.notes.refused(g.at, "%s; requests to this rule are answered with 500", name)
+			v.notes.refused(g.at, "requests to this rule are answered with 500")
 		default:
-			v.notes.ignored(g.at, "%s", name)
+			v.notes.ignored(g.at)
 		}
 	}
 }
