@@ -72,8 +72,8 @@ func discovery(env environment) (part, error) {
 	}, nil
 }
 
-// validation reviews what users write with the same code that discovery reads it with.
-func validation(env environment) (part, error) {
+// admission reviews what users write with the same code that discovery reads it with.
+func admission(env environment) (part, error) {
 	return part{reviewers: map[string]webhook.Reviewer{webhook.PathValidate: validate.New(env.options.clusterDomain)}}, nil
 }
 

@@ -53,7 +53,7 @@ func assemble(env environment) ([]part, error) {
 		{"certificates", certificates},
 		{"root distribution", rootDistribution},
 		{"injection", injection},
-		{"validation", validation},
+		{"validation", admission},
 		{"discovery", discovery},
 		{"webhook configurations", bundles},
 	} {
