@@ -44,7 +44,7 @@ type MeshOperatorList struct {
 // the operator resolves what is not set from the profile.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.revision) ? self.revision : 'default') == (has(oldSelf.revision) ? oldSelf.revision : 'default')",message="revision is immutable; create another MeshOperator for another revision",fieldPath=".revision"
-// +kubebuilder:validation:XValidation:rule="(has(self.namespace) ? self.namespace : 'istio-system') == (has(oldSelf.namespace) ? oldSelf.namespace : 'istio-system')",message="namespace is immutable; delete the MeshOperator and create it again with the other namespace",fieldPath=".namespace"
+// +kubebuilder:validation:XValidation:rule="(has(self.__namespace__) ? self.__namespace__ : 'istio-system') == (has(oldSelf.__namespace__) ? oldSelf.__namespace__ : 'istio-system')",message="namespace is immutable; delete the MeshOperator and create it again with the other namespace",fieldPath=".namespace"
 type MeshOperatorSpec struct {
 	// profile is the named set of settings that the fields below change: demo,
 	// default, minimal or empty. Not set means default.

@@ -149,8 +149,6 @@ type Overlay struct {
 }
 
 // PatchOperation is one operation of a JSON patch (RFC 6902).
-//
-// +kubebuilder:validation:XValidation:rule="self.op in ['add', 'replace', 'test'] ? has(self.value) : !has(self.value)",message="add, replace and test need a value; remove has none"
 type PatchOperation struct {
 	// op is what to do.
 	// +kubebuilder:validation:Enum=add;remove;replace;test
@@ -160,7 +158,7 @@ type PatchOperation struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^/`
 	Path string `json:"path"`
-	// value is the value to add, replace or compare with.
+	// value is the value to add, replace or compare with; remove needs none.
 	// +optional
 	Value *apiextensionsv1.JSON `json:"value,omitempty"`
 }
