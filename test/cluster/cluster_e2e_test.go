@@ -226,22 +226,8 @@ func TestUpDownLeavesNothing(t *testing.T) {
 	webs := map[string]web{}
 	for name, client := range clients {
 		webs[name] = deployWeb(r, name, client)
-	}
-	for name, w := range webs {
-		for what, host := range map[string]string{"service": w.service, "load balancer": w.balancer, "pod": w.pod.Status.PodIP} {
-			port := ":80"
-			if what == "pod" {
-				port = ":8080"
-			}
-			r.eventually(fmt.Sprintf("%s of %s from the host", what, name), func() error {
-				_, err := get("http://" + host + port + "/health")
-				return err
-			})
-		}
-		if _, err := get("http://" + w.balancer + ":81/"); err == nil || !strings.Contains(err.Error(), "refused") {
-			t.Errorf("a port of %s that nobody serves: %v, want it refused", name, err)
-		}
-		checkLogsAndExec(r, r.layout(name), clients[name], w.pod)
+		checkFromHost(r, name, webs[name])
+		checkLogsAndExec(r, r.layout(name), client, webs[name].pod)
 	}
 	holder := r.record("one", "holder").PID
 	for what, url := range map[string]string{
@@ -266,6 +252,21 @@ func TestUpDownLeavesNothing(t *testing.T) {
 	r.must("down", "two")
 	r.nothingLeft(claims[1])
 	r.must("down", "two") // nothing to do is no error
+}
+
+// TestNetworksAreApart: pods of another network are out of reach, gateways are
+// not.
+func TestNetworksAreApart(t *testing.T) {
+	r := newRig(t)
+	r.up("here")
+	w := deployWeb(r, "there", r.up("there", "--network", "other"))
+	holder := r.record("here", "holder").PID
+	if _, err := getFrom(holder, "http://"+w.balancer+"/health"); err != nil {
+		t.Errorf("the load balancer of another network: %v", err)
+	}
+	if _, err := getFrom(holder, "http://"+w.pod.Status.PodIP+":8080/health"); err == nil {
+		t.Error("a pod of another network is reached directly")
+	}
 }
 
 // TestUpRepairs kills parts of a cluster, in every way that a crash can.

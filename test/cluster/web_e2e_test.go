@@ -134,8 +134,30 @@ func checkLogsAndExec(r *rig, l node.Layout, client *kubernetes.Clientset, pod c
 	if err != nil {
 		r.Fatal(err)
 	}
-	var out bytes.Buffer
-	if err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &out}); err != nil || !strings.Contains(out.String(), "CoreDNS-") {
-		r.Errorf("the program in the pod printed %q (%v)", out.String(), err)
+	// Tried again: containerd 1.6 now and then loses what a program printed
+	// that ended at once.
+	r.eventually("a program in the pod", func() error {
+		var out bytes.Buffer
+		err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &out})
+		if err == nil && !strings.Contains(out.String(), "CoreDNS-") {
+			err = fmt.Errorf("it printed %q", out.String())
+		}
+		return err
+	})
+}
+
+// checkFromHost reaches the application from the host in every way.
+func checkFromHost(r *rig, cluster string, w web) {
+	r.Helper()
+	for what, address := range map[string]string{
+		"service": w.service + ":80", "load balancer": w.balancer + ":80", "pod": w.pod.Status.PodIP + ":8080",
+	} {
+		r.eventually(fmt.Sprintf("%s of %s from the host", what, cluster), func() error {
+			_, err := get("http://" + address + "/health")
+			return err
+		})
+	}
+	if _, err := get("http://" + w.balancer + ":81/"); err == nil || !strings.Contains(err.Error(), "refused") {
+		r.Errorf("a port of %s that nobody serves: %v, want it refused", cluster, err)
 	}
 }
