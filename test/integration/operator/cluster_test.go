@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration
+
+package operator
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+)
+
+// What the cluster does by itself; a test switches it off to see the operator
+// wait.
+var (
+	// podsStart makes Deployments available.
+	podsStart atomic.Bool
+	// controlPlaneWorks writes CA bundles and root certificates.
+	controlPlaneWorks atomic.Bool
+)
+
+// cluster stands in for what a bare API server lacks: the controllers that
+// make Deployments available, end deletions, and the control plane.
+func cluster(stop <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+		startPods(ctx)
+		collectGarbage(ctx)
+		if controlPlaneWorks.Load() {
+			writeBundles(ctx)
+			writeRoots(ctx)
+		}
+	}
+}
+
+func startPods(ctx context.Context) {
+	var list appsv1.DeploymentList
+	if world.admin.List(ctx, &list, client.HasLabels{v1alpha1.LabelRevision}) != nil || !podsStart.Load() {
+		return
+	}
+	for i := range list.Items {
+		d := &list.Items[i]
+		want := int32(1)
+		if d.Spec.Replicas != nil {
+			want = *d.Spec.Replicas
+		}
+		if d.Status.ObservedGeneration == d.Generation && d.Status.AvailableReplicas == want {
+			continue
+		}
+		d.Status = appsv1.DeploymentStatus{
+			ObservedGeneration: d.Generation, Replicas: want, UpdatedReplicas: want, ReadyReplicas: want, AvailableReplicas: want,
+		}
+		_ = world.admin.Status().Update(ctx, d)
+	}
+}
+
+// collectGarbage ends foreground deletions and the deletion of namespaces.
+func collectGarbage(ctx context.Context) {
+	for _, list := range []client.ObjectList{
+		&appsv1.DeploymentList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{}, &corev1.ConfigMapList{},
+		&admissionv1.MutatingWebhookConfigurationList{}, &admissionv1.ValidatingWebhookConfigurationList{},
+	} {
+		finish(ctx, list)
+	}
+	for _, list := range otherLists() {
+		finish(ctx, list)
+	}
+	var namespaces corev1.NamespaceList
+	if world.admin.List(ctx, &namespaces) != nil {
+		return
+	}
+	for i := range namespaces.Items {
+		namespace := &namespaces.Items[i]
+		if namespace.DeletionTimestamp == nil {
+			continue
+		}
+		_ = world.admin.DeleteAllOf(ctx, &corev1.ConfigMap{}, client.InNamespace(namespace.Name))
+		_ = world.admin.DeleteAllOf(ctx, &corev1.Secret{}, client.InNamespace(namespace.Name))
+		_ = world.admin.DeleteAllOf(ctx, &appsv1.Deployment{}, client.InNamespace(namespace.Name))
+		namespace.Spec.Finalizers = nil
+		_ = world.admin.SubResource("finalize").Update(ctx, namespace)
+	}
+}
+
+func finish(ctx context.Context, list client.ObjectList) {
+	if world.admin.List(ctx, list, client.HasLabels{v1alpha1.LabelRevision}) != nil {
+		return
+	}
+	for _, object := range objectsOf(list) {
+		finalizers := object.GetFinalizers()
+		if object.GetDeletionTimestamp() == nil || !slices.Contains(finalizers, metav1.FinalizerDeleteDependents) {
+			continue
+		}
+		object.SetFinalizers(slices.DeleteFunc(finalizers, func(f string) bool { return f == metav1.FinalizerDeleteDependents }))
+		_ = world.admin.Update(ctx, object)
+	}
+}
+
+func writeBundles(ctx context.Context) {
+	var mutating admissionv1.MutatingWebhookConfigurationList
+	if world.admin.List(ctx, &mutating, client.HasLabels{v1alpha1.LabelRevision}) == nil {
+		for i := range mutating.Items {
+			config := &mutating.Items[i]
+			changed := false
+			for n := range config.Webhooks {
+				changed = fill(&config.Webhooks[n].ClientConfig) || changed
+			}
+			if changed {
+				_ = world.admin.Update(ctx, config, client.FieldOwner("meshwright-controlplane"))
+			}
+		}
+	}
+	var validating admissionv1.ValidatingWebhookConfigurationList
+	if world.admin.List(ctx, &validating, client.HasLabels{v1alpha1.LabelRevision}) == nil {
+		for i := range validating.Items {
+			config := &validating.Items[i]
+			changed := false
+			for n := range config.Webhooks {
+				changed = fill(&config.Webhooks[n].ClientConfig) || changed
+			}
+			if changed {
+				_ = world.admin.Update(ctx, config, client.FieldOwner("meshwright-controlplane"))
+			}
+		}
+	}
+}
+
+func fill(config *admissionv1.WebhookClientConfig) bool {
+	if len(config.CABundle) > 0 {
+		return false
+	}
+	config.CABundle = bundle
+	return true
+}
+
+// writeRoots writes the root certificate where a control plane would.
+func writeRoots(ctx context.Context) {
+	var controlPlanes appsv1.DeploymentList
+	if world.admin.List(ctx, &controlPlanes, client.MatchingLabels{"app.kubernetes.io/component": "controlplane"}) != nil ||
+		!slices.ContainsFunc(controlPlanes.Items, func(d appsv1.Deployment) bool { return d.DeletionTimestamp == nil }) {
+		return
+	}
+	var namespaces corev1.NamespaceList
+	if world.admin.List(ctx, &namespaces) != nil {
+		return
+	}
+	for i := range namespaces.Items {
+		if namespaces.Items[i].DeletionTimestamp != nil {
+			continue
+		}
+		_ = world.admin.Create(ctx, &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: "meshwright-ca-root-cert", Namespace: namespaces.Items[i].Name},
+			Data:       map[string]string{"root-cert.pem": string(bundle)},
+		})
+	}
+	_ = world.admin.Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "meshwright-ca", Namespace: controlPlanes.Items[0].Namespace},
+	})
+}
