@@ -120,6 +120,13 @@ func EnsureNode(plan address.Plan, pid int) error {
 	if err := handle.RouteReplace(local); err != nil {
 		return fmt.Errorf("route load balancer addresses on the node: %w", err)
 	}
+	// The node's own processes, the API server before all, call Services too. A
+	// packet needs some route before kube-proxy's rules turn it to a pod.
+	services := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(plan.Services()), Scope: netlink.SCOPE_LINK,
+		Src: net.IP(plan.Node().AsSlice())}
+	if err := handle.RouteReplace(services); err != nil {
+		return fmt.Errorf("route services on the node: %w", err)
+	}
 	// Nothing outside is reachable, and says so at once.
 	_, all, _ := net.ParseCIDR("0.0.0.0/0")
 	if err := handle.RouteReplace(&netlink.Route{Dst: all, Type: syscall.RTN_UNREACHABLE}); err != nil {
