@@ -66,12 +66,12 @@ func (s *source) run(ctx context.Context) {
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			list, err := base.ListWithContextFunc(ctx, o)
-			s.note(err, true)
+			s.note(ctx, err, true)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			w, err := base.WatchFuncWithContext(ctx, o)
-			s.note(err, false)
+			s.note(ctx, err, false)
 			return w, err
 		},
 	}
@@ -96,7 +96,12 @@ func (s *source) isSynced() bool {
 	}
 }
 
-func (s *source) note(err error, list bool) {
+// note logs the start and the end of an outage once each, and lets a first list
+// that fails in an expected way count as an empty one.
+func (s *source) note(ctx context.Context, err error, list bool) {
+	if err != nil && ctx.Err() != nil {
+		return // we are stopping
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
