@@ -46,7 +46,7 @@ func (s *session) acked(l *lane, f *flight) []*version {
 		if it.version != nil && (!it.version.accepted.Load() || it.version.refused.Load()) {
 			settled = append(settled, it.version)
 		}
-		if !l.wants(c) {
+		if !l.wants(c) || it.serial == serialAbsent && !c.asked() {
 			continue
 		}
 		l.held.set(it.name.id, c.with(it.serial))

@@ -276,6 +276,8 @@ func TestEnvoy(t *testing.T) {
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("it took %v", took)
 		}
+		hub.Publish(Batch{Set: put("base", says(t, "80", "none.example", "now"))})
+		eventually(t, p1, "none.example", "200 now")
 	})
 	t.Run("a listener that comes later", func(t *testing.T) {
 		defer inTime(t, time.Now())

@@ -286,6 +286,9 @@ func (s *session) alive(t *table, ids map[uint32]struct{}) {
 			ids[n.id] = struct{}{}
 		}
 	}
+	for _, id := range l.strangers {
+		ids[id] = struct{}{}
+	}
 	if l.flight != nil {
 		for _, it := range l.flight.items {
 			ids[it.name.id] = struct{}{}

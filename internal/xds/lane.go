@@ -28,6 +28,10 @@ type lane struct {
 	scanned   int
 	scanBatch uint64
 
+	// strangers are hosts that were asked for and do not exist; each is
+	// answered once.
+	strangers []uint32
+
 	flight *flight
 	// suspects are groups of names of refused responses. They are sent group
 	// by group, each half as large as the refused response that it was part

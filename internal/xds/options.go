@@ -59,8 +59,8 @@ type Options struct {
 	// MaxResponseBytes bounds one response; a single larger resource goes
 	// alone. Default 2 MiB.
 	MaxResponseBytes int
-	// MaxNames bounds the names that one stream may subscribe to or claim to
-	// hold, per type. Default 65536.
+	// MaxNames bounds the names that one stream may subscribe to, and per type
+	// those that it may claim to hold. Default 65536.
 	MaxNames int
 	// MaxNodeBytes bounds the marshalled node of a proxy. Default 64 KiB.
 	MaxNodeBytes int

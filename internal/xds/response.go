@@ -57,6 +57,9 @@ func (r *response) prepare(stream grpc.ServerStream) (*grpc.PreparedMsg, error) 
 	return r.prepared, r.err
 }
 
+// absentVersion is the version of the answer that there is no such host.
+const absentVersion = "absent"
+
 // press makes responses and finds the ones that are still in use by content.
 type press struct {
 	mu     sync.Mutex
@@ -142,7 +145,7 @@ func messageOf(t *table, nonce string, items []item) *discovery.DeltaDiscoveryRe
 			// Envoy takes a resource without a body as "there is no such
 			// host"; a removal would leave the request hanging.
 			m.Resources = append(m.Resources, &discovery.Resource{
-				Name: it.name.text, Aliases: []string{it.name.text}, Version: "absent",
+				Name: it.name.text, Aliases: []string{it.name.text}, Version: absentVersion,
 			})
 		default:
 			m.RemovedResources = append(m.RemovedResources, it.name.text)

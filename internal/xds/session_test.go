@@ -4,6 +4,7 @@ package xds
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -320,7 +321,7 @@ func TestNamesOnDemand(t *testing.T) {
 	c := s.connect(t, "a", "n1")
 	c.subscribe(RouteType, "80")
 	c.take("RouteConfiguration 80=1")
-	c.subscribe(VirtualHostType, "80/none", "80/b")
+	c.subscribe(VirtualHostType, "80/none", "80/b") // Without "*", it is no wildcard.
 	c.take("VirtualHost 80/b=1@80/b 80/none=absent@80/none!")
 	// Asked again, it is answered again.
 	c.subscribe(VirtualHostType, "80/none")
@@ -335,6 +336,35 @@ func TestNamesOnDemand(t *testing.T) {
 	s.hub.Publish(Batch{Set: put("all", res(ClusterType, "c2", "1"), res(ClusterType, "c3", "1"), res(EndpointType, "c2", "1"))})
 	c.take("Cluster c2=1")
 	c.quiet()
+}
+
+func TestHostsOnDemandBesideAllHosts(t *testing.T) {
+	s := one(t, Options{MaxNames: 5}, res(RouteType, "80", "1"), res(VirtualHostType, "80/a", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(RouteType, "80")
+	c.take("RouteConfiguration 80=1")
+	c.subscribe(VirtualHostType)
+	c.take("VirtualHost 80/a=1")
+	names := func() int { return s.hub.Stats().Names }
+	before := names()
+	for i := range 600 {
+		name := fmt.Sprint("80/made-up-", i)
+		c.subscribe(VirtualHostType, name)
+		c.take("VirtualHost " + name + "=absent@" + name + "!")
+	}
+	if kept := names() - before; kept > 2*graveyardFloor {
+		t.Errorf("%d made-up hosts are kept", kept)
+	}
+	s.hub.Publish(Batch{Set: put("base", res(VirtualHostType, "80/made-up-1", "1"))})
+	c.take("VirtualHost 80/made-up-1=1")
+	c.subscribe(VirtualHostType, "80/made-up-1")
+	c.take("VirtualHost 80/made-up-1=1@80/made-up-1")
+
+	d := s.connect(t, "a", "n2")
+	d.claim(RouteType, map[string]string{"80": "1"}, "80")
+	d.claim(VirtualHostType, map[string]string{"80/a": "1", "80/made-up-1": "absent", "80/made-up-2": "absent"}, "*", "80/made-up-2")
+	d.take("VirtualHost 80/made-up-1=1 80/made-up-2=absent@80/made-up-2!")
+	d.quiet()
 }
 
 func TestUnsubscribe(t *testing.T) {

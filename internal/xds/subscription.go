@@ -25,6 +25,13 @@ func (h *Hub) subscribe(s *session, req *discovery.DeltaDiscoveryRequest) error 
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	// Requests can name what does not exist, so they make dead names, too.
+	defer h.sweep()
+	return h.enter(s, l, req)
+}
+
+func (h *Hub) enter(s *session, l *lane, req *discovery.DeltaDiscoveryRequest) error {
+	typ := req.GetTypeUrl()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := l == nil
@@ -44,7 +51,7 @@ func (h *Hub) subscribe(s *session, req *discovery.DeltaDiscoveryRequest) error 
 			h.widen(s, l)
 		}
 	}
-	if err := h.bound(l, req); err != nil {
+	if err := h.bound(s, l, req); err != nil {
 		return err
 	}
 	for _, text := range req.GetResourceNamesUnsubscribe() {
@@ -67,9 +74,13 @@ func (h *Hub) subscribe(s *session, req *discovery.DeltaDiscoveryRequest) error 
 	return nil
 }
 
-func (h *Hub) bound(l *lane, req *discovery.DeltaDiscoveryRequest) error {
-	if n := l.asked + len(req.GetResourceNamesSubscribe()); n > h.opts.MaxNames {
-		return status.Errorf(codes.ResourceExhausted, "%d names of type %s asked for on one stream, more than the allowed %d", n, l.table.typ, h.opts.MaxNames)
+func (h *Hub) bound(s *session, l *lane, req *discovery.DeltaDiscoveryRequest) error {
+	asked := len(req.GetResourceNamesSubscribe())
+	for _, other := range s.lanes {
+		asked += other.asked
+	}
+	if asked > h.opts.MaxNames {
+		return status.Errorf(codes.ResourceExhausted, "%d names asked for on one stream, the last of type %s, more than the allowed %d", asked, l.table.typ, h.opts.MaxNames)
 	}
 	for _, text := range req.GetResourceNamesSubscribe() {
 		if text == "" || len(text) > maxNameBytes {
@@ -110,11 +121,11 @@ func (h *Hub) compareClaims(s *session, l *lane) {
 			n = l.table.intern(text)
 		}
 		c := l.held.get(n.id)
-		if !l.wants(c) {
+		e := s.class.effective(l.table, n.id)
+		if !l.wants(c) || e == nil && v == absentVersion {
 			continue
 		}
 		serial := serialUnknown
-		e := s.class.effective(l.table, n.id)
 		// A cluster that changed at once after the reconnect waits for
 		// endpoints, although the client claims to hold them.
 		_, awaited := s.awaited[text]
@@ -163,6 +174,13 @@ func (h *Hub) narrow(s *session, l *lane) {
 func (h *Hub) ask(s *session, l *lane, text string, first bool) {
 	n := l.table.intern(text)
 	c := l.held.get(n.id)
+	if l.table.typ == VirtualHostType && l.wild && s.class.effective(l.table, n.id) == nil {
+		// A host that some request named: it gets its answer and is not kept,
+		// or requests with made-up hosts would fill the memory. Should it
+		// appear, the client is told because it wants all hosts.
+		l.strangers = append(l.strangers, n.id)
+		return
+	}
 	if !c.asked() {
 		c |= askedBit
 		l.asked++

@@ -3,8 +3,8 @@
 package xds
 
 import (
+	"cmp"
 	"slices"
-	"sort"
 )
 
 // pump sends all responses that may go out now.
@@ -89,12 +89,27 @@ func (s *session) next(typ string) *flight {
 	l.suspects = nil
 	t := &turn{s: s, l: l, first: never}
 	t.additions, t.removals = s.limits(l)
+	t.deny()
 	t.scan()
 	t.merge()
 	if len(t.items) == 0 && (!l.greet || l.scanning() || len(l.pending.marks) > 0) {
 		return nil
 	}
 	return s.launch(t)
+}
+
+// deny answers for hosts that do not exist. One that has appeared meanwhile is
+// taken as any other.
+func (t *turn) deny() {
+	strangers := t.l.strangers
+	t.l.strangers = nil
+	slices.Sort(strangers)
+	for _, id := range slices.Compact(strangers) {
+		n := t.l.table.byID[id]
+		if n != nil && t.s.class.effective(t.l.table, id) == nil && !t.full {
+			t.put(mark{id, t.s.hub.batch, t.s.hub.batch}, item{name: n, serial: serialAbsent})
+		}
+	}
 }
 
 // scan takes names from the scan. When one is held back, the whole scan waits
@@ -121,16 +136,17 @@ func (t *turn) merge() {
 	if t.full || len(t.l.pending.marks) == 0 {
 		return
 	}
-	// What the scan took is sorted by id.
-	scanned := t.items
+	taken := slices.Clone(t.items)
+	slices.SortFunc(taken, func(a, b item) int { return cmp.Compare(a.name.id, b.name.id) })
 	var left []mark
 	for _, m := range t.l.pending.merge() {
 		if t.full {
 			left = append(left, m)
 			continue
 		}
-		at := sort.Search(len(scanned), func(i int) bool { return scanned[i].name.id >= m.id })
-		if at < len(scanned) && scanned[at].name.id == m.id {
+		if _, found := slices.BinarySearchFunc(taken, m.id, func(it item, id uint32) int { return cmp.Compare(it.name.id, id) }); found {
+			// A name comes once in a response; the rest is seen to later.
+			left = append(left, m)
 			continue
 		}
 		if !t.take(m) {

@@ -14,6 +14,7 @@ import (
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/stats"
@@ -29,6 +30,9 @@ const (
 	typeHost     = "type.googleapis.com/envoy.config.route.v3.VirtualHost"
 )
 
+// question is the name of an assignment that does not exist.
+const question = "bench|question"
+
 // maxResponse is more than any response should have.
 const maxResponse = 64 << 20
 
@@ -43,9 +47,11 @@ type client struct {
 	held map[string]map[string]string
 	// wanted are the endpoints and routes that it asked for.
 	wanted map[string]map[string]bool
-	stop   context.CancelFunc
-	ended  chan struct{}
-	err    error
+	// answered is true when everything that was asked first has been answered.
+	answered bool
+	stop     context.CancelFunc
+	ended    chan struct{}
+	err      error
 }
 
 // fleet is all clients of one run.
@@ -98,6 +104,15 @@ func node(i int) *core.Node {
 	}
 }
 
+// connect connects all clients at once.
+func (f *fleet) connect(keep bool) error {
+	var g errgroup.Group
+	for _, c := range f.clients {
+		g.Go(func() error { return c.connect(keep) })
+	}
+	return g.Wait()
+}
+
 // connect opens the stream. keep says whether the client still holds what it
 // held before, as Envoy does, or is a new process.
 func (c *client) connect(keep bool) error {
@@ -117,6 +132,7 @@ func (c *client) connect(keep bool) error {
 	if !keep || c.held == nil {
 		c.held, c.wanted = map[string]map[string]string{}, map[string]map[string]bool{}
 	}
+	c.answered = !keep
 	c.stop, c.ended = cancel, make(chan struct{})
 	c.mu.Unlock()
 	go func() {
@@ -156,6 +172,11 @@ func (c *client) serve(s stream, keep bool) error {
 			if err := s.Send(c.first(typ, keys(c.wanted[typ]))); err != nil {
 				return err
 			}
+		}
+		// Nothing may be sent to a client that holds everything. The answer to
+		// one more question tells that the rest has been dealt with.
+		if err := s.Send(&discovery.DeltaDiscoveryRequest{TypeUrl: typeEndpoint, ResourceNamesSubscribe: []string{question}}); err != nil {
+			return err
 		}
 	}
 	for {
@@ -219,6 +240,9 @@ func (c *client) apply(m *discovery.DeltaDiscoveryResponse) map[string]ask {
 		many.see(c.index, typ, r)
 	}
 	for _, name := range m.GetRemovedResources() {
+		if name == question {
+			c.answered = true
+		}
 		delete(c.held[typ], name)
 		if typ == typeCluster && c.wanted[typeEndpoint][name] {
 			delete(c.wanted[typeEndpoint], name)
@@ -290,12 +314,15 @@ func listenerNeeds(r *discovery.Resource) []need {
 	return needs
 }
 
-// counts returns how many resources of each type the client holds, and
-// whether it holds endpoints for all its clusters that want them.
+// counts returns how many resources of each type the client holds. It holds
+// nothing that counts while first requests are unanswered.
 func (c *client) counts() (map[string]int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := map[string]int{}
+	if !c.answered {
+		return out, c.err
+	}
 	for typ, names := range c.held {
 		out[typ] = len(names)
 	}

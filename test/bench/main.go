@@ -32,14 +32,18 @@ type options struct {
 
 func main() {
 	var o options
-	flag.IntVar(&o.services, "services", 1000, "number of services, each with one HTTP and one TCP port and two endpoints")
-	flag.IntVar(&o.routed, "routed", 200, "how many of them have a VirtualService and a DestinationRule")
-	flag.IntVar(&o.clients, "clients", 200, "number of proxies")
-	flag.IntVar(&o.changes, "changes", 50, "how often each kind of change is measured")
-	flag.IntVar(&o.churn, "churn", 30, "seconds of 20 endpoint changes a second; 0 for none")
-	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of an empty API server with the CRDs; empty: start one")
-	flag.StringVar(&o.binary, "controlplane", "", "the control plane's binary; empty: build it")
-	flag.Parse()
+	// Packages that are used here register flags of their own.
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.IntVar(&o.services, "services", 1000, "number of services, each with one HTTP and one TCP port and two endpoints")
+	flags.IntVar(&o.routed, "routed", 200, "how many of them have a VirtualService and a DestinationRule")
+	flags.IntVar(&o.clients, "clients", 200, "number of proxies")
+	flags.IntVar(&o.changes, "changes", 50, "how often each kind of change is measured")
+	flags.IntVar(&o.churn, "churn", 30, "seconds of 20 endpoint changes a second; 0 for none")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of an empty API server with the CRDs; empty: start one")
+	flags.StringVar(&o.binary, "controlplane", "", "the control plane's binary; empty: build it")
+	if err := flags.Parse(os.Args[1:]); err != nil {
+		os.Exit(2) // Parse has said why.
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := bench(ctx, o); err != nil {
@@ -75,7 +79,7 @@ func bench(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	r := &run{options: o, town: t, process: p, fleet: newFleet(p.target, o.clients)}
+	r := &run{options: o, town: t, process: p, fleet: newFleet(p.target, o.clients), generation: 1, ruled: map[int]int{}}
 	if err := r.all(ctx); err != nil {
 		return fmt.Errorf("%w; the control plane's last words:\n%s", err, p.lastWords())
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a run waits for what should take milliseconds.
-const patience = 2 * time.Minute
+const patience = time.Minute
 
 // usage is what a process has used so far.
 type usage struct {
@@ -88,28 +88,29 @@ func (f *fleet) synced(n int) (bool, error) {
 	return true, nil
 }
 
-// sync waits until all clients hold everything and nothing came for a moment.
-func (f *fleet) sync(ctx context.Context, services int) (time.Duration, error) {
+// sync waits until all clients hold everything and nothing came for a moment,
+// and returns when the last of it came.
+func (f *fleet) sync(ctx context.Context, services int) (time.Time, error) {
 	const still = 300 * time.Millisecond
 	start, last, bytes := time.Now(), time.Now(), int64(-1)
 	for {
 		ok, err := f.synced(services)
 		if err != nil {
-			return 0, err
+			return last, err
 		}
 		if now := f.bytes.Load(); now != bytes || !ok {
 			bytes, last = now, time.Now()
 		}
 		if ok && time.Since(last) > still {
-			return last.Sub(start), nil
+			return last, nil
 		}
 		if time.Since(start) > 5*patience {
 			have, _ := f.clients[0].counts()
-			return 0, fmt.Errorf("clients are not in sync after %v; the first holds %v", 5*patience, have)
+			return last, fmt.Errorf("clients are not in sync after %v; the first holds %v", 5*patience, have)
 		}
 		select {
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return last, ctx.Err()
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

@@ -20,6 +20,8 @@ type run struct {
 	fleet   *fleet
 	// generation makes every change differ from what was before.
 	generation int
+	// ruled counts the changes of each DestinationRule.
+	ruled map[int]int
 }
 
 func (r *run) all(ctx context.Context) error {
@@ -62,13 +64,12 @@ func (r *run) connect(ctx context.Context) error {
 func (r *run) open(ctx context.Context, work string, keep bool) error {
 	var took time.Duration
 	cpu, bytes, u, err := r.meter(func() error {
-		for _, c := range r.fleet.clients {
-			if err := c.connect(keep); err != nil {
-				return err
-			}
+		start := time.Now()
+		if err := r.fleet.connect(keep); err != nil {
+			return err
 		}
-		var err error
-		took, err = r.fleet.sync(ctx, r.services)
+		end, err := r.fleet.sync(ctx, r.services)
+		took = end.Sub(start)
 		return err
 	})
 	if err != nil {
@@ -155,8 +156,8 @@ func (r *run) destinationRules(ctx context.Context) error {
 		return nil
 	}
 	return r.each(ctx, "one DestinationRule change", typeCluster, r.town.routed, func(i int) error {
-		r.generation++
-		return r.town.changeDestinationRule(ctx, i, 2+r.generation%2)
+		r.ruled[i]++
+		return r.town.changeDestinationRule(ctx, i, 1+r.ruled[i])
 	}, httpPort)
 }
 

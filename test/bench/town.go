@@ -5,6 +5,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"golang.org/x/sync/errgroup"
 	networking "istio.io/api/networking/v1alpha3"
@@ -98,7 +101,7 @@ func (t *town) addService(ctx context.Context, i int) error {
 }
 
 // sliceOf is the slice of a service in one of its generations, which differ in
-// one address.
+// one address. Nothing is ever sent to these addresses.
 func sliceOf(i, generation int) *discoveryv1.EndpointSlice {
 	yes := true
 	ready := discoveryv1.EndpointConditions{Ready: &yes, Serving: &yes}
@@ -108,7 +111,7 @@ func sliceOf(i, generation int) *discoveryv1.EndpointSlice {
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Endpoints: []discoveryv1.Endpoint{
 			{Addresses: []string{fmt.Sprintf("10.240.%d.%d", i/250, i%250+1)}, Conditions: ready},
-			{Addresses: []string{fmt.Sprintf("10.%d.%d.%d", 241+generation%8, i/250, i%250+1)}, Conditions: ready},
+			{Addresses: []string{fmt.Sprintf("10.%d.%d.%d", 128+generation>>16&63, generation>>8&255, generation&255)}, Conditions: ready},
 		},
 		Ports: []discoveryv1.EndpointPort{{Name: &httpName, Port: &http}, {Name: &tcpName, Port: &tcp}},
 	}
@@ -125,11 +128,10 @@ func (t *town) addRouting(ctx context.Context, i int) error {
 	return nil
 }
 
-// virtualService routes a header match and a split, whose weights differ by
-// generation.
+// virtualService routes a header match and a split, with a timeout that differs
+// by generation.
 func virtualService(i, generation int) *networkingv1.VirtualService {
 	host, other := hostOf(i), hostOf(i+1)
-	weight := int32(50 + generation%50)
 	to := func(h string, w int32) *networking.HTTPRouteDestination {
 		return &networking.HTTPRouteDestination{Weight: w, Destination: &networking.Destination{Host: h, Port: &networking.PortSelector{Number: httpPort}}}
 	}
@@ -140,7 +142,10 @@ func virtualService(i, generation int) *networkingv1.VirtualService {
 			Match: []*networking.HTTPMatchRequest{{Headers: map[string]*networking.StringMatch{"x-user": {MatchType: &networking.StringMatch_Exact{Exact: "jason"}}}}},
 			Route: []*networking.HTTPRouteDestination{to(other, 0)},
 		},
-		{Route: []*networking.HTTPRouteDestination{to(host, weight), to(other, 100-weight)}},
+		{
+			Route:   []*networking.HTTPRouteDestination{to(host, 90), to(other, 10)},
+			Timeout: durationpb.New(time.Minute + time.Duration(generation)*time.Millisecond),
+		},
 	}
 	return vs
 }
