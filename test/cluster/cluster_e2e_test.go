@@ -231,10 +231,13 @@ func TestUpDownLeavesNothing(t *testing.T) {
 	}
 	holder := r.record("one", "holder").PID
 	for what, url := range map[string]string{
-		"pod": "http://" + webs["two"].pod.Status.PodIP + ":8080/health", "load balancer": "http://" + webs["two"].balancer + "/health",
+		// As the API server calls webhooks.
+		"own service":                        "http://" + webs["one"].service + "/health",
+		"a pod of the other cluster":         "http://" + webs["two"].pod.Status.PodIP + ":8080/health",
+		"load balancer of the other cluster": "http://" + webs["two"].balancer + "/health",
 	} {
 		if _, err := getFrom(holder, url); err != nil {
-			t.Errorf("%s of the other cluster: %v", what, err)
+			t.Errorf("%s from a node: %v", what, err)
 		}
 	}
 	claims := []address.Claim{r.claim("one"), r.claim("two")}
