@@ -170,7 +170,7 @@ func newLogger(level string) (logr.Logger, error) {
 	if err != nil {
 		return logr.Discard(), fmt.Errorf("--log-level: %w", err)
 	}
-	return zap.New(zap.Level(parsed), zap.UseDevMode(false)), nil
+	return zap.New(zap.Level(parsed), zap.UseDevMode(false), zap.StacktraceLevel(zapcore.PanicLevel)), nil
 }
 
 // serverVersion asks the API server; when it does not answer, the kubelet starts

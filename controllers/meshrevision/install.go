@@ -190,6 +190,10 @@ func (r *Reconciler) trouble(ctx context.Context, i *item) string {
 	return ""
 }
 
+// untyped is in the error of an apply whose manifest does not fit the kind's
+// schema, which the API server reports as an internal error.
+const untyped = "failed to create typed patch object"
+
 // translate gives the errors of an apply their meaning.
 func translate(err error) error {
 	var foreign *apply.ForeignError
@@ -201,7 +205,7 @@ func translate(err error) error {
 		return conditions.Stall(v1alpha1.ReasonFieldContested, "%v", err)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return conditions.Wait(v1alpha1.ReasonNamespaceTerminating, recheckWaiting, "%v", err)
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), strings.Contains(err.Error(), untyped):
 		return conditions.Stall(v1alpha1.ReasonRejected, "%v", err)
 	}
 	return err

@@ -97,6 +97,7 @@ func TestStalls(t *testing.T) {
 		"values":        {`{profile: minimal, values: {controlplane: {replicaz: 3}}}`, "InvalidValues: component controlplane: values of chart controlplane"},
 		"overlay":       {`{profile: minimal, overlays: [{kind: Deployment, name: nobody, patch: {}}]}`, "InvalidOverlay: spec.overlays[0]: no object Deployment nobody"},
 		"overlay json":  {`{profile: minimal, overlays: [{kind: Deployment, name: meshwright, jsonPatch: [{op: replace, path: /spec/nothing, value: 1}]}]}`, "InvalidOverlay: spec.overlays[0]: json patch"},
+		"overlay field": {`{profile: minimal, overlays: [{kind: Deployment, name: meshwright, jsonPatch: [{op: add, path: /spec/nothing, value: 1}]}]}`, "field not declared in schema"},
 		"overlay typed": {`{profile: minimal, overlays: [{kind: Deployment, name: meshwright, patch: {spec: {template: {spec: {containers: [{name: controlplane, image: ""}]}}}}}]}`, "Rejected: apply Deployment"},
 	} {
 		t.Run(name, func(t *testing.T) {
