@@ -3,6 +3,7 @@
 package inject
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -25,6 +26,15 @@ type Config struct {
 	ClusterID, ClusterDomain string
 	// Network of the cluster's pods, unless a label names another; may be empty.
 	Network string
+	// Token gives each pod a secret of its own; nil means 26 random letters and digits.
+	Token func() string
+}
+
+func (c Config) token() string {
+	if c.Token != nil {
+		return c.Token()
+	}
+	return rand.Text()
 }
 
 // Validate names the first setting that is missing or wrong.

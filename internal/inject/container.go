@@ -48,6 +48,7 @@ type subject struct {
 	options options
 	probes  probe.Set
 	app     *metric.App
+	prestop string // token of the hook; empty without one
 }
 
 func (s subject) image() string {
@@ -171,6 +172,9 @@ func (s subject) env() ([]corev1.EnvVar, error) {
 			return nil, err
 		}
 		out = append(out, corev1.EnvVar{Name: probe.Env, Value: text})
+	}
+	if s.prestop != "" {
+		out = append(out, corev1.EnvVar{Name: prestopEnv, Value: s.prestop})
 	}
 	if s.app != nil {
 		text, err := s.app.Encode()

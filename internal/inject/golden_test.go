@@ -25,6 +25,7 @@ var testConfig = Config{
 	Revision: "default", Image: "registry.example/proxy:v1", PullPolicy: corev1.PullIfNotPresent,
 	DiscoveryAddress: "meshwright.istio-system.svc:15012", TrustDomain: "cluster.local",
 	ClusterID: "Kubernetes", ClusterDomain: "cluster.local",
+	Token: func() string { return "TOKENTOKENTOKENTOKENTOKENT" },
 }
 
 // outcome is what a golden file holds: the pod as the API server would store it, or why it is refused.

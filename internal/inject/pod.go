@@ -46,6 +46,7 @@ func (c Config) Pod(namespaceLabels map[string]string, pod *corev1.Pod) ([]Opera
 		s.probes = rewriteAll(pod, out)
 	}
 	annotations := map[string]string{}
+	s.prestop = hookAll(pod, c.token(), out)
 	if s.app, err = s.metrics(annotations); err != nil {
 		return nil, nil, err
 	}

@@ -106,9 +106,12 @@ func read(text []byte) (*object, error) {
 	return out, nil
 }
 
+// split parts what is refused from what is only pointed out. A field that is valid
+// and not served is pointed out, and shows in the object's status: manifests that
+// were written for other meshes must be storable as they are.
 func split(found []ir.Problem) (errors, warnings []string) {
 	for _, p := range found {
-		if p.Severity == ir.Error {
+		if p.Severity == ir.Error && p.Reason != projection.ReasonNotServed {
 			errors = append(errors, p.String())
 		} else {
 			warnings = append(warnings, p.String())
