@@ -17,11 +17,10 @@ import (
 // loop is a client without a network: it acknowledges what it is sent and
 // asks for the endpoints of its clusters and for its routes.
 type loop struct {
-	requests chan *discovery.DeltaDiscoveryRequest
+	requests chan *request
 	answers  chan *discovery.DeltaDiscoveryRequest
 	// received counts resources.
 	received *atomic.Int64
-	asked    sync.Once
 }
 
 func (c *loop) send(r *response) error {
@@ -76,7 +75,7 @@ func endpoints(name, version string) *Resource {
 }
 
 func (c *crowd) join() {
-	l := &loop{requests: make(chan *discovery.DeltaDiscoveryRequest), answers: make(chan *discovery.DeltaDiscoveryRequest, 64), received: &c.received}
+	l := &loop{requests: make(chan *request), answers: make(chan *discovery.DeltaDiscoveryRequest, 64), received: &c.received}
 	s := c.hub.session(l, Peer{})
 	c.wg.Go(func() { _ = s.run(c.hub.done, l.requests) })
 	c.wg.Go(func() {
@@ -110,7 +109,7 @@ func (c *crowd) join() {
 
 func (c *loop) pass(h *Hub, r *discovery.DeltaDiscoveryRequest) bool {
 	select {
-	case c.requests <- r:
+	case c.requests <- &request{DeltaDiscoveryRequest: r}:
 		return true
 	case <-h.done:
 		return false

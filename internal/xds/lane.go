@@ -14,7 +14,10 @@ type lane struct {
 	held  held
 	// claims are the versions that the client said to hold when it connected,
 	// until they can be compared with those of its class.
-	claims map[string]string
+	claims claims
+	// disowned are claimed names that are not claims any more, because the
+	// client changed its subscription before they could be compared.
+	disowned map[string]struct{}
 
 	// greet is true while a client that knows nothing waits for its first
 	// answer, which it must get even when there is nothing to tell: Envoy does
@@ -84,4 +87,15 @@ func (l *lane) outstanding(counts func(id uint32) bool, flight bool) uint64 {
 		first = min(first, l.flight.first)
 	}
 	return first
+}
+
+// disown forgets that the client claims a name.
+func (l *lane) disown(text string) {
+	if l.claims == nil {
+		return
+	}
+	if l.disowned == nil {
+		l.disowned = map[string]struct{}{}
+	}
+	l.disowned[text] = struct{}{}
 }

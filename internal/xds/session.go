@@ -9,7 +9,6 @@ import (
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -131,7 +130,7 @@ func (s *session) identify(node *core.Node) error {
 }
 
 // run serves the stream until it ends.
-func (s *session) run(done <-chan struct{}, requests <-chan *discovery.DeltaDiscoveryRequest) error {
+func (s *session) run(done <-chan struct{}, requests <-chan *request) error {
 	defer s.close()
 	for {
 		select {
@@ -146,7 +145,7 @@ func (s *session) run(done <-chan struct{}, requests <-chan *discovery.DeltaDisc
 					return err
 				}
 			}
-			if err := s.request(req); err != nil {
+			if err := s.take(req); err != nil {
 				return err
 			}
 		case <-s.wake:
@@ -168,8 +167,8 @@ func (s *session) close() {
 	}
 }
 
-// request takes in one message of the client.
-func (s *session) request(req *discovery.DeltaDiscoveryRequest) error {
+// take takes in one message of the client.
+func (s *session) take(req *request) error {
 	typ := req.GetTypeUrl()
 	if typ == "" {
 		return status.Error(codes.InvalidArgument, "a request on an aggregated stream must name a type")

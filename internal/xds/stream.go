@@ -24,12 +24,14 @@ type service struct {
 // DeltaAggregatedResources serves one client.
 func (v *service) DeltaAggregatedResources(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
 	ctx := stream.Context()
-	requests := make(chan *discovery.DeltaDiscoveryRequest)
+	requests := make(chan *request)
+	failed := make(chan error, 1)
 	go func() {
 		defer close(requests)
 		for {
-			req, err := stream.Recv()
+			req, err := receive(stream)
 			if err != nil {
+				failed <- err
 				return
 			}
 			select {
@@ -41,6 +43,15 @@ func (v *service) DeltaAggregatedResources(stream discovery.AggregatedDiscoveryS
 	}()
 	s := v.hub.session(&deltaConn{stream: stream, shared: !compressed(stream)}, peerOf(stream))
 	err := s.run(v.hub.done, requests)
+	if err == nil {
+		select {
+		case broken := <-failed:
+			if status.Code(broken) == codes.InvalidArgument {
+				err = broken
+			}
+		default:
+		}
+	}
 	if err != nil {
 		v.hub.opts.Log.Info(msgStreamEnded, keyNode, s.node, keyError, err.Error())
 	}

@@ -3,7 +3,6 @@
 package xds
 
 import (
-	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -14,7 +13,7 @@ const wildcard = "*"
 const maxNameBytes = 1 << 10
 
 // subscribe takes the subscriptions of a request into the session.
-func (h *Hub) subscribe(s *session, req *discovery.DeltaDiscoveryRequest) error {
+func (h *Hub) subscribe(s *session, req *request) error {
 	typ := req.GetTypeUrl()
 	s.mu.Lock()
 	l := s.lane(typ)
@@ -30,7 +29,7 @@ func (h *Hub) subscribe(s *session, req *discovery.DeltaDiscoveryRequest) error 
 	return h.enter(s, l, req)
 }
 
-func (h *Hub) enter(s *session, l *lane, req *discovery.DeltaDiscoveryRequest) error {
+func (h *Hub) enter(s *session, l *lane, req *request) error {
 	typ := req.GetTypeUrl()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +43,7 @@ func (h *Hub) enter(s *session, l *lane, req *discovery.DeltaDiscoveryRequest) e
 			return status.Errorf(codes.InvalidArgument, "type %.128q is not served", typ)
 		}
 		l = s.addLane(t)
-		if err := h.claim(s, l, req.GetInitialResourceVersions()); err != nil {
+		if err := h.claim(s, l, req.claims); err != nil {
 			return err
 		}
 		if len(req.GetResourceNamesSubscribe()) == 0 && legacyWildcard(typ) {
@@ -74,7 +73,7 @@ func (h *Hub) enter(s *session, l *lane, req *discovery.DeltaDiscoveryRequest) e
 	return nil
 }
 
-func (h *Hub) bound(s *session, l *lane, req *discovery.DeltaDiscoveryRequest) error {
+func (h *Hub) bound(s *session, l *lane, req *request) error {
 	asked := len(req.GetResourceNamesSubscribe())
 	for _, other := range s.lanes {
 		asked += other.asked
@@ -92,48 +91,54 @@ func (h *Hub) bound(s *session, l *lane, req *discovery.DeltaDiscoveryRequest) e
 
 // claim notes the versions that the client says to hold. They are compared
 // when the class is known.
-func (h *Hub) claim(s *session, l *lane, versions map[string]string) error {
-	if len(versions) == 0 {
+func (h *Hub) claim(s *session, l *lane, c claims) error {
+	if len(c) == 0 {
 		return nil
 	}
-	if len(versions) > h.opts.MaxNames {
-		return status.Errorf(codes.ResourceExhausted, "%d held names of type %s on one stream, more than the allowed %d", len(versions), l.table.typ, h.opts.MaxNames)
+	if n := c.count(); n > h.opts.MaxNames {
+		return status.Errorf(codes.ResourceExhausted, "%d held names of type %s on one stream, more than the allowed %d", n, l.table.typ, h.opts.MaxNames)
 	}
-	l.claims, s.claimed = versions, true
+	l.claims, s.claimed = c, true
 	if l.table.typ == RouteType {
-		for text, v := range versions {
-			s.claimRoute(text, v)
-		}
+		c.each(func(text, version []byte) { s.claimRoute(string(text), string(version)) })
 	}
 	return nil
 }
 
 // compareClaims turns claims into cells: equal versions need not be sent.
 func (h *Hub) compareClaims(s *session, l *lane) {
-	claims := l.claims
-	l.claims = nil
-	for text, v := range claims {
-		n := l.table.byText[text]
-		if n == nil {
-			if text == "" || len(text) > maxNameBytes {
-				continue
-			}
-			n = l.table.intern(text)
+	all, disowned := l.claims, l.disowned
+	l.claims, l.disowned = nil, nil
+	all.each(func(text, version []byte) {
+		if len(text) == 0 || len(text) > maxNameBytes {
+			return
 		}
-		c := l.held.get(n.id)
-		e := s.class.effective(l.table, n.id)
-		if !l.wants(c) || e == nil && v == absentVersion {
-			continue
+		if _, ok := disowned[string(text)]; !ok {
+			h.compareClaim(s, l, text, version)
 		}
-		serial := serialUnknown
-		// A cluster that changed at once after the reconnect waits for
-		// endpoints, although the client claims to hold them.
-		_, awaited := s.awaited[text]
-		awaited = awaited && l.table.typ == EndpointType
-		if e != nil && e.res.Version == v && !s.doubtful(n) && !awaited {
-			serial = e.serial
-		}
-		l.held.set(n.id, c.with(serial))
+	})
+}
+
+func (h *Hub) compareClaim(s *session, l *lane, text, version []byte) {
+	n := l.table.byText[string(text)]
+	if n == nil {
+		n = l.table.intern(string(text))
+	}
+	c := l.held.get(n.id)
+	e := s.class.effective(l.table, n.id)
+	if !l.wants(c) || e == nil && string(version) == absentVersion {
+		return
+	}
+	serial := serialUnknown
+	// A cluster that changed at once after the reconnect waits for endpoints,
+	// although the client claims to hold them.
+	_, awaited := s.awaited[n.text]
+	awaited = awaited && l.table.typ == EndpointType
+	if e != nil && e.res.Version == string(version) && !s.doubtful(n) && !awaited {
+		serial = e.serial
+	}
+	l.held.set(n.id, c.with(serial))
+	if serial == serialUnknown {
 		l.pending.add(n.id, h.batch, h.batch)
 	}
 }
@@ -188,7 +193,7 @@ func (h *Hub) ask(s *session, l *lane, text string, first bool) {
 	}
 	if !first {
 		c = c.forced()
-		delete(l.claims, text)
+		l.disown(text)
 	}
 	l.held.set(n.id, c)
 	l.pending.add(n.id, h.batch, h.batch)
@@ -213,7 +218,7 @@ func (h *Hub) forget(s *session, l *lane, text string) {
 		return
 	}
 	l.asked--
-	delete(l.claims, text)
+	l.disown(text)
 	n.asked.remove(s.seat)
 	l.table.release(n)
 	if l.table.typ == RouteType {

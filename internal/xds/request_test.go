@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"maps"
+	"testing"
+
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+func seedRequest(t testing.TB) (*discovery.DeltaDiscoveryRequest, []byte) {
+	t.Helper()
+	m := &discovery.DeltaDiscoveryRequest{
+		Node: &core.Node{Id: "n", Cluster: "c"}, TypeUrl: ClusterType, ResponseNonce: "1",
+		ResourceNamesSubscribe: []string{"a", "b"}, ResourceNamesUnsubscribe: []string{"c"},
+		InitialResourceVersions: map[string]string{"a": "1", "": "2", "b": ""},
+	}
+	raw, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, raw
+}
+
+// same compares a parsed request with what the protobuf library reads.
+func same(t *testing.T, got *request, want *discovery.DeltaDiscoveryRequest) {
+	t.Helper()
+	held := map[string]string{}
+	got.claims.each(func(name, version []byte) { held[string(name)] = string(version) })
+	if !maps.Equal(held, want.GetInitialResourceVersions()) {
+		t.Errorf("claims %v, want %v", held, want.GetInitialResourceVersions())
+	}
+	rest := proto.CloneOf(want)
+	rest.InitialResourceVersions = nil
+	if !proto.Equal(got.DeltaDiscoveryRequest, rest) {
+		t.Errorf("got %v, want %v", got.DeltaDiscoveryRequest, rest)
+	}
+}
+
+func TestParse(t *testing.T) {
+	want, raw := seedRequest(t)
+	got, err := parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, want)
+	if n := got.claims.count(); n != 3 {
+		t.Errorf("%d claims, want 3", n)
+	}
+	if _, err := parse(raw[:len(raw)-1]); err == nil {
+		t.Error("no error for a request that was cut off")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	_, raw := seedRequest(f)
+	f.Add(raw)
+	f.Add(raw[:len(raw)/2])
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got, err := parse(raw)
+		if err != nil {
+			return
+		}
+		got.claims.count()
+		want := new(discovery.DeltaDiscoveryRequest)
+		if proto.Unmarshal(raw, want) != nil {
+			// Claims that are no valid entries are only skipped here.
+			got.claims.each(func(_, _ []byte) {})
+			return
+		}
+		same(t, got, want)
+	})
+}
