@@ -136,6 +136,11 @@ func (c *Cluster) deploymentReady(ctx context.Context, d *appsv1.Deployment) err
 	if s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.AvailableReplicas == want && s.Replicas == want {
 		return nil
 	}
+	for _, cond := range s.Conditions {
+		if cond.Type == appsv1.DeploymentReplicaFailure && cond.Status == corev1.ConditionTrue {
+			return fmt.Errorf("deployment %s cannot make its pods: %s", d.Name, cond.Message)
+		}
+	}
 	return fmt.Errorf("deployment %s has %d of %d pods available, %d updated%s", d.Name, s.AvailableReplicas, want, s.UpdatedReplicas,
 		c.podTrouble(ctx, d.Namespace, metav1.FormatLabelSelector(d.Spec.Selector)))
 }
