@@ -15,3 +15,6 @@ rm -f charts/operator/files/crds/*.yaml
 cp config/crd/bases/operator.meshwright.dev_*.yaml charts/operator/files/crds/
 
 go run ./hack/manifests
+
+# The CRDs of the APIs that the control plane reads.
+go run ./hack/crdgen charts/base/files/crds

@@ -230,7 +230,7 @@ func (r *Reconciler) await(ctx context.Context, mesh *v1alpha1.MeshOperator, chi
 		Err:        conditions.Wait(v1alpha1.ReasonDeleting, 0, "deleting MeshRevision %s: %s", child.Name, progress(child)),
 	})
 	if !equality.Semantic.DeepEqual(before.Status, mesh.Status) {
-		if err := r.Client.Status().Patch(ctx, mesh, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		if err := r.Client.Status().Patch(ctx, mesh, client.MergeFrom(before)); err != nil && !apierrors.IsNotFound(err) {
 			return reconcile.Result{}, fmt.Errorf("patch status of MeshOperator %s: %w", mesh.Name, err)
 		}
 	}

@@ -7,7 +7,7 @@ package health
 import (
 	"fmt"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -93,7 +93,7 @@ func definition(d *apiextensionsv1.CustomResourceDefinition) string {
 	return ""
 }
 
-func mutating(c *admissionv1.MutatingWebhookConfiguration) string {
+func mutating(c *admissionregistrationv1.MutatingWebhookConfiguration) string {
 	for _, w := range c.Webhooks {
 		if what := bundle(w.Name, w.ClientConfig); what != "" {
 			return what
@@ -102,7 +102,7 @@ func mutating(c *admissionv1.MutatingWebhookConfiguration) string {
 	return ""
 }
 
-func validating(c *admissionv1.ValidatingWebhookConfiguration) string {
+func validating(c *admissionregistrationv1.ValidatingWebhookConfiguration) string {
 	for _, w := range c.Webhooks {
 		if what := bundle(w.Name, w.ClientConfig); what != "" {
 			return what
@@ -112,7 +112,7 @@ func validating(c *admissionv1.ValidatingWebhookConfiguration) string {
 }
 
 // bundle: a webhook works once the control plane has written its CA bundle.
-func bundle(name string, config admissionv1.WebhookClientConfig) string {
+func bundle(name string, config admissionregistrationv1.WebhookClientConfig) string {
 	if len(config.CABundle) == 0 {
 		return "webhook " + name + " has no CA bundle yet; the control plane writes it when it runs"
 	}

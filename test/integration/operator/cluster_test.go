@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,7 +73,7 @@ func startPods(ctx context.Context) {
 func collectGarbage(ctx context.Context) {
 	for _, list := range []client.ObjectList{
 		&appsv1.DeploymentList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{}, &corev1.ConfigMapList{},
-		&admissionv1.MutatingWebhookConfigurationList{}, &admissionv1.ValidatingWebhookConfigurationList{},
+		&admissionregistrationv1.MutatingWebhookConfigurationList{}, &admissionregistrationv1.ValidatingWebhookConfigurationList{},
 	} {
 		finish(ctx, list)
 	}
@@ -112,7 +112,7 @@ func finish(ctx context.Context, list client.ObjectList) {
 }
 
 func writeBundles(ctx context.Context) {
-	var mutating admissionv1.MutatingWebhookConfigurationList
+	var mutating admissionregistrationv1.MutatingWebhookConfigurationList
 	if world.admin.List(ctx, &mutating, client.HasLabels{v1alpha1.LabelRevision}) == nil {
 		for i := range mutating.Items {
 			config := &mutating.Items[i]
@@ -125,7 +125,7 @@ func writeBundles(ctx context.Context) {
 			}
 		}
 	}
-	var validating admissionv1.ValidatingWebhookConfigurationList
+	var validating admissionregistrationv1.ValidatingWebhookConfigurationList
 	if world.admin.List(ctx, &validating, client.HasLabels{v1alpha1.LabelRevision}) == nil {
 		for i := range validating.Items {
 			config := &validating.Items[i]
@@ -140,7 +140,7 @@ func writeBundles(ctx context.Context) {
 	}
 }
 
-func fill(config *admissionv1.WebhookClientConfig) bool {
+func fill(config *admissionregistrationv1.WebhookClientConfig) bool {
 	if len(config.CABundle) > 0 {
 		return false
 	}

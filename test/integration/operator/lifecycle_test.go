@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -39,7 +39,7 @@ func TestPhases(t *testing.T) {
 	if exists(t, &appsv1.Deployment{}, "mesh-phases", "istio-ingressgateway") {
 		t.Error("the gateway is installed before the control plane is ready")
 	}
-	if exists(t, &admissionv1.MutatingWebhookConfiguration{}, "", "meshwright-injector") {
+	if exists(t, &admissionregistrationv1.MutatingWebhookConfiguration{}, "", "meshwright-injector") {
 		t.Error("the webhook is installed before the control plane is ready")
 	}
 	podsStart.Store(true)
@@ -109,7 +109,7 @@ func TestDrift(t *testing.T) {
 	for _, victim := range []client.Object{
 		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "mesh-drift", Name: "istio-ingressgateway"}},
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "mesh-drift", Name: "meshwright"}},
-		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "meshwright-injector"}},
+		&admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "meshwright-injector"}},
 	} {
 		if err := world.admin.Delete(ctx, victim); err != nil {
 			t.Fatal(err)

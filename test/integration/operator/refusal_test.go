@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -231,7 +230,7 @@ func TestForeignDefinition(t *testing.T) {
 		}
 		return nil
 	})
-	data, err := os.ReadFile(filepath.Join("../../../charts/base/files/crds", "telemetry.istio.io_telemetries.yaml"))
+	data, err := os.ReadFile("../../../charts/base/files/crds/telemetry.istio.io_telemetries.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
