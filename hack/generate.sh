@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Writes what is generated from the Go types of the operator's API: deepcopy
-# functions, CRDs, and the copy of the CRDs that the operator's chart carries.
+# functions, CRDs, and the copy of the CRDs that the operator's chart carries;
+# from the descriptors of istio.io/api: the CRDs of the Istio APIs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +15,7 @@ mkdir -p charts/operator/files/crds
 rm -f charts/operator/files/crds/*.yaml
 cp config/crd/bases/operator.meshwright.dev_*.yaml charts/operator/files/crds/
 
+go run ./hack/crdgen charts/base/files/crds
 go run ./hack/manifests
 
 # The CRDs of the APIs that the control plane reads.

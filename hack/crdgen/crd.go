@@ -49,19 +49,21 @@ func object(k kind) (*props, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range k.rules {
-		if err := amend(spec, r.path, apiextensionsv1.ValidationRule{Rule: r.cel, Message: r.message}); err != nil {
-			return nil, err
-		}
+	if err := k.amend(spec); err != nil {
+		return nil, err
 	}
 	status, err := message(k.status.ProtoReflect().Descriptor(), nil)
 	if err != nil {
 		return nil, err
 	}
-	return &props{
+	out := &props{
 		Type: "object", Description: k.about,
 		Properties: map[string]props{"spec": *spec, "status": *status},
-	}, nil
+	}
+	if k.filled {
+		out.Required = []string{"spec"}
+	}
+	return out, nil
 }
 
 func printer(k kind) []apiextensionsv1.CustomResourceColumnDefinition {
@@ -79,27 +81,4 @@ func printer(k kind) []apiextensionsv1.CustomResourceColumnDefinition {
 		apiextensionsv1.CustomResourceColumnDefinition{
 			Name: "Age", Type: "date", JSONPath: ".metadata.creationTimestamp", Description: "Time since it was created",
 		})
-}
-
-// amend adds a rule at a path such as http[].route[].weight.
-func amend(s *props, path string, r apiextensionsv1.ValidationRule) error {
-	if path == "" {
-		s.XValidations = append(s.XValidations, r)
-		return nil
-	}
-	step, rest, _ := strings.Cut(path, ".")
-	name, list := strings.CutSuffix(step, "[]")
-	p, ok := s.Properties[name]
-	if !ok {
-		return fmt.Errorf("there is no field %q", name)
-	}
-	at := &p
-	if list {
-		at = p.Items.Schema
-	}
-	if err := amend(at, rest, r); err != nil {
-		return fmt.Errorf("%s: %w", step, err)
-	}
-	s.Properties[name] = p
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
@@ -16,9 +17,8 @@ import (
 
 type props = apiextensionsv1.JSONSchemaProps
 
-// durationPattern is what the JSON of these APIs takes for a duration: numbers
-// with units, as Go writes them.
-const durationPattern = `^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))*$`
+// longestDuration bounds the text of a duration, and with it what its check costs.
+const longestDuration = 64
 
 // message is the structural schema of a message in the JSON mapping of protobuf
 // (https://protobuf.dev/programming-guides/json/).
@@ -47,22 +47,23 @@ func message(md protoreflect.MessageDescriptor, within []protoreflect.FullName) 
 	oneofs := md.Oneofs()
 	for i := range oneofs.Len() {
 		if od := oneofs.Get(i); !od.IsSynthetic() {
-			out.AllOf = append(out.AllOf, props{OneOf: atMostOne(od)})
+			out.XValidations = append(out.XValidations, atMostOne(od))
 		}
-	}
-	if len(out.AllOf) == 1 {
-		out.OneOf, out.AllOf = out.AllOf[0].OneOf, nil
 	}
 	return out, nil
 }
 
-// atMostOne allows one of the members, or none.
-func atMostOne(od protoreflect.OneofDescriptor) []props {
-	var each []props
+// atMostOne allows one of the members, or none. It is a rule rather than oneOf,
+// because the message of oneOf names no member.
+func atMostOne(od protoreflect.OneofDescriptor) apiextensionsv1.ValidationRule {
+	var names []string
 	for i := range od.Fields().Len() {
-		each = append(each, props{Required: []string{od.Fields().Get(i).JSONName()}})
+		names = append(names, od.Fields().Get(i).JSONName())
 	}
-	return append([]props{{Not: &props{AnyOf: each}}}, each...)
+	return apiextensionsv1.ValidationRule{
+		Rule:    alone(names, "true"),
+		Message: "only one of " + strings.Join(names, ", ") + " may be set",
+	}
 }
 
 func required(fd protoreflect.FieldDescriptor) bool {
@@ -99,7 +100,32 @@ func single(fd protoreflect.FieldDescriptor, within []protoreflect.FullName) (*p
 	if !ok {
 		return nil, fmt.Errorf("%s: no schema for %s", fd.FullName(), fd.Kind())
 	}
+	if port(fd) {
+		s.Maximum = ptr.To(65535.0)
+		if required(fd) {
+			s.Minimum = ptr.To(1.0)
+		}
+	}
 	return s, nil
+}
+
+// port tells whether a field is a port's number; 0 stands for none where the field
+// is not required.
+func port(fd protoreflect.FieldDescriptor) bool {
+	return fd.Kind() == protoreflect.Uint32Kind &&
+		slices.Contains([]protoreflect.Name{"number", "port", "target_port"}, fd.Name())
+}
+
+// duration is what the JSON mapping of these APIs takes: numbers with units, as Go
+// writes them. A duration too large for its type stops the rule, which refuses it.
+func duration() *props {
+	return &props{
+		Type: "string", MaxLength: ptr.To(int64(longestDuration)),
+		XValidations: apiextensionsv1.ValidationRules{{
+			Rule:    "duration(self) >= duration('0s')",
+			Message: "must be a duration such as 250ms, 1.5s or 2m, and not negative",
+		}},
+	}
 }
 
 func enum(ed protoreflect.EnumDescriptor) *props {
@@ -126,7 +152,11 @@ func scalar(k protoreflect.Kind) (*props, bool) {
 	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind,
 		protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
 		// The JSON mapping writes 64 bits as a string and reads a number too.
-		return &props{XIntOrString: true, AnyOf: []props{{Type: "integer"}, {Type: "string"}}}, true
+		out := &props{XIntOrString: true, AnyOf: []props{{Type: "integer"}, {Type: "string"}}, Pattern: `^-?[0-9]{1,20}$`}
+		if k == protoreflect.Uint64Kind || k == protoreflect.Fixed64Kind {
+			out.Minimum, out.Pattern = ptr.To(0.0), `^[0-9]{1,20}$`
+		}
+		return out, true
 	case protoreflect.FloatKind, protoreflect.DoubleKind:
 		return &props{Type: "number", Format: "double"}, true
 	}
@@ -142,7 +172,7 @@ func wellKnown(name protoreflect.FullName) (*props, bool) {
 	}
 	switch name {
 	case "google.protobuf.Duration":
-		return &props{Type: "string", Pattern: durationPattern, MaxLength: ptr.To(int64(64))}, true
+		return duration(), true
 	case "google.protobuf.Timestamp":
 		return &props{Type: "string", Format: "date-time"}, true
 	case "google.protobuf.BoolValue":
