@@ -31,7 +31,7 @@ func (s *session) answer(typ, nonce, message string, refused bool) {
 	}
 	s.hub.accept(settled)
 	for _, n := range rejected {
-		n.Withheld = s.hub.withhold(s, n)
+		n.Withheld = s.hub.withhold(n)
 		s.hub.opts.Log.Info(msgRejected, keyClass, n.Class, keyNode, n.NodeID, keyType, n.Type, keyName, n.Name, keyVersion, n.Version, keyMessage, n.Message)
 		s.hub.opts.Events.Rejected(n)
 	}

@@ -34,7 +34,6 @@ func (c *loop) send(r *response) error {
 type crowd struct {
 	hub      *Hub
 	received atomic.Int64
-	clients  []*loop
 	wg       sync.WaitGroup
 	services int
 }

@@ -47,7 +47,7 @@ func pack(t testing.TB, m proto.Message) *anypb.Any {
 	return a
 }
 
-func real(t testing.TB, name, version string, m proto.Message) *Resource {
+func resourceOf(t testing.TB, name, version string, m proto.Message) *Resource {
 	t.Helper()
 	a := pack(t, m)
 	return &Resource{Type: a.GetTypeUrl(), Name: name, Version: version, Body: a.GetValue(), Origins: []string{name}}
@@ -66,14 +66,14 @@ func listenerOf(t testing.TB, name string, port int, rc string) *Resource {
 			{Name: "envoy.filters.http.router", ConfigType: &hcm.HttpFilter_TypedConfig{TypedConfig: pack(t, &router.Router{})}},
 		},
 	}
-	return real(t, name, "1", &listener.Listener{
+	return resourceOf(t, name, "1", &listener.Listener{
 		Name: name, Address: address(port),
 		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{{Name: "http", ConfigType: &listener.Filter_TypedConfig{TypedConfig: pack(t, h)}}}}},
 	})
 }
 
 func routes(t testing.TB, rc, version string, internal ...string) *Resource {
-	return real(t, rc, version, &route.RouteConfiguration{Name: rc, Vhds: &route.Vhds{ConfigSource: adsSource}, InternalOnlyHeaders: internal})
+	return resourceOf(t, rc, version, &route.RouteConfiguration{Name: rc, Vhds: &route.Vhds{ConfigSource: adsSource}, InternalOnlyHeaders: internal})
 }
 
 func prefix() *route.RouteMatch {
@@ -83,24 +83,25 @@ func prefix() *route.RouteMatch {
 // says is a host that answers with a fixed body.
 func says(t testing.TB, rc, host, body string, domains ...string) *Resource {
 	name := rc + "/" + host
-	return real(t, name, body, &route.VirtualHost{Name: name, Domains: append([]string{host}, domains...), Routes: []*route.Route{{
+	return resourceOf(t, name, body, &route.VirtualHost{Name: name, Domains: append([]string{host}, domains...), Routes: []*route.Route{{
 		Match: prefix(),
 		Action: &route.Route_DirectResponse{DirectResponse: &route.DirectResponseAction{
-			Status: 200, Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: body}}}},
+			Status: 200, Body: &core.DataSource{Specifier: &core.DataSource_InlineString{InlineString: body}},
+		}},
 	}}})
 }
 
 // forwards is a host that sends requests to a cluster.
 func forwards(t testing.TB, rc, host, version, to string) *Resource {
 	name := rc + "/" + host
-	return real(t, name, version, &route.VirtualHost{Name: name, Domains: []string{host}, Routes: []*route.Route{{
+	return resourceOf(t, name, version, &route.VirtualHost{Name: name, Domains: []string{host}, Routes: []*route.Route{{
 		Match:  prefix(),
 		Action: &route.Route_Route{Route: &route.RouteAction{ClusterSpecifier: &route.RouteAction_Cluster{Cluster: to}}},
 	}}})
 }
 
 func clusterOf(t testing.TB, name, version string, timeout time.Duration) *Resource {
-	r := real(t, name, version, &cluster.Cluster{
+	r := resourceOf(t, name, version, &cluster.Cluster{
 		Name: name, ConnectTimeout: durationpb.New(timeout),
 		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_EDS},
 		EdsClusterConfig:     &cluster.Cluster_EdsClusterConfig{EdsConfig: adsSource},
@@ -110,8 +111,9 @@ func clusterOf(t testing.TB, name, version string, timeout time.Duration) *Resou
 }
 
 func endpointsOf(t testing.TB, name, version string, port int) *Resource {
-	return real(t, name, version, &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{
-		LbEndpoints: []*endpoint.LbEndpoint{{HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: address(port)}}}}}}})
+	return resourceOf(t, name, version, &endpoint.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpoint.LocalityLbEndpoints{{
+		LbEndpoints: []*endpoint.LbEndpoint{{HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: address(port)}}}},
+	}}})
 }
 
 // freePort returns a port that nothing listens on at the moment.

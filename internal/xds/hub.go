@@ -184,7 +184,7 @@ func (h *Hub) accept(versions []*version) {
 
 // withhold keeps a refused version from all proxies, unless some proxy took
 // it before.
-func (h *Hub) withhold(s *session, n NACK) bool {
+func (h *Hub) withhold(n NACK) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := n.version

@@ -279,8 +279,10 @@ type proxy struct {
 }
 
 func newProxy(w *world, id int, class string, seed uint64) *proxy {
-	p := &proxy{w: w, id: id, class: class, rng: rand.New(rand.NewPCG(seed, uint64(id)+7)), calm: seed == 0,
-		asked: map[string]map[string]bool{}, wild: map[string]bool{}, holds: map[string]map[string]string{}, applied: map[string]string{}, routes: map[string]bool{}}
+	p := &proxy{
+		w: w, id: id, class: class, rng: rand.New(rand.NewPCG(seed, uint64(id)+7)), calm: seed == 0,
+		asked: map[string]map[string]bool{}, wild: map[string]bool{}, holds: map[string]map[string]string{}, applied: map[string]string{}, routes: map[string]bool{},
+	}
 	for _, typ := range worldTypes {
 		p.asked[typ], p.holds[typ] = map[string]bool{}, map[string]string{}
 		p.wild[typ] = legacyWildcard(typ)

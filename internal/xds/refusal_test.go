@@ -133,8 +133,10 @@ func TestALateAcceptanceLiftsTheRefusal(t *testing.T) {
 
 func TestARefusedResourceRevealsTheLowerLayer(t *testing.T) {
 	s := serve(t, Options{})
-	s.hub.Publish(Batch{Set: append(put("base", res(ListenerType, "l1", "low")), put("own", res(ListenerType, "l1", "bad"))...),
-		Classes: []Class{{Key: "a", Layers: []Layer{"base", "own"}}}})
+	s.hub.Publish(Batch{
+		Set:     append(put("base", res(ListenerType, "l1", "low")), put("own", res(ListenerType, "l1", "bad"))...),
+		Classes: []Class{{Key: "a", Layers: []Layer{"base", "own"}}},
+	})
 	c := s.connect(t, "a", "n1")
 	c.subscribe(ListenerType)
 	c.nack(c.expect("Listener l1=bad"), "l1: bad")

@@ -20,8 +20,8 @@ type request struct {
 	claims claims
 }
 
-// claims are names and versions that a client says to hold, as the entries of
-// DeltaDiscoveryRequest.initial_resource_versions on the wire.
+// claims are names and versions that a client says to hold: a run of fields
+// DeltaDiscoveryRequest.initial_resource_versions as they are on the wire.
 type claims []byte
 
 // fieldClaims is the number of initial_resource_versions in
@@ -41,8 +41,10 @@ func receive(stream grpc.ServerStream) (*request, error) {
 // parse takes a message apart; it may keep parts of raw.
 func parse(raw []byte) (*request, error) {
 	r := &request{DeltaDiscoveryRequest: new(discovery.DeltaDiscoveryRequest)}
-	rest := raw[:0:0]
-	for b := raw; len(b) > 0; {
+	var rest []byte
+	start := 0 // Of the claims, which are one run in what Envoy sends.
+	for at := 0; at < len(raw); {
+		b := raw[at:]
 		number, kind, tag := protowire.ConsumeTag(b)
 		if tag < 0 {
 			return nil, status.Errorf(codes.InvalidArgument, "malformed request: %v", protowire.ParseError(tag))
@@ -51,13 +53,19 @@ func parse(raw []byte) (*request, error) {
 		if size < 0 {
 			return nil, status.Errorf(codes.InvalidArgument, "malformed request: %v", protowire.ParseError(size))
 		}
-		field := b[:tag+size]
-		b = b[tag+size:]
-		if number == fieldClaims && kind == protowire.BytesType {
-			r.claims = append(r.claims, field[tag:]...)
-		} else {
-			rest = append(rest, field...)
+		end := at + tag + size
+		switch {
+		case number != fieldClaims || kind != protowire.BytesType:
+			rest = append(rest, raw[at:end]...)
+		case len(r.claims) == 0:
+			start, r.claims = at, raw[at:end:end]
+		case start+len(r.claims) == at:
+			r.claims = raw[start:end:end]
+		default:
+			// Not in one run: the capacity above makes this copy them.
+			start, r.claims = -len(raw)-1, append(r.claims, raw[at:end]...)
 		}
+		at = end
 	}
 	if err := proto.Unmarshal(rest, r.DeltaDiscoveryRequest); err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "malformed request: %v", err)
@@ -69,7 +77,7 @@ func parse(raw []byte) (*request, error) {
 func (c claims) count() int {
 	n := 0
 	for len(c) > 0 {
-		_, size := protowire.ConsumeBytes(c)
+		_, _, size := protowire.ConsumeField(c)
 		if size < 0 {
 			break
 		}
@@ -81,11 +89,15 @@ func (c claims) count() int {
 // each calls f for every claim. The slices are only valid during the call.
 func (c claims) each(f func(name, version []byte)) {
 	for len(c) > 0 {
-		entry, size := protowire.ConsumeBytes(c)
+		_, _, tag := protowire.ConsumeTag(c)
+		if tag < 0 {
+			return
+		}
+		entry, size := protowire.ConsumeBytes(c[tag:])
 		if size < 0 {
 			return
 		}
-		c = c[size:]
+		c = c[tag+size:]
 		var fields [3][]byte
 		for len(entry) > 0 {
 			number, kind, tag := protowire.ConsumeTag(entry)

@@ -50,6 +50,22 @@ func TestParse(t *testing.T) {
 	if n := got.claims.count(); n != 3 {
 		t.Errorf("%d claims, want 3", n)
 	}
+	// Claims that come in more than one run.
+	more, err := proto.Marshal(&discovery.DeltaDiscoveryRequest{InitialResourceVersions: map[string]string{"late": "3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.InitialResourceVersions["late"] = "3"
+	got, err = parse(append(append(append([]byte(nil), raw...), raw...), more...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.ResourceNamesSubscribe = append(want.ResourceNamesSubscribe, want.GetResourceNamesSubscribe()...)
+	want.ResourceNamesUnsubscribe = append(want.ResourceNamesUnsubscribe, want.GetResourceNamesUnsubscribe()...)
+	same(t, got, want)
+	if n := got.claims.count(); n != 7 {
+		t.Errorf("%d claims, want 7", n)
+	}
 	if _, err := parse(raw[:len(raw)-1]); err == nil {
 		t.Error("no error for a request that was cut off")
 	}

@@ -116,7 +116,7 @@ func contentKey(t *table, items []item) [2]uint64 {
 		if it.own {
 			b[8] = 1
 		}
-		h.Write(b[:])
+		_, _ = h.Write(b[:]) // It never fails.
 	}
 	return [2]uint64{h.Sum64(), uint64(t.rank)<<32 | uint64(len(items))}
 }

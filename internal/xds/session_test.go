@@ -316,8 +316,10 @@ func TestHostsThatAClientHoldsInVainAreSentAgain(t *testing.T) {
 
 func TestNamesOnDemand(t *testing.T) {
 	s := one(t, Options{}, res(RouteType, "80", "1"), res(VirtualHostType, "80/placeholder", "1"))
-	s.hub.Publish(Batch{Set: put("all", res(VirtualHostType, "80/b", "1"), res(ClusterType, "c1", "1"), res(EndpointType, "c1", "1")),
-		Classes: []Class{{Key: "a", Layers: []Layer{"base", "all"}}}})
+	s.hub.Publish(Batch{
+		Set:     put("all", res(VirtualHostType, "80/b", "1"), res(ClusterType, "c1", "1"), res(EndpointType, "c1", "1")),
+		Classes: []Class{{Key: "a", Layers: []Layer{"base", "all"}}},
+	})
 	c := s.connect(t, "a", "n1")
 	c.subscribe(RouteType, "80")
 	c.take("RouteConfiguration 80=1")

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -138,7 +139,7 @@ func (c *client) connect(keep bool) error {
 	go func() {
 		defer close(c.ended)
 		defer conn.Close()
-		if err := c.serve(stream, keep); err != nil && err != io.EOF && ctx.Err() == nil {
+		if err := c.serve(stream, keep); !errors.Is(err, io.EOF) && ctx.Err() == nil {
 			c.mu.Lock()
 			c.err = fmt.Errorf("client %d: %w", c.index, err)
 			c.mu.Unlock()
@@ -159,6 +160,7 @@ func (c *client) first(typ string, names []string) *discovery.DeltaDiscoveryRequ
 	return &discovery.DeltaDiscoveryRequest{TypeUrl: typ, ResourceNamesSubscribe: names, InitialResourceVersions: c.held[typ]}
 }
 
+// serve runs until the stream ends, and returns why it did.
 func (c *client) serve(s stream, keep bool) error {
 	open := map[string]bool{typeCluster: true}
 	request := c.first(typeCluster, nil)

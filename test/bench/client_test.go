@@ -103,7 +103,8 @@ func TestFleetSubscribesAsEnvoyDoes(t *testing.T) {
 
 	w := f.expect(typeEndpoint, names(hostOf(7), httpPort))
 	h.Publish(xds.Batch{Set: []xds.Placement{{Layer: "base", Resource: &xds.Resource{
-		Type: typeEndpoint, Name: fmt.Sprintf("outbound|%d||%s", httpPort, hostOf(7)), Version: "2"}}}})
+		Type: typeEndpoint, Name: fmt.Sprintf("outbound|%d||%s", httpPort, hostOf(7)), Version: "2",
+	}}}})
 	took, err := w.wait(ctx)
 	if err != nil || len(took) != 3 {
 		t.Errorf("%d clients got the change, error %v", len(took), err)

@@ -45,10 +45,10 @@ func main() {
 		os.Exit(2) // Parse has said why.
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bench(ctx, o); err != nil {
+	err := bench(ctx, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		stop()
 		os.Exit(1)
 	}
 }
@@ -73,10 +73,11 @@ func bench(ctx context.Context, o options) error {
 		return err
 	}
 	p, err := startControlPlane(ctx, o.binary, kubeconfig, dir)
-	if p != nil {
-		defer p.stop()
-	}
 	if err != nil {
+		return err
+	}
+	defer p.stop()
+	if err := p.ready(ctx); err != nil {
 		return err
 	}
 	r := &run{options: o, town: t, process: p, fleet: newFleet(p.target, o.clients), generation: 1, ruled: map[int]int{}}

@@ -58,7 +58,7 @@ func startControlPlane(ctx context.Context, binary, kubeconfig, dir string) (*pr
 		defer close(p.exited)
 		_ = p.cmd.Wait() // The exit status is in ProcessState.
 	}()
-	return p, p.ready(ctx)
+	return p, nil
 }
 
 // ready waits until discovery listens.

@@ -158,7 +158,8 @@ func destinationRule(i, generation int) *networkingv1.DestinationRule {
 		policy = networking.LoadBalancerSettings_ROUND_ROBIN
 	}
 	dr.Spec.TrafficPolicy = &networking.TrafficPolicy{LoadBalancer: &networking.LoadBalancerSettings{
-		LbPolicy: &networking.LoadBalancerSettings_Simple{Simple: policy}}}
+		LbPolicy: &networking.LoadBalancerSettings_Simple{Simple: policy},
+	}}
 	return dr
 }
 
