@@ -29,6 +29,9 @@ const (
 	maxStreams = 64
 	// readBuffer is per connection and idle nearly always; the default of 32 KiB would be half of what a proxy costs.
 	readBuffer = 8 << 10
+	// window is what a client may send before we read it. Requests are small; a fixed window spares the pings by which
+	// gRPC would measure a larger one.
+	window = 64 << 10
 	// handshakeLimit ends connections that do not finish TLS and HTTP/2 set-up.
 	handshakeLimit = 15 * time.Second
 	// pingInterval notices proxies that vanished without closing; pingFloor is the fastest that clients may ping.
@@ -40,6 +43,7 @@ const (
 func newGRPC(config *tls.Config, log logr.Logger) *grpc.Server {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeaders), grpc.MaxConcurrentStreams(maxStreams),
+		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
 		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true), grpc.ConnectionTimeout(handshakeLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingFloor}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingFloor, PermitWithoutStream: true}),
