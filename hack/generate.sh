@@ -17,6 +17,3 @@ cp config/crd/bases/operator.meshwright.dev_*.yaml charts/operator/files/crds/
 
 go run ./hack/crdgen charts/base/files/crds
 go run ./hack/manifests
-
-# The CRDs of the APIs that the control plane reads.
-go run ./hack/crdgen charts/base/files/crds
