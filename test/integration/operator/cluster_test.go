@@ -50,7 +50,7 @@ func cluster(stop <-chan struct{}) {
 
 func startPods(ctx context.Context) {
 	var list appsv1.DeploymentList
-	if world.admin.List(ctx, &list, client.HasLabels{v1alpha1.LabelRevision}) != nil || !podsStart.Load() {
+	if world.admin.List(ctx, &list) != nil || !podsStart.Load() {
 		return
 	}
 	for i := range list.Items {

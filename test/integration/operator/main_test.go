@@ -35,7 +35,9 @@ var world struct {
 	admin client.Client
 	// kubeconfig is the operator's own, with the rights of config/rbac.
 	kubeconfig string
-	binary     string
+	// adminKubeconfig is for programs that want a file.
+	adminKubeconfig string
+	binary          string
 }
 
 func TestMain(m *testing.M) {
@@ -71,6 +73,10 @@ func run(m *testing.M) (code int, err error) {
 		}
 	}
 	if world.admin, err = client.New(server.Config, client.Options{Scheme: scheme}); err != nil {
+		return 0, err
+	}
+	world.adminKubeconfig = filepath.Join(dir, "admin")
+	if err := os.WriteFile(world.adminKubeconfig, server.Kubeconfig, 0o600); err != nil {
 		return 0, err
 	}
 	if err := grant(context.Background()); err != nil {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration
+
+package operator
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+)
+
+// TestHelm installs, upgrades and uninstalls the charts of a mesh as the helm
+// client does. Nothing runs on a bare API server, so nothing is waited for.
+func TestHelm(t *testing.T) {
+	podsStart.Store(true)
+	ctx := context.Background()
+	if err := world.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "helm-mesh"}}); err != nil {
+		t.Fatal(err)
+	}
+	clean(t)
+	releases := []struct {
+		chart, namespace string
+		values           map[string]any
+		deployment       string
+	}{
+		{"base", "helm-mesh", nil, ""},
+		{"controlplane", "helm-mesh", map[string]any{"revision": "helm", "replicas": 2}, "meshwright-helm"},
+		{"gateway", "helm-mesh", map[string]any{"revision": "helm", "name": "edge", "service": map[string]any{"type": "ClusterIP"}}, "edge"},
+	}
+	for _, r := range releases {
+		config := configure(t, r.namespace)
+		loaded, err := loader.Load(filepath.Join("..", "..", "..", "charts", r.chart))
+		if err != nil {
+			t.Fatal(err)
+		}
+		install := action.NewInstall(config)
+		install.ReleaseName, install.Namespace = r.chart, r.namespace
+		if _, err := install.RunWithContext(ctx, loaded, r.values); err != nil {
+			t.Fatalf("install %s: %v", r.chart, err)
+		}
+		upgrade := action.NewUpgrade(config)
+		upgrade.Namespace = r.namespace
+		if _, err := upgrade.RunWithContext(ctx, r.chart, loaded, r.values); err != nil {
+			t.Fatalf("upgrade %s: %v", r.chart, err)
+		}
+		if r.deployment != "" && !exists(t, &appsv1.Deployment{}, r.namespace, r.deployment) {
+			t.Errorf("chart %s: no Deployment %s", r.chart, r.deployment)
+		}
+	}
+	for i := len(releases) - 1; i >= 0; i-- {
+		r := releases[i]
+		if _, err := action.NewUninstall(configure(t, r.namespace)).Run(r.chart); err != nil {
+			t.Errorf("uninstall %s: %v", r.chart, err)
+		}
+		if r.deployment != "" && exists(t, &appsv1.Deployment{}, r.namespace, r.deployment) {
+			t.Errorf("chart %s: Deployment %s stays behind", r.chart, r.deployment)
+		}
+	}
+	if !exists(t, &apiextensionsv1.CustomResourceDefinition{}, "", "virtualservices.networking.istio.io") {
+		t.Error("the CRDs are gone with the release")
+	}
+	clean(t)
+}
+
+// clean takes away the CRDs that another test left: Helm adopts none.
+func clean(t *testing.T) {
+	t.Helper()
+	ctx := context.Background()
+	var definitions apiextensionsv1.CustomResourceDefinitionList
+	if err := world.admin.List(ctx, &definitions); err != nil {
+		t.Fatal(err)
+	}
+	for i := range definitions.Items {
+		if definitions.Items[i].Spec.Group != "operator.meshwright.dev" {
+			_ = world.admin.Delete(ctx, &definitions.Items[i])
+		}
+	}
+	eventually(t, 20*time.Second, func() error {
+		var left apiextensionsv1.CustomResourceDefinitionList
+		if err := world.admin.List(ctx, &left); err != nil {
+			return err
+		}
+		for i := range left.Items {
+			if left.Items[i].Spec.Group != "operator.meshwright.dev" {
+				return fmt.Errorf("%s is still there", left.Items[i].Name)
+			}
+		}
+		return nil
+	})
+}
+
+func configure(t *testing.T, namespace string) *action.Configuration {
+	t.Helper()
+	flags := genericclioptions.NewConfigFlags(false)
+	flags.KubeConfig, flags.Namespace = &world.adminKubeconfig, &namespace
+	config := new(action.Configuration)
+	if err := config.Init(flags, namespace, "secret", func(format string, args ...any) { t.Logf(format, args...) }); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
