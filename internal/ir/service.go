@@ -78,6 +78,7 @@ type Pod struct {
 	Node           string
 	Meshed         bool // has a proxy that terminates mutual TLS
 	Network        string
+	Presumed       bool // its containers are ready, but its node has not been heard of
 }
 
 // Locality is where a node is. The empty string means unknown.

@@ -29,8 +29,9 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 				Ports: s.Ports,
 			}
 			for i := range s.Endpoints {
-				if e := &s.Endpoints[i]; e.Ready || e.Terminating {
-					out.Backends = append(out.Backends, m.backend(c, mesh, s, e))
+				e := &s.Endpoints[i]
+				if b := m.backend(c, mesh, s, e); e.Ready || e.Terminating || b.Presumed {
+					out.Backends = append(out.Backends, b)
 				}
 			}
 			emit(k, out)
@@ -58,7 +59,7 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 }
 
 func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.SliceEndpoint) ir.Backend {
-	b := ir.Backend{Addr: e.Addr, Ports: s.Ports, Draining: !e.Ready}
+	b := ir.Backend{Addr: e.Addr, Ports: s.Ports, Draining: e.Terminating && !e.Ready}
 	if n, ok := graph.Get(c, m.Nodes.Table(), ir.NodeKey{Cluster: s.Key.Cluster, Name: e.Node}); ok {
 		b.Locality = n.Locality
 	}
@@ -70,6 +71,7 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 		return b
 	}
 	b.Labels, b.Network = pod.Labels, pod.Network
+	b.Presumed = pod.Presumed && !e.Ready && !e.Terminating
 	b.Identity = ir.SPIFFE(mesh.TrustDomain, pod.Key.Namespace, pod.ServiceAccount)
 	if !pod.Meshed {
 		return b
@@ -90,19 +92,26 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 	return b
 }
 
-// endpointSet joins the slices. Addresses that are going away count only while
-// nothing else serves: a request to a pod that is shutting down beats none.
+// endpointSet joins the slices. Addresses that are ready come first. While there
+// is none, those count whose node is silent, and else those that are going away:
+// a request to a pod that may well serve beats none.
 func endpointSet(host string, rows []graph.Row[ir.ObjectKey, *sliceBackends]) *ir.EndpointSet {
 	set := &ir.EndpointSet{Host: host}
-	var leaving []ir.Backend
+	var presumed, leaving []ir.Backend
 	for _, row := range rows {
 		for _, b := range row.Value.Backends {
-			if b.Draining {
+			switch {
+			case b.Presumed:
+				presumed = append(presumed, b)
+			case b.Draining:
 				leaving = append(leaving, b)
-			} else {
+			default:
 				set.Backends = append(set.Backends, b)
 			}
 		}
+	}
+	if len(set.Backends) == 0 {
+		set.Backends = presumed
 	}
 	if len(set.Backends) == 0 {
 		set.Backends = leaving

@@ -30,7 +30,28 @@ func (s Scope) Pod(in *corev1.Pod) *ir.Pod {
 		Node:           in.Spec.NodeName,
 		Meshed:         in.Labels[labelTLSMode] == "istio" && !in.Spec.HostNetwork,
 		Network:        in.Labels[labelNetwork],
+		Presumed:       presumed(in),
 	}
+}
+
+// presumed tells a pod whose containers do not serve from one that is called not
+// ready only because its node went silent: the node controller then writes Ready
+// and leaves ContainersReady, which is the kubelet's. When an API server comes
+// back after a minute, this holds for every pod of the cluster for some seconds.
+// See https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions.
+func presumed(in *corev1.Pod) bool {
+	if len(in.Spec.ReadinessGates) > 0 {
+		return false
+	}
+	status := func(t corev1.PodConditionType) corev1.ConditionStatus {
+		for i := range in.Status.Conditions {
+			if in.Status.Conditions[i].Type == t {
+				return in.Status.Conditions[i].Status
+			}
+		}
+		return ""
+	}
+	return status(corev1.PodReady) == corev1.ConditionFalse && status(corev1.ContainersReady) == corev1.ConditionTrue
 }
 
 // Node projects a core/v1 Node.
