@@ -173,17 +173,10 @@ func newManager(config *rest.Config, o *options, serving servingTLS) (manager.Ma
 // until nobody sends new work, drain streams, and only then the caches and the lease.
 func serve(ctx context.Context, env environment, parts []part, serving servingTLS) error {
 	var stopping atomic.Bool
-	checks := []webhook.Check{{Name: "not-stopping", Ready: func() error {
-		if stopping.Load() {
-			return errors.New("this replica is shutting down")
-		}
-		return nil
-	}}, {Name: "caches", Ready: synced(env.manager)}}
 	for _, p := range parts {
 		metrics.Registry.MustRegister(p.metrics...)
-		checks = append(checks, p.checks...)
 	}
-	serveWebhooks, err := webhookServer(env, parts, serving, checks)
+	serveWebhooks, err := webhookServer(env, parts, serving, readiness(env, parts, &stopping))
 	if err != nil {
 		return err
 	}
@@ -239,6 +232,20 @@ func serve(ctx context.Context, env environment, parts []part, serving servingTL
 	err = group.Wait()
 	env.log.Info(msgStopped)
 	return err
+}
+
+// readiness is what must hold for the replica to be sent work.
+func readiness(env environment, parts []part, stopping *atomic.Bool) []webhook.Check {
+	checks := []webhook.Check{{Name: "not-stopping", Ready: func() error {
+		if stopping.Load() {
+			return errors.New("this replica is shutting down")
+		}
+		return nil
+	}}, {Name: "caches", Ready: synced(env.manager)}}
+	for _, p := range parts {
+		checks = append(checks, p.checks...)
+	}
+	return checks
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -156,8 +156,10 @@ func TestVersions(t *testing.T) {
 func TestAmendRefusesUnknownFields(t *testing.T) {
 	k := virtualService()
 	for _, r := range []rule{
-		{path: "http[].routes[].weight", cel: "true"}, {path: "hosts[].x", cel: "true"},
-		{path: "timeout[]", cel: "true"}, {path: "", cel: "true", field: "host"},
+		{path: "http[].routes[].weight", cel: "true"},
+		{path: "hosts[].x", cel: "true"},
+		{path: "timeout[]", cel: "true"},
+		{path: "", cel: "true", field: "host"},
 	} {
 		k.rules = []rule{r}
 		if _, err := definition(k); err == nil {

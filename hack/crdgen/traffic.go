@@ -25,7 +25,8 @@ func trafficKinds() []kind {
 				cel:     "!has(self.workloadSelector) || !has(self.targetRefs)",
 				message: "only one of workloadSelector and targetRefs may be set", field: "targetRefs",
 			}},
-		}, {
+		},
+		{
 			group: networking, name: "Gateway", plural: "gateways", short: []string{"gw"}, filled: true,
 			about: "Ports and hosts at which traffic enters or leaves the mesh.",
 			spec:  &networkingv1alpha3.Gateway{}, status: istioStatus, versions: graduated,

@@ -40,8 +40,12 @@ func (c Config) token() string {
 // Validate names the first setting that is missing or wrong.
 func (c Config) Validate() error {
 	for _, f := range []struct{ name, value string }{
-		{"revision", c.Revision}, {"proxy image", c.Image}, {"discovery address", c.DiscoveryAddress},
-		{"trust domain", c.TrustDomain}, {"cluster id", c.ClusterID}, {"cluster domain", c.ClusterDomain},
+		{"revision", c.Revision},
+		{"proxy image", c.Image},
+		{"discovery address", c.DiscoveryAddress},
+		{"trust domain", c.TrustDomain},
+		{"cluster id", c.ClusterID},
+		{"cluster domain", c.ClusterDomain},
 	} {
 		if f.value == "" {
 			return errors.New("injection needs a " + f.name)

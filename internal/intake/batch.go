@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package intake reads clusters into rows: it lists and watches objects, projects
+// each when it arrives, and keeps what changed until the mesh takes it.
 package intake
 
 import "github.com/meshwright/meshwright/internal/ir"

@@ -18,8 +18,11 @@ func TestParse(t *testing.T) {
 		problem  string
 	}{
 		{"empty", "", Default(), ""},
-		{"all", "trustDomain: example.org\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout\n",
-			Config{"example.org", OutboundTrafficPolicy{RegistryOnly}, "/dev/stdout"}, ""},
+		{
+			"all", "trustDomain: example.org\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout\n",
+			Config{"example.org", OutboundTrafficPolicy{RegistryOnly}, "/dev/stdout"},
+			"",
+		},
 		{"empty policy keeps the default", "outboundTrafficPolicy: {}\n", Default(), ""},
 		{"trust domain", "trustDomain: a/b\n", Config{}, "trustDomain"},
 		{"mode", "outboundTrafficPolicy: {mode: NO}\n", Config{}, "outboundTrafficPolicy.mode"},

@@ -81,18 +81,40 @@ func TestConditions(t *testing.T) {
 		want     string
 	}{
 		{"fine", nil, "", fine},
-		{"error", []ir.Problem{problem(ir.Accepted, ir.Error, "Invalid")}, "",
-			"Accepted=False/Invalid ResolvedRefs=True/ResolvedRefs Programmed=False/Invalid"},
-		{"warning", []ir.Problem{problem(ir.Accepted, ir.Warning, "NotServed")}, "",
-			"Accepted=True/AcceptedWithWarnings ResolvedRefs=True/ResolvedRefs Programmed=True/Programmed"},
-		{"reference", []ir.Problem{problem(ir.ResolvedRefs, ir.Error, "HostNotFound")}, "",
-			"Accepted=True/Accepted ResolvedRefs=False/HostNotFound Programmed=False/HostNotFound"},
-		{"conflict", []ir.Problem{problem(ir.Conflicted, ir.Warning, "Older")}, "",
-			"Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=True/Older Programmed=True/Programmed"},
-		{"not programmed", []ir.Problem{problem(ir.Programmed, ir.Error, "CredentialNotFound"), problem(ir.Accepted, ir.Error, "Invalid")}, "",
-			"Accepted=False/Invalid ResolvedRefs=True/ResolvedRefs Programmed=False/CredentialNotFound"},
-		{"refused by a proxy", nil, "bad cluster",
-			"Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Programmed=False/RejectedByProxy"},
+		{
+			"error",
+			[]ir.Problem{problem(ir.Accepted, ir.Error, "Invalid")},
+			"",
+			"Accepted=False/Invalid ResolvedRefs=True/ResolvedRefs Programmed=False/Invalid",
+		},
+		{
+			"warning",
+			[]ir.Problem{problem(ir.Accepted, ir.Warning, "NotServed")},
+			"",
+			"Accepted=True/AcceptedWithWarnings ResolvedRefs=True/ResolvedRefs Programmed=True/Programmed",
+		},
+		{
+			"reference",
+			[]ir.Problem{problem(ir.ResolvedRefs, ir.Error, "HostNotFound")},
+			"",
+			"Accepted=True/Accepted ResolvedRefs=False/HostNotFound Programmed=False/HostNotFound",
+		},
+		{
+			"conflict",
+			[]ir.Problem{problem(ir.Conflicted, ir.Warning, "Older")},
+			"",
+			"Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=True/Older Programmed=True/Programmed",
+		},
+		{
+			"not programmed",
+			[]ir.Problem{problem(ir.Programmed, ir.Error, "CredentialNotFound"), problem(ir.Accepted, ir.Error, "Invalid")},
+			"",
+			"Accepted=False/Invalid ResolvedRefs=True/ResolvedRefs Programmed=False/CredentialNotFound",
+		},
+		{
+			"refused by a proxy", nil, "bad cluster",
+			"Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Programmed=False/RejectedByProxy",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := New(Options{Writer: &recorder{}})

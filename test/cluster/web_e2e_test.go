@@ -65,11 +65,13 @@ func deployWeb(r *rig, cluster string, client kubernetes.Interface) web {
 			Containers: []corev1.Container{{
 				Name: "web", Image: webImage, Args: []string{"-conf", "/etc/web/Corefile"},
 				ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
-					HTTPGet: &corev1.HTTPGetAction{Path: "/health", Port: intstr.FromInt32(8080)}}},
+					HTTPGet: &corev1.HTTPGetAction{Path: "/health", Port: intstr.FromInt32(8080)},
+				}},
 				VolumeMounts: []corev1.VolumeMount{{Name: "config", MountPath: "/etc/web"}},
 			}},
 			Volumes: []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{
-				ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "web"}}}}},
+				ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "web"}},
+			}}},
 		}},
 	}}
 	if _, err := client.AppsV1().Deployments("default").Create(ctx, deployment, metav1.CreateOptions{}); err != nil {

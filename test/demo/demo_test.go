@@ -98,9 +98,11 @@ func TestManifestsAreThere(t *testing.T) {
 	if err != nil || len(objects) != 1 {
 		t.Fatalf("%d objects, %v", len(objects), err)
 	}
-	for _, f := range []string{"platform/bookinfo.yaml", "networking/destination-rule-all.yaml", "networking/virtual-service-all-v1.yaml",
+	for _, f := range []string{
+		"platform/bookinfo.yaml", "networking/destination-rule-all.yaml", "networking/virtual-service-all-v1.yaml",
 		"networking/bookinfo-gateway.yaml", "networking/virtual-service-reviews-90-10.yaml", "networking/virtual-service-reviews-test-v2.yaml",
-		"networking/peer-authentication-strict.yaml"} {
+		"networking/peer-authentication-strict.yaml",
+	} {
 		text, err := os.ReadFile(samples + f)
 		if err != nil {
 			t.Fatal(err)

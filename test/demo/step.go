@@ -36,8 +36,10 @@ func (d *demo) upSteps() []step {
 			step{"Local cluster " + d.local, clusterLimit, "the local cluster needs root on Debian; with a cluster of your own set KUBECONFIG and IMAGE_REGISTRY", d.clusterUp},
 			step{"Container images", imagesLimit, "compile errors are in the lines above", d.images})
 	} else if !d.skipPush {
-		steps = append(steps, step{"Container images to the registry", imagesLimit,
-			"set IMAGE_REGISTRY to a registry that you may push to and the cluster may pull from, and log in to it", d.push})
+		steps = append(steps, step{
+			"Container images to the registry", imagesLimit,
+			"set IMAGE_REGISTRY to a registry that you may push to and the cluster may pull from, and log in to it", d.push,
+		})
 	}
 	return append(steps,
 		step{"Operator, as helm install does", installLimit, "kubectl -n meshwright-system describe pods tells more", d.operator},

@@ -94,8 +94,10 @@ func testGatewaySecret(t *testing.T) {
 	if !roots.AppendCertsFromPEM(certPEM) {
 		t.Fatal("the certificate does not parse")
 	}
-	secure := env.Request{URL: "https://" + secureHost + "/", Address: address + ":443", Timeout: 5 * time.Second,
-		TLS: &tls.Config{RootCAs: roots, ServerName: secureHost, MinVersion: tls.VersionTLS12}}
+	secure := env.Request{
+		URL: "https://" + secureHost + "/", Address: address + ":443", Timeout: 5 * time.Second,
+		TLS: &tls.Config{RootCAs: roots, ServerName: secureHost, MinVersion: tls.VersionTLS12},
+	}
 	if res := env.Send(ctx, secure); res.Err == nil {
 		t.Errorf("without its Secret the server answered %d", res.Code)
 	}

@@ -91,7 +91,7 @@ func testTimeout(t *testing.T) {
 	application(t)
 	applied(t, "subsets.yaml")
 	applied(t, "timeout.yaml")
-	r := until(t, "a timeout of 0.5 s", func(r env.Report) error {
+	_ = until(t, "a timeout of 0.5 s", func(r env.Report) error {
 		if r.Codes["504"] != 1 {
 			return fmt.Errorf("%s, want 504", r)
 		}

@@ -11,7 +11,9 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-func object(name string) ir.ObjectKey { return ir.ObjectKey{Cluster: "east", Namespace: "apps", Name: name} }
+func object(name string) ir.ObjectKey {
+	return ir.ObjectKey{Cluster: "east", Namespace: "apps", Name: name}
+}
 
 func fqdn(name string) string { return name + ".apps.svc.cluster.local" }
 
@@ -61,8 +63,10 @@ func routes() *ir.Routes {
 			Matches: []ir.Match{
 				path(ir.MatchExact, "/exact", false), path(ir.MatchPrefix, "/prefix", true), path(ir.MatchRegex, "/re.*", true),
 				{Headers: []ir.HeaderMatch{
-					{Name: "a", Match: text(ir.MatchExact, "x")}, {Name: "b", Match: text(ir.MatchPrefix, "x")},
-					{Name: "c", Match: text(ir.MatchRegex, "x+")}, {Name: "d", Match: text(ir.MatchPresent, ""), Invert: true},
+					{Name: "a", Match: text(ir.MatchExact, "x")},
+					{Name: "b", Match: text(ir.MatchPrefix, "x")},
+					{Name: "c", Match: text(ir.MatchRegex, "x+")},
+					{Name: "d", Match: text(ir.MatchPresent, ""), Invert: true},
 					{Name: ":method", Match: text(ir.MatchExact, "GET")},
 				}},
 			},
@@ -103,7 +107,7 @@ func policies() map[ir.ConfigKey]*ir.TrafficPolicy {
 	add("headless", ir.PolicySettings{LoadBalancer: ir.LoadBalancer{Balance: ir.BalancePassthrough}})
 	add("alias", ir.PolicySettings{
 		LoadBalancer: ir.LoadBalancer{Balance: ir.BalanceRandom},
-		TLS: &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "example.com", SubjectAltNames: []string{"example.com"}, InsecureSkipVerify: true},
+		TLS:          &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "example.com", SubjectAltNames: []string{"example.com"}, InsecureSkipVerify: true},
 	})
 	return out
 }

@@ -94,11 +94,11 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		defer zipped.Close()
+		defer func() { _ = zipped.Close() }() // whoever scrapes has gone
 		out = zipped
 	}
 	buffered := bufio.NewWriterSize(out, 64<<10)
-	defer buffered.Flush()
+	defer func() { _ = buffered.Flush() }() // whoever scrapes has gone
 	p.note("envoy", p.writeProxy(ctx, buffered))
 	if p.app != "" {
 		p.note("application", p.writeApp(ctx, buffered))

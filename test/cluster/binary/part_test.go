@@ -59,8 +59,10 @@ func repository(t *testing.T) (*Cache, string) {
 	write(t, filepath.Join(source, "tool", "go.mod"), "module example.com/tool\n\ngo 1.26\n")
 	write(t, filepath.Join(source, "tool", "main.go"), "package main\n\nfunc main() { println(1) }\n")
 	var out bytes.Buffer
-	c := &Cache{Dir: t.TempDir(), Source: source, Out: &out,
-		parts: []Part{{Name: "tool", Version: "v1", Programs: []string{"tool"}, dir: "tool", packages: []string{"."}}}}
+	c := &Cache{
+		Dir: t.TempDir(), Source: source, Out: &out,
+		parts: []Part{{Name: "tool", Version: "v1", Programs: []string{"tool"}, dir: "tool", packages: []string{"."}}},
+	}
 	return c, filepath.Join(source, "tool", "main.go")
 }
 

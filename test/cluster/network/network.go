@@ -115,15 +115,19 @@ func EnsureNode(plan address.Plan, pid int) error {
 	}
 	// Load balancer addresses are the node's own, so that a port that nobody
 	// serves is refused instead of going round until the packet dies.
-	local := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: ipNet(plan.LoadBalancers()), Type: syscall.RTN_LOCAL,
-		Table: syscall.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST}
+	local := &netlink.Route{
+		LinkIndex: lo.Attrs().Index, Dst: ipNet(plan.LoadBalancers()), Type: syscall.RTN_LOCAL,
+		Table: syscall.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST,
+	}
 	if err := handle.RouteReplace(local); err != nil {
 		return fmt.Errorf("route load balancer addresses on the node: %w", err)
 	}
 	// The node's own processes, the API server before all, call Services too. A
 	// packet needs some route before kube-proxy's rules turn it to a pod.
-	services := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(plan.Services()), Scope: netlink.SCOPE_LINK,
-		Src: net.IP(plan.Node().AsSlice())}
+	services := &netlink.Route{
+		LinkIndex: link.Attrs().Index, Dst: ipNet(plan.Services()), Scope: netlink.SCOPE_LINK,
+		Src: net.IP(plan.Node().AsSlice()),
+	}
 	if err := handle.RouteReplace(services); err != nil {
 		return fmt.Errorf("route services on the node: %w", err)
 	}

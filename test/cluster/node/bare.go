@@ -73,8 +73,10 @@ func (c *Cluster) UpBare(ctx context.Context, port uint16) error {
 	if err := waitEtcd(ctx, etcd, health); err != nil {
 		return err
 	}
-	arguments := apiServer{program: c.Binaries.Path("kube-apiserver"), pki: c.Layout.pki(), etcd: client, bind: server,
-		advertise: loopback, services: bareServices, bare: true}
+	arguments := apiServer{
+		program: c.Binaries.Path("kube-apiserver"), pki: c.Layout.pki(), etcd: client, bind: server,
+		advertise: loopback, services: bareServices, bare: true,
+	}
 	api, err := c.bareService("kube-apiserver", arguments.args(), string(authority.CertPEM())).Ensure(ctx)
 	if err != nil {
 		return err

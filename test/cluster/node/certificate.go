@@ -32,8 +32,10 @@ func (c *Cluster) certificates() error {
 	identities["controller-manager"] = pki.Identity{Name: "system:kube-controller-manager"}
 	identities["scheduler"] = pki.Identity{Name: "system:kube-scheduler"}
 	identities["proxy"] = pki.Identity{Name: "system:kube-proxy"}
-	identities["node"] = pki.Identity{Name: "system:node:" + c.nodeName(), Groups: []string{"system:nodes"},
-		DNS: []string{c.nodeName()}, IPs: []netip.Addr{plan.Node()}}
+	identities["node"] = pki.Identity{
+		Name: "system:node:" + c.nodeName(), Groups: []string{"system:nodes"},
+		DNS: []string{c.nodeName()}, IPs: []netip.Addr{plan.Node()},
+	}
 	authority, err := ensureCertificates(c.Layout, identities)
 	if err != nil {
 		return err

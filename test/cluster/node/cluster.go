@@ -278,9 +278,11 @@ func (c *Cluster) controlPlane(ctx context.Context) error {
 	if err := waitEtcd(ctx, etcd, health); err != nil {
 		return err
 	}
-	server := apiServer{program: c.Binaries.Path("kube-apiserver"), pki: c.pki(), etcd: client,
+	server := apiServer{
+		program: c.Binaries.Path("kube-apiserver"), pki: c.pki(), etcd: client,
 		bind:      netip.AddrPortFrom(netip.IPv4Unspecified(), apiPort),
-		advertise: c.claim.Node(), services: c.claim.Services()}
+		advertise: c.claim.Node(), services: c.claim.Services(),
+	}
 	api, err := c.service("kube-apiserver", server.args(), string(c.authority.CertPEM())).Ensure(ctx)
 	if err != nil {
 		return err
@@ -313,8 +315,10 @@ func (c *Cluster) loadBalancer(ctx context.Context) (*process.Running, error) {
 func (c *Cluster) service(name string, args []string, inputs ...string) process.Service {
 	return process.Service{
 		Name: name, Args: args, Inputs: inputs,
-		Prefix: []string{c.self(), "enter", c.claim.Cgroup(),
-			"nsenter", "--target", strconv.Itoa(c.holder.PID()), "--mount", "--net", "--"},
+		Prefix: []string{
+			c.self(), "enter", c.claim.Cgroup(),
+			"nsenter", "--target", strconv.Itoa(c.holder.PID()), "--mount", "--net", "--",
+		},
 		Env:    c.environment(),
 		RunDir: c.run(), LogDir: c.Logs(),
 	}

@@ -18,7 +18,8 @@ import (
 // its own, which the host can reach when the data's cannot be.
 func etcdArgs(program, data string, client, peer, health netip.AddrPort) []string {
 	clientURL, peerURL := "http://"+client.String(), "http://"+peer.String()
-	return []string{program,
+	return []string{
+		program,
 		"--name=etcd", "--data-dir=" + data, "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=" + clientURL, "--advertise-client-urls=" + clientURL,
 		"--listen-peer-urls=" + peerURL, "--initial-advertise-peer-urls=" + peerURL,
@@ -43,7 +44,8 @@ type apiServer struct {
 // args are the API server's flags.
 func (a apiServer) args() []string {
 	file := func(name string) string { return filepath.Join(a.pki, name) }
-	args := []string{a.program,
+	args := []string{
+		a.program,
 		"--etcd-servers=http://" + a.etcd.String(),
 		"--bind-address=" + a.bind.Addr().String(),
 		fmt.Sprintf("--secure-port=%d", a.bind.Port()),
@@ -79,7 +81,8 @@ func (a apiServer) args() []string {
 func (c *Cluster) controllerManagerArgs() []string {
 	config := c.conf("controller-manager.kubeconfig")
 	file := func(name string) string { return filepath.Join(c.pki(), name) }
-	return []string{c.Binaries.Path("kube-controller-manager"),
+	return []string{
+		c.Binaries.Path("kube-controller-manager"),
 		"--kubeconfig=" + config, "--authentication-kubeconfig=" + config, "--authorization-kubeconfig=" + config,
 		"--bind-address=127.0.0.1", "--leader-elect=false", "--profiling=false",
 		"--allocate-node-cidrs=false", "--use-service-account-credentials=true",
@@ -93,7 +96,8 @@ func (c *Cluster) controllerManagerArgs() []string {
 // schedulerArgs are kube-scheduler's flags.
 func (c *Cluster) schedulerArgs() []string {
 	config := c.conf("scheduler.kubeconfig")
-	return []string{c.Binaries.Path("kube-scheduler"),
+	return []string{
+		c.Binaries.Path("kube-scheduler"),
 		"--kubeconfig=" + config, "--authentication-kubeconfig=" + config, "--authorization-kubeconfig=" + config,
 		"--bind-address=127.0.0.1", "--leader-elect=false", "--profiling=false",
 		"--kube-api-qps=200", "--kube-api-burst=400",

@@ -100,8 +100,10 @@ func (c *Cluster) holderService() process.Service {
 	return process.Service{
 		Name: "holder",
 		Args: []string{c.self(), "hold", c.Dir},
-		Prefix: []string{c.self(), "enter", c.claim.Cgroup(),
-			"unshare", "--mount", "--net", "--propagation", "slave"},
+		Prefix: []string{
+			c.self(), "enter", c.claim.Cgroup(),
+			"unshare", "--mount", "--net", "--propagation", "slave",
+		},
 		Env:    c.environment(),
 		RunDir: c.run(), LogDir: c.Logs(),
 	}

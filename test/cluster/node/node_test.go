@@ -42,8 +42,10 @@ func cluster(t *testing.T) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Cluster{Layout: layout, Binaries: cache, Out: io.Discard, Options: Options{Region: "r", Zone: "z"},
-		claim: address.Claim{Plan: address.Plan{Base: 200, Index: 3}}}
+	return &Cluster{
+		Layout: layout, Binaries: cache, Out: io.Discard, Options: Options{Region: "r", Zone: "z"},
+		claim: address.Claim{Plan: address.Plan{Base: 200, Index: 3}},
+	}
 }
 
 // TestFilesAgreeOnAddresses: a range that stands in several files must be the

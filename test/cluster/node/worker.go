@@ -108,14 +108,16 @@ func (c *Cluster) kubeletConfig() (string, error) {
 		// Images are imported by hand and nobody pulls them again.
 		"imageGCHighThresholdPercent": 100,
 		"evictionHard": map[string]string{
-			"memory.available": "200Mi", "nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%"},
+			"memory.available": "200Mi", "nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%",
+		},
 		"kubeAPIQPS": 200, "kubeAPIBurst": 400,
 		"logging": map[string]any{"verbosity": 1},
 	})
 }
 
 func (c *Cluster) kubeletArgs() []string {
-	return []string{c.Binaries.Path("kubelet"),
+	return []string{
+		c.Binaries.Path("kubelet"),
 		"--config=" + c.conf("kubelet.yaml"), "--kubeconfig=" + c.conf("node.kubeconfig"),
 		"--hostname-override=" + c.nodeName(), "--node-ip=" + c.claim.Node().String(),
 		"--node-labels=topology.kubernetes.io/region=" + c.Region + ",topology.kubernetes.io/zone=" + c.Zone,

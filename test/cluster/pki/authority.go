@@ -187,8 +187,10 @@ func newTemplate(subject pkix.Name) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("choose a serial number: %w", err)
 	}
 	now := time.Now()
-	return &x509.Certificate{SerialNumber: serial, Subject: subject,
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(lifetime)}, nil
+	return &x509.Certificate{
+		SerialNumber: serial, Subject: subject,
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(lifetime),
+	}, nil
 }
 
 func encode(kind string, der []byte) []byte {

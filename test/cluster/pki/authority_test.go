@@ -98,7 +98,7 @@ func TestSigningKeyIsKept(t *testing.T) {
 		}
 		return string(text)
 	}
-	if read() != read() {
+	if first, second := read(), read(); first != second {
 		t.Error("the signing key changed: every token would be void")
 	}
 }

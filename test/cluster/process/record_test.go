@@ -33,8 +33,10 @@ func TestEnded(t *testing.T) {
 		status status
 		want   bool
 	}{
-		{status{state: 'S', threads: 1}, false}, {status{state: 'R', threads: 9}, false},
-		{status{state: 'Z', threads: 1}, true}, {status{state: 'X', threads: 0}, true},
+		{status{state: 'S', threads: 1}, false},
+		{status{state: 'R', threads: 9}, false},
+		{status{state: 'Z', threads: 1}, true},
+		{status{state: 'X', threads: 0}, true},
 		// The first thread has ended while another runs exec.
 		{status{state: 'Z', threads: 2}, false},
 	} {
@@ -96,13 +98,13 @@ func TestForeignProcessWithTheSameNumberIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = foreign.Process.Kill(); _ = foreign.Wait() }()
-	real, err := recordOf(foreign.Process.Pid, "")
+	running, err := recordOf(foreign.Process.Pid, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	stale := real
+	stale := running
 	stale.Start--
-	otherBoot := real
+	otherBoot := running
 	otherBoot.Boot = "an earlier one"
 	for _, r := range []Record{stale, otherBoot, {}} {
 		if r.Alive() {
@@ -112,7 +114,7 @@ func TestForeignProcessWithTheSameNumberIsLeftAlone(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if !real.Alive() {
+	if !running.Alive() {
 		t.Fatal("a process that was not ours was ended")
 	}
 	s := service(t, "/bin/sleep", "60")
@@ -122,7 +124,7 @@ func TestForeignProcessWithTheSameNumberIsLeftAlone(t *testing.T) {
 	if r := ensure(t, s); !r.Fresh {
 		t.Error("a foreign process was taken for the service")
 	}
-	if !real.Alive() {
+	if !running.Alive() {
 		t.Fatal("a process that was not ours was ended")
 	}
 }

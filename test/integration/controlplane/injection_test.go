@@ -66,10 +66,18 @@ func TestInjectionThroughTheAPIServer(t *testing.T) {
 		namespace, label string
 		want             bool
 	}{
-		{"inject-on", "", true}, {"inject-on", "true", true}, {"inject-on", "false", false},
-		{"inject-off", "", false}, {"inject-off", "true", false},
-		{"inject-none", "", false}, {"inject-none", "true", true}, {"inject-none", "false", false},
-		{"inject-rev", "", true}, {"inject-rev", "false", false}, {"inject-other", "", false}, {"kube-system", "true", false},
+		{"inject-on", "", true},
+		{"inject-on", "true", true},
+		{"inject-on", "false", false},
+		{"inject-off", "", false},
+		{"inject-off", "true", false},
+		{"inject-none", "", false},
+		{"inject-none", "true", true},
+		{"inject-none", "false", false},
+		{"inject-rev", "", true},
+		{"inject-rev", "false", false},
+		{"inject-other", "", false},
+		{"kube-system", "true", false},
 	} {
 		pod := newPod(c.label)
 		var made *corev1.Pod
