@@ -11,7 +11,7 @@ import (
 
 // What of a port of a gateway or a sidecar is checked: a port that ends TLS has
 // to say how.
-const endsTLS = "!(self.port.protocol in ['HTTPS', 'TLS', 'https', 'tls']) || has(self.tls)"
+const endsTLS = "!has(self.port) || !has(self.port.protocol) || !(self.port.protocol in ['HTTPS', 'TLS', 'https', 'tls']) || has(self.tls)"
 
 // trafficKinds says where requests go, and how.
 func trafficKinds() []kind {
