@@ -37,11 +37,11 @@ var made = []schema.GroupVersionResource{
 	{Group: "operator.meshwright.dev", Version: "v1alpha1", Resource: "meshrevisions"},
 }
 
-// remains lists the objects of a mesh outside of the operator's own namespace.
+// remains lists the objects of a mesh, the operator's own left out.
 func remains(ctx context.Context) ([]string, error) {
 	var out []string
 	for _, r := range made {
-		selector := "app.kubernetes.io/part-of=meshwright"
+		selector := "app.kubernetes.io/part-of=meshwright,app.kubernetes.io/component!=operator"
 		if r.Resource == "meshrevisions" {
 			selector = ""
 		}
@@ -50,9 +50,19 @@ func remains(ctx context.Context) ([]string, error) {
 			return nil, fmt.Errorf("list %s: %w", r.Resource, err)
 		}
 		for _, item := range list.Items {
-			if item.GetNamespace() != env.OperatorNamespace && !strings.HasPrefix(item.GetName(), env.OperatorName) {
+			if item.GetNamespace() != env.OperatorNamespace {
 				out = append(out, r.Resource+" "+item.GetNamespace()+"/"+item.GetName())
 			}
+		}
+	}
+	for kind, name := range map[string]string{"configmaps": "meshwright-ca-root-cert", "secrets": "meshwright-ca"} {
+		list, err := cluster.Dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: kind}).List(ctx,
+			metav1.ListOptions{FieldSelector: "metadata.name=" + name})
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", kind, err)
+		}
+		for _, item := range list.Items {
+			out = append(out, kind+" "+item.GetNamespace()+"/"+item.GetName())
 		}
 	}
 	slices.Sort(out)
