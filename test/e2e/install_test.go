@@ -75,11 +75,19 @@ func testInstallSurvivesKilledOperator(t *testing.T) {
 	must(t, err)
 	t.Logf("ready %.0f s after the last of %d kills: %s", time.Since(start).Seconds(), kills, c.Message)
 	must(t, cluster.WaitDeployments(ctx, podLimit, env.MeshNamespace, env.ControlPlane, env.IngressGateway, env.EgressGateway))
-	for kind, want := range map[string]string{"Reconciling": "False", "Stalled": "False"} {
-		if _, err := cluster.WaitCondition(ctx, changeLimit, env.MeshOperator, "", name, kind, want); err != nil {
-			t.Error(err)
+	// The kstatus convention: these two are only there while they are true.
+	must(t, env.Eventually(ctx, changeLimit, "no condition of trouble", func(ctx context.Context) error {
+		u, err := cluster.Get(ctx, env.MeshOperator, "", name)
+		if err != nil {
+			return err
 		}
-	}
+		for _, kind := range []string{"Reconciling", "Stalled"} {
+			if c, ok := env.ConditionOf(u, kind); ok && c.Status != "False" {
+				return fmt.Errorf("%s is %s: %s", kind, c.Status, c.Message)
+			}
+		}
+		return nil
+	}))
 }
 
 // stalls applies a MeshOperator that cannot be carried out, wants Stalled with

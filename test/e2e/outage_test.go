@@ -42,7 +42,8 @@ func localServer() (pid int, name string, err error) {
 	return record.PID, filepath.Base(dir), nil
 }
 
-// The API server is away for a minute. Nothing is withdrawn from any proxy:
+// The API server is away for a minute, and the node's pods count as not ready
+// for a while after. Nothing is withdrawn from any proxy:
 // every request from outside to the backend is answered. A change made after
 // it came back arrives.
 func testAPIServerAway(t *testing.T) {
@@ -65,6 +66,9 @@ func testAPIServerAway(t *testing.T) {
 	if out, err := up.CombinedOutput(); err != nil {
 		t.Errorf("bring the API server back: %v: %s", err, out)
 	}
+	// A node that was silent for so long counts as lost for a while, and its
+	// pods as not ready: that withdraws nothing either.
+	must(t, cluster.WaitDeployments(t.Context(), podLimit, appSpace))
 	time.Sleep(settleTime)
 	stop()
 	r := env.Summary(<-done, nil)
