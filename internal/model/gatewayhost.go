@@ -191,7 +191,7 @@ func (m *Model) gatewayVirtualHost(
 		vh.Origins = append(vh.Origins, r.Origin)
 		holds := func(x *ir.Match) bool { return !x.GatewaysSet || slices.Contains(x.Gateways, ref.Gateway) }
 		vh.Rules = append(vh.Rules, m.resolve(c, r, holds, gh.Port, func(cl ir.ClusterKey) ir.LoadBalancer {
-			return m.hashFor(c, ir.NamespaceLayer(class.Namespace), cl)
+			return m.hashFor(c, class.Namespace, cl)
 		})...)
 	}
 	vh.Origins = slices.Compact(vh.Origins)

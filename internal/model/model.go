@@ -55,7 +55,9 @@ type Model struct {
 	hosts        *graph.Table[string, *ir.Host]
 	hostsByTail  *graph.Index[string, string, *ir.Host]
 	choices      *graph.Table[scopeHost, choice]
+	scopes       *graph.Index[string, scopeHost, choice] // choices by host
 	hashes       *graph.Table[TargetKey, ir.LoadBalancer]
+	hashed       *graph.Table[string, struct{}] // hosts that have a hash
 	targetPorts  *graph.Table[string, *ir.TargetPorts]
 	namespaces   *graph.Table[string, struct{}] // with sidecars
 	byPair       *graph.Index[namespacePair, ir.ObjectKey, *ir.Service]

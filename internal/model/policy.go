@@ -63,7 +63,11 @@ func (m *Model) derivePolicies(g *graph.Graph) {
 			choose(c, h, mesh.RootNamespace, candidates, emit)
 		})
 	m.Targets = graph.Derive(g, "targets", m.choices, TargetKey.Compare, m.targets)
+	m.scopes = graph.NewIndex(g, "choices.byHost", m.choices, strings.Compare,
+		func(k scopeHost, _ choice) []string { return []string{k.Host} })
 	m.hashes = graph.Derive(g, "hashes", m.Targets, TargetKey.Compare, m.hash)
+	m.hashed = graph.NewIndex(g, "hashes.byHost", m.hashes, strings.Compare,
+		func(k TargetKey, _ ir.LoadBalancer) []string { return []string{k.Cluster.Host} }).Keys()
 }
 
 // policyHosts is the hosts of a policy: its own name, or the known hosts that a

@@ -99,13 +99,28 @@ func (m *Model) hash(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, 
 	}
 }
 
-// hashFor is what is hashed for a cluster, as a layer of sidecars sees it.
-func (m *Model) hashFor(c *graph.Ctx, layer ir.Layer, key ir.ClusterKey) ir.LoadBalancer {
-	if layer != ir.LayerMesh {
-		if lb, ok := graph.Get(c, m.hashes, TargetKey{layer, key}); ok {
-			return lb
+// hashFor is what is hashed for a cluster, as a namespace sees it; "" is everybody.
+func (m *Model) hashFor(c *graph.Ctx, namespace string, key ir.ClusterKey) ir.LoadBalancer {
+	if namespace != "" {
+		if _, own := graph.Get(c, m.choices, scopeHost{namespace, key.Host}); !own {
+			namespace = ""
 		}
 	}
-	lb, _ := graph.Get(c, m.hashes, TargetKey{ir.LayerMesh, key})
+	lb, _ := graph.Get(c, m.hashes, TargetKey{scopeLayer(namespace), key})
 	return lb
+}
+
+// hashViews is the namespaces with a policy of their own for a host which some
+// cluster hashes for: what their routes hash by may differ from everybody's.
+func (m *Model) hashViews(c *graph.Ctx, host string) []string {
+	if _, hashed := graph.Get(c, m.hashed, host); !hashed {
+		return nil
+	}
+	var out []string
+	for k := range graph.Each(c, m.scopes, host) {
+		if k.Scope != "" {
+			out = append(out, k.Scope)
+		}
+	}
+	return out
 }

@@ -12,8 +12,8 @@ import (
 
 // deriveVirtualHosts makes the sidecars' virtual hosts. The mesh layer has each
 // host as everybody sees it; a namespace's layer has it again where the
-// namespace's view differs: because short names are valid there, or because
-// routes are exported to it or are its own.
+// namespace's view differs: because short names are valid there, because routes
+// are exported to it or are its own, or because its clusters hash by something else.
 func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 	byHost := graph.NewIndex(g, "routes.byHost", m.Routes.Table(), strings.Compare,
 		func(_ ir.ConfigKey, r *ir.Routes) []string {
@@ -29,10 +29,10 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 				return
 			}
 			candidates := routesFor(c, byHost, name)
-			m.emitHost(c, h, ir.LayerMesh, domains(h, mesh.ClusterDomain, false), visible(candidates, ""), emit)
+			m.emitHost(c, h, "", domains(h, mesh.ClusterDomain, false), visible(candidates, ""), emit)
 			for _, ns := range m.views(c, h, candidates) {
 				names := domains(h, mesh.ClusterDomain, ns == h.Namespace)
-				m.emitHost(c, h, ir.NamespaceLayer(ns), names, visible(candidates, ns), emit)
+				m.emitHost(c, h, ns, names, visible(candidates, ns), emit)
 			}
 		})
 }
@@ -41,28 +41,40 @@ func hasHTTP(h *ir.Host) bool {
 	return slices.ContainsFunc(h.Ports, func(p ir.ServicePort) bool { return p.Protocol.IsHTTP() })
 }
 
-// routesFor is the routes that name a host; those with a wildcard count only
-// when none names it exactly, the most specific wildcard first.
-func routesFor(c *graph.Ctx, byHost *graph.Index[string, ir.ConfigKey, *ir.Routes], host string) []*ir.Routes {
+// routesFor is the routes for a host, by how exactly they name it: those with its
+// name, then those of each wildcard, the most specific first. Behind routes that
+// everybody sees nothing can have an effect.
+func routesFor(c *graph.Ctx, byHost *graph.Index[string, ir.ConfigKey, *ir.Routes], host string) [][]*ir.Routes {
+	var out [][]*ir.Routes
 	for _, pattern := range append([]string{host}, wildcards(host)...) {
-		var out []*ir.Routes
+		var level []*ir.Routes
+		final := false
 		for _, r := range graph.Each(c, byHost, pattern) {
-			out = append(out, r)
+			level = append(level, r)
+			final = final || r.ExportTo.All
 		}
-		if len(out) > 0 {
-			return out
+		if len(level) > 0 {
+			out = append(out, level)
+		}
+		if final {
+			break
 		}
 	}
-	return nil
+	return out
 }
 
-// visible is the routes that a namespace sees, its own first, then the oldest.
-// The namespace "" sees what everybody sees.
-func visible(all []*ir.Routes, namespace string) []*ir.Routes {
+// visible is the most specific routes that a namespace sees, its own first, then
+// the oldest. The namespace "" sees what everybody sees.
+func visible(candidates [][]*ir.Routes, namespace string) []*ir.Routes {
 	var out []*ir.Routes
-	for _, r := range all {
-		if r.ExportTo.All || namespace != "" && r.ExportTo.Sees(namespace) {
-			out = append(out, r)
+	for _, level := range candidates {
+		for _, r := range level {
+			if r.ExportTo.All || namespace != "" && r.ExportTo.Sees(namespace) {
+				out = append(out, r)
+			}
+		}
+		if len(out) > 0 {
+			break
 		}
 	}
 	slices.SortFunc(out, func(a, b *ir.Routes) int {
@@ -78,14 +90,23 @@ func visible(all []*ir.Routes, namespace string) []*ir.Routes {
 }
 
 // views is the namespaces with sidecars that see a host in their own way.
-func (m *Model) views(c *graph.Ctx, h *ir.Host, candidates []*ir.Routes) []string {
-	all := []string{h.Namespace}
-	for _, r := range candidates {
-		if !r.ExportTo.All {
-			all = append(all, r.ExportTo.Namespaces...)
-		}
-		if len(candidates) > 1 {
-			all = append(all, r.Origin.Namespace)
+func (m *Model) views(c *graph.Ctx, h *ir.Host, candidates [][]*ir.Routes) []string {
+	all := append([]string{h.Namespace}, m.hashViews(c, h.Name)...)
+	for _, level := range candidates {
+		for _, r := range level {
+			if !r.ExportTo.All {
+				all = append(all, r.ExportTo.Namespaces...)
+			}
+			if len(level) > 1 {
+				all = append(all, r.Origin.Namespace)
+			}
+			for i := range r.HTTP {
+				for _, d := range r.HTTP[i].Destinations {
+					if d.Host != h.Name {
+						all = append(all, m.hashViews(c, d.Host)...)
+					}
+				}
+			}
 		}
 	}
 	slices.Sort(all)
@@ -96,26 +117,25 @@ func (m *Model) views(c *graph.Ctx, h *ir.Host, candidates []*ir.Routes) []strin
 }
 
 func (m *Model) emitHost(
-	c *graph.Ctx, h *ir.Host, layer ir.Layer, names []string, routes []*ir.Routes,
+	c *graph.Ctx, h *ir.Host, namespace string, names []string, routes []*ir.Routes,
 	emit func(VirtualHostKey, *ir.VirtualHost),
 ) {
+	hash := func(k ir.ClusterKey) ir.LoadBalancer { return m.hashFor(c, namespace, k) }
 	for _, port := range h.Ports {
 		if !port.Protocol.IsHTTP() {
 			continue
 		}
-		key := VirtualHostKey{layer, ir.VirtualHostKey{RouteConfig: ir.OutboundRouteName(port.Port), Host: h.Name}}
+		key := VirtualHostKey{scopeLayer(namespace), ir.VirtualHostKey{RouteConfig: ir.OutboundRouteName(port.Port), Host: h.Name}}
 		vh := &ir.VirtualHost{Key: key.Host, Domains: names}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origin)
-			vh.Rules = append(vh.Rules, m.resolve(c, r, sidecarMatch, port.Port, func(k ir.ClusterKey) ir.LoadBalancer {
-				return m.hashFor(c, layer, k)
-			})...)
+			vh.Rules = append(vh.Rules, m.resolve(c, r, sidecarMatch, port.Port, hash)...)
 		}
 		if len(routes) == 0 {
 			cl := ir.ClusterKey{Host: h.Name, Port: port.Port}
 			vh.Rules = []ir.ResolvedRule{{
 				Name:    "default",
-				Targets: []ir.Target{{Cluster: cl, Weight: 100, Hash: m.hashFor(c, layer, cl)}},
+				Targets: []ir.Target{{Cluster: cl, Weight: 100, Hash: hash(cl)}},
 			}}
 		}
 		emit(key, vh)

@@ -53,6 +53,9 @@ func header(in *ir.HeaderMatch) *routev3.HeaderMatcher {
 	default:
 		text.MatchPattern = &matcherv3.StringMatcher_Exact{Exact: in.Match.Value}
 	}
+	// Without it a header that is absent fits nothing, inverted or not, and a
+	// request without the header would not be one "without that value".
+	out.TreatMissingHeaderAsEmpty = in.Invert
 	out.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: text}
 	return out
 }

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/test/simulate"
+)
+
+// outside is the address of every name that the cluster's DNS does not know.
+var outside = netip.MustParseAddr("203.0.113.1")
+
+// Call reads CLASS [METHOD] URL [HEADER=VALUE ...] and says what becomes of it.
+// The schemes are http, https and tcp; a URL to a gateway names the port of its pods.
+func (w *World) Call(line string) (string, error) {
+	words := strings.Fields(line)
+	if len(words) < 2 {
+		return "", fmt.Errorf("call %q is not CLASS [METHOD] URL [HEADER=VALUE ...]", line)
+	}
+	from, words := words[0], words[1:]
+	class, ok := w.classes[from]
+	if !ok {
+		return "", fmt.Errorf("call %q: no class %s is connected", line, from)
+	}
+	c := simulate.Call{Headers: map[string]string{}}
+	if !strings.Contains(words[0], "://") {
+		c.Method, words = words[0], words[1:]
+	}
+	u, err := url.Parse(words[0])
+	if err != nil || u.Host == "" {
+		return "", fmt.Errorf("call %q has no URL (%w)", line, err)
+	}
+	for _, word := range words[1:] {
+		name, value, ok := strings.Cut(word, "=")
+		if !ok {
+			return "", fmt.Errorf("call %q: %q is not HEADER=VALUE", line, word)
+		}
+		c.Headers[name] = value
+	}
+	c.TLS, c.HTTP = u.Scheme == "https", u.Scheme != "tcp"
+	c.Host, c.Path = u.Hostname(), u.RequestURI()
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if err != nil {
+		return "", fmt.Errorf("call %q: the URL needs a port", line)
+	}
+	c.Addr = netip.AddrPortFrom(w.resolve(class, c.Host), uint16(port))
+	p, err := w.Proxy(from)
+	if err != nil {
+		return "", err
+	}
+	return p.Answer(c), nil
+}
+
+// resolve does what the cluster's DNS does for a pod of a namespace. Clients of a
+// gateway connect to the gateway, whatever they ask for.
+func (w *World) resolve(class *ir.Class, host string) netip.Addr {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr
+	}
+	if class.Role == ir.RoleRouter {
+		return outside
+	}
+	for _, suffix := range []string{"", "." + class.Namespace + ".svc.cluster.local", ".svc.cluster.local", ".cluster.local"} {
+		for _, s := range w.rows.Services {
+			if s.Host == host+suffix && len(s.VIPs) > 0 {
+				return s.VIPs[0]
+			}
+		}
+	}
+	return outside
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulate
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+)
+
+// Call is a request that an application, or a client of a gateway, makes.
+type Call struct {
+	Addr    netip.AddrPort    // where the connection is made to
+	TLS     bool              // the client speaks TLS with the server name Host
+	HTTP    bool              // a request is sent
+	Host    string            // without a port
+	Method  string            // "GET" when empty
+	Path    string            // with the query, if any
+	Headers map[string]string // lower-case names
+}
+
+// Answer says what becomes of a call: "CLUSTER", "90 CLUSTER + 10 CLUSTER", or the
+// status that the proxy answers itself, with the reason.
+func (p *Proxy) Answer(c Call) string {
+	l := p.listener(c.Addr)
+	if l == nil {
+		return "refused: nothing listens"
+	}
+	chain := choose(l, &c)
+	if chain == nil {
+		return "closed: no filter chain fits"
+	}
+	m, err := chain.Filters[0].GetTypedConfig().UnmarshalNew()
+	if err != nil {
+		return "unreadable filter: " + err.Error()
+	}
+	switch f := m.(type) {
+	case *tcpproxyv3.TcpProxy:
+		return p.reach(f.GetCluster())
+	case *hcmv3.HttpConnectionManager:
+		if !c.HTTP || (c.TLS && chain.TransportSocket == nil) {
+			return "closed: not HTTP"
+		}
+		return p.request(f, &c)
+	}
+	return fmt.Sprintf("unknown filter %T", m)
+}
+
+// listener is the one of the address, the one of the port, or the one that gets
+// everything that is captured.
+func (p *Proxy) listener(to netip.AddrPort) *listenerv3.Listener {
+	return cmp.Or(
+		p.listeners[address(to.Addr().String(), uint32(to.Port()))],
+		p.listeners[address("0.0.0.0", uint32(to.Port()))],
+		p.listeners[address("0.0.0.0", 15001)],
+	)
+}
+
+// choose finds the filter chain: by port, then the most specific server name, then
+// the transport.
+// See https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/listener/v3/listener_components.proto.
+func choose(l *listenerv3.Listener, c *Call) *listenerv3.FilterChain {
+	transport := "raw_buffer"
+	if c.TLS {
+		transport = "tls"
+	}
+	var best *listenerv3.FilterChain
+	var bestScore []int
+	for _, chain := range l.FilterChains {
+		m := chain.GetFilterChainMatch()
+		name, named := serverName(m.GetServerNames(), c)
+		switch {
+		case m.GetDestinationPort() != nil && m.GetDestinationPort().Value != uint32(c.Addr.Port()),
+			!named,
+			m.GetTransportProtocol() != "" && m.GetTransportProtocol() != transport,
+			len(m.GetApplicationProtocols()) > 0:
+			continue
+		}
+		score := []int{btoi(m.GetDestinationPort() != nil), name, btoi(m.GetTransportProtocol() != "")}
+		if best == nil || slices.Compare(score, bestScore) > 0 {
+			best, bestScore = chain, score
+		}
+	}
+	if best == nil {
+		return l.DefaultFilterChain
+	}
+	return best
+}
+
+// serverName tells whether a chain takes the call's server name, and how exactly it says so.
+func serverName(names []string, c *Call) (specific int, ok bool) {
+	if len(names) == 0 {
+		return 0, true
+	}
+	if !c.TLS {
+		return 0, false
+	}
+	host := strings.ToLower(c.Host)
+	for _, n := range names {
+		switch tail, wild := strings.CutPrefix(n, "*"); {
+		case n == host:
+			return len(host) + 1, true
+		case wild && strings.HasSuffix(host, tail) && len(host) > len(tail):
+			specific, ok = max(specific, len(tail)), true
+		}
+	}
+	return specific, ok
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (p *Proxy) request(m *hcmv3.HttpConnectionManager, c *Call) string {
+	name := m.GetRds().GetRouteConfigName()
+	if p.routes[name] == nil {
+		return "404: no route configuration " + name
+	}
+	vh := virtualHost(p.hosts[name], c.Host)
+	if vh == nil {
+		return "404: no virtual host"
+	}
+	if vh.RequireTls == routev3.VirtualHost_ALL && !c.TLS {
+		return "301: to https"
+	}
+	for _, r := range vh.Routes {
+		if matches(r.Match, c) {
+			return p.act(r)
+		}
+	}
+	return "404: no route"
+}
+
+func (p *Proxy) act(r *routev3.Route) string {
+	if d := r.GetDirectResponse(); d != nil {
+		return fmt.Sprint(d.Status)
+	}
+	action := r.GetRoute()
+	if weighted := action.GetWeightedClusters(); weighted != nil {
+		var parts []string
+		for _, w := range weighted.Clusters {
+			parts = append(parts, fmt.Sprintf("%d %s", w.Weight.GetValue(), p.reach(w.Name)+p.hashed(action, w.Name)))
+		}
+		return strings.Join(parts, " + ")
+	}
+	return p.reach(action.GetCluster()) + p.hashed(action, action.GetCluster())
+}
+
+func (p *Proxy) reach(cluster string) string {
+	c := p.clusters[cluster]
+	if c == nil {
+		return "503: no cluster " + cluster
+	}
+	if c.GetType() == clusterv3.Cluster_EDS {
+		n, known := p.endpoints[cluster]
+		switch {
+		case !known:
+			return "503: endpoints never known of " + cluster
+		case n == 0:
+			return "503: no endpoints of " + cluster
+		}
+	}
+	return cluster
+}
+
+// hashed says by what a ring hash is looked up: both the cluster and the route must agree on it.
+func (p *Proxy) hashed(a *routev3.RouteAction, cluster string) string {
+	if p.clusters[cluster].GetLbPolicy() != clusterv3.Cluster_RING_HASH {
+		return ""
+	}
+	if len(a.HashPolicy) == 0 {
+		return " by nothing, though it hashes"
+	}
+	h := a.HashPolicy[0]
+	switch {
+	case h.GetHeader() != nil:
+		return " by header " + h.GetHeader().HeaderName
+	case h.GetCookie() != nil:
+		return " by cookie " + h.GetCookie().Name
+	case h.GetQueryParameter() != nil:
+		return " by query parameter " + h.GetQueryParameter().Name
+	}
+	return " by source address"
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package simulate answers what a proxy would do with a call, from the resources
+// that it was sent. It follows Envoy's rules for choosing a listener, a filter
+// chain, a virtual host and a route, so that tests can speak of behaviour instead
+// of configuration.
+package simulate
+
+import (
+	"fmt"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// Resource is one message that a proxy holds.
+type Resource struct {
+	Type string // URL
+	Name string
+	Body []byte
+}
+
+// Proxy is the state of one proxy.
+type Proxy struct {
+	listeners map[string]*listenerv3.Listener // by ADDRESS:PORT
+	routes    map[string]*routev3.RouteConfiguration
+	hosts     map[string][]*routev3.VirtualHost // by route configuration
+	clusters  map[string]*clusterv3.Cluster
+	endpoints map[string]int // how many, by assignment
+}
+
+// New reads what a proxy was sent. It refuses what Envoy would refuse as a whole:
+// a domain that two virtual hosts of one route configuration have.
+func New(resources []Resource) (*Proxy, error) {
+	p := &Proxy{
+		listeners: map[string]*listenerv3.Listener{},
+		routes:    map[string]*routev3.RouteConfiguration{},
+		hosts:     map[string][]*routev3.VirtualHost{},
+		clusters:  map[string]*clusterv3.Cluster{},
+		endpoints: map[string]int{},
+	}
+	for _, r := range resources {
+		if err := p.add(r); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", r.Type, r.Name, err)
+		}
+	}
+	for name, rc := range p.routes {
+		p.hosts[name] = append(p.hosts[name], rc.VirtualHosts...)
+		if rc.Vhds == nil && len(p.hosts[name]) > len(rc.VirtualHosts) {
+			return nil, fmt.Errorf("route configuration %s has virtual hosts that it never asks for", name)
+		}
+	}
+	for name, hosts := range p.hosts {
+		owner := map[string]string{}
+		for _, h := range hosts {
+			for _, d := range h.Domains {
+				if other, taken := owner[d]; taken {
+					return nil, fmt.Errorf("route configuration %s: virtual hosts %s and %s both have the domain %s", name, other, h.Name, d)
+				}
+				owner[d] = h.Name
+			}
+		}
+	}
+	return p, nil
+}
+
+func (p *Proxy) add(r Resource) error {
+	switch r.Type {
+	case resource.ListenerType:
+		m, err := parse(r.Body, &listenerv3.Listener{})
+		a := m.GetAddress().GetSocketAddress()
+		p.listeners[address(a.GetAddress(), a.GetPortValue())] = m
+		return err
+	case resource.RouteType:
+		m, err := parse(r.Body, &routev3.RouteConfiguration{})
+		p.routes[r.Name] = m
+		return err
+	case resource.VirtualHostType:
+		m, err := parse(r.Body, &routev3.VirtualHost{})
+		config, _, ok := strings.Cut(r.Name, "/")
+		if !ok {
+			return fmt.Errorf("the name is not ROUTECONFIG/HOST")
+		}
+		p.hosts[config] = append(p.hosts[config], m)
+		return err
+	case resource.ClusterType:
+		m, err := parse(r.Body, &clusterv3.Cluster{})
+		p.clusters[r.Name] = m
+		return err
+	case resource.EndpointType:
+		m, err := parse(r.Body, &endpointv3.ClusterLoadAssignment{})
+		p.endpoints[r.Name] = 0
+		for _, l := range m.GetEndpoints() {
+			p.endpoints[r.Name] += len(l.LbEndpoints)
+		}
+		return err
+	}
+	return nil
+}
+
+func parse[M proto.Message](body []byte, m M) (M, error) { return m, proto.Unmarshal(body, m) }
+
+func address(host string, port uint32) string { return fmt.Sprintf("%s:%d", host, port) }
