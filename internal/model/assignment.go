@@ -9,20 +9,27 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// Assign picks the endpoints of a cluster from all that serve its host.
+// Assign picks the endpoints of a cluster from all that may serve its host: those
+// that are ready. While the cluster has none, those count whose node is silent, and
+// else those that are going away: a request to a pod that may well serve beats none.
 func Assign(key ir.ClusterKey, portName string, subset ir.Labels, set *ir.EndpointSet) *ir.Assignment {
 	out := &ir.Assignment{Cluster: key}
 	if set == nil {
 		return out
 	}
-	for i := range set.Backends {
-		b := &set.Backends[i]
-		port, ok := b.PortNumber(portName)
-		if !ok || !b.Labels.Contains(subset) {
-			continue
+	for _, tier := range []tier{ready, presumed, leaving} {
+		for i := range set.Backends {
+			b := &set.Backends[i]
+			port, ok := b.PortNumber(portName)
+			if !ok || tierOf(b) != tier || !b.Labels.Contains(subset) {
+				continue
+			}
+			_, plain := slices.BinarySearch(b.Plain, port)
+			add(out, b.Locality, ir.Endpoint{Addr: b.Addr, Port: port, TLS: b.TLS && !plain})
 		}
-		_, plain := slices.BinarySearch(b.Plain, port)
-		add(out, b.Locality, ir.Endpoint{Addr: b.Addr, Port: port, TLS: b.TLS && !plain})
+		if len(out.Localities) > 0 {
+			break
+		}
 	}
 	slices.SortFunc(out.Localities, func(a, b ir.LocalityEndpoints) int { return a.Locality.Compare(b.Locality) })
 	for i := range out.Localities {
@@ -35,6 +42,25 @@ func Assign(key ir.ClusterKey, portName string, subset ir.Labels, set *ir.Endpoi
 		})
 	}
 	return out
+}
+
+// tier says how much a backend is to be relied on; the least is the best.
+type tier uint8
+
+const (
+	ready tier = iota
+	presumed
+	leaving
+)
+
+func tierOf(b *ir.Backend) tier {
+	switch {
+	case b.Presumed:
+		return presumed
+	case b.Draining:
+		return leaving
+	}
+	return ready
 }
 
 func add(a *ir.Assignment, where ir.Locality, e ir.Endpoint) {

@@ -30,7 +30,7 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 			}
 			for i := range s.Endpoints {
 				e := &s.Endpoints[i]
-				if b := m.backend(c, mesh, s, e); e.Ready || e.Terminating || b.Presumed {
+				if b, known := m.backend(c, mesh, s, e); known && (e.Ready || e.Terminating || b.Presumed) {
 					out.Backends = append(out.Backends, b)
 				}
 			}
@@ -58,27 +58,30 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 		})
 }
 
-func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.SliceEndpoint) ir.Backend {
-	b := ir.Backend{Addr: e.Addr, Ports: s.Ports, Draining: e.Terminating && !e.Ready}
+// backend is what an endpoint is. It is not known while its pod is not: slices and
+// pods are watched apart, and until the pod is there nobody can say whether it
+// takes plaintext and whose identity it has. A guess would fail requests.
+func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.SliceEndpoint) (b ir.Backend, known bool) {
+	b = ir.Backend{Addr: e.Addr, Ports: s.Ports, Draining: e.Terminating && !e.Ready}
 	if n, ok := graph.Get(c, m.Nodes.Table(), ir.NodeKey{Cluster: s.Key.Cluster, Name: e.Node}); ok {
 		b.Locality = n.Locality
 	}
 	if e.Pod == "" {
-		return b
+		return b, true
 	}
 	pod, ok := graph.Get(c, m.Pods.Table(), ir.ObjectKey{Cluster: s.Key.Cluster, Namespace: s.Key.Namespace, Name: e.Pod})
 	if !ok {
-		return b
+		return b, false
 	}
 	b.Labels, b.Network = pod.Labels, pod.Network
 	b.Presumed = pod.Presumed && !e.Ready && !e.Terminating
 	b.Identity = ir.SPIFFE(mesh.TrustDomain, pod.Key.Namespace, pod.ServiceAccount)
 	if !pod.Meshed {
-		return b
+		return b, true
 	}
 	if !m.mayDisable(c, mesh.RootNamespace, pod.Key.Namespace) {
 		b.TLS = true
-		return b
+		return b, true
 	}
 	accepts := m.accepts(c, mesh.RootNamespace, pod.Key.Namespace, pod.Labels)
 	for _, p := range s.Ports {
@@ -89,32 +92,15 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 		}
 	}
 	slices.Sort(b.Plain)
-	return b
+	return b, true
 }
 
-// endpointSet joins the slices. Addresses that are ready come first. While there
-// is none, those count whose node is silent, and else those that are going away:
-// a request to a pod that may well serve beats none.
+// endpointSet joins the slices. Which of the addresses count is decided cluster by
+// cluster: a subset may have none that is ready while its host has.
 func endpointSet(host string, rows []graph.Row[ir.ObjectKey, *sliceBackends]) *ir.EndpointSet {
 	set := &ir.EndpointSet{Host: host}
-	var presumed, leaving []ir.Backend
 	for _, row := range rows {
-		for _, b := range row.Value.Backends {
-			switch {
-			case b.Presumed:
-				presumed = append(presumed, b)
-			case b.Draining:
-				leaving = append(leaving, b)
-			default:
-				set.Backends = append(set.Backends, b)
-			}
-		}
-	}
-	if len(set.Backends) == 0 {
-		set.Backends = presumed
-	}
-	if len(set.Backends) == 0 {
-		set.Backends = leaving
+		set.Backends = append(set.Backends, row.Value.Backends...)
 	}
 	slices.SortStableFunc(set.Backends, func(a, b ir.Backend) int { return a.Addr.Compare(b.Addr) })
 	return set

@@ -151,5 +151,16 @@ func (m *Model) deriveNamespaces(g *graph.Graph) {
 		}).Keys()
 }
 
+// IsHeld tells whether a layer can be part of what a proxy holds. Sidecars of a
+// namespace may come later; until then nothing is built for them.
+func (m *Model) IsHeld(c *graph.Ctx, l ir.Layer) bool {
+	namespace, ok := strings.CutPrefix(string(l), string(ir.NamespaceLayer("")))
+	if !ok {
+		return true
+	}
+	_, active := graph.Get(c, m.namespaces, namespace)
+	return active
+}
+
 // settings is the mesh's row; before it was set nothing can be built.
 func (m *Model) settings(c *graph.Ctx) (*ir.Mesh, bool) { return graph.Get(c, m.Mesh.Table(), One{}) }

@@ -13,8 +13,8 @@ import (
 // peerAuth is all PeerAuthentications of a namespace, oldest first. It is the
 // summary through which endpoints and listeners read policies.
 type peerAuth struct {
-	Whole     *ir.PeerAuthentication // without a selector; the oldest wins
-	Workloads []*ir.PeerAuthentication
+	Whole     *ir.PeerAuthentication   // without a selector; the oldest wins
+	Workloads []*ir.PeerAuthentication // one per selector; the oldest wins
 }
 
 func (m *Model) derivePeerAuth(g *graph.Graph) {
@@ -33,6 +33,11 @@ func (m *Model) derivePeerAuth(g *graph.Graph) {
 			for _, p := range all {
 				switch {
 				case len(p.Selector) > 0:
+					older := slices.IndexFunc(out.Workloads, func(o *ir.PeerAuthentication) bool { return slices.Equal(o.Selector, p.Selector) })
+					if older >= 0 {
+						c.Report(conflict(p.Origin, out.Workloads[older].Origin, "another PeerAuthentication with the same selector"))
+						continue
+					}
 					out.Workloads = append(out.Workloads, p)
 				case out.Whole == nil:
 					out.Whole = p

@@ -24,6 +24,9 @@ func (m *Model) deriveReferences(g *graph.Graph) {
 			for i := range r.HTTP {
 				m.checkRule(c, r, i)
 			}
+			if len(r.Gateways) == 0 {
+				m.checkHosts(c, r)
+			}
 		})
 	graph.Derive(g, "policyReferences", m.Policies.Table(), One.Compare,
 		func(c *graph.Ctx, _ ir.ConfigKey, p *ir.TrafficPolicy, _ func(One, struct{})) {
@@ -34,6 +37,21 @@ func (m *Model) deriveReferences(g *graph.Graph) {
 				c.Report(unresolved(p.Origin, "HostNotFound", "spec.host", noHost(p.Host)))
 			}
 		})
+}
+
+// checkHosts warns of hosts that sidecars do not know. Such routes are right, and
+// wait for their host.
+func (m *Model) checkHosts(c *graph.Ctx, r *ir.Routes) {
+	for _, host := range r.Hosts {
+		if strings.HasPrefix(host, "*") {
+			continue
+		}
+		if _, ok := graph.Get(c, m.hosts, host); !ok {
+			p := unresolved(r.Origin, "HostNotFound", "spec.hosts", noHost(host)+"; requests to it do not meet these routes until then")
+			p.Severity = ir.Warning
+			c.Report(p)
+		}
+	}
 }
 
 func (m *Model) checkRule(c *graph.Ctx, r *ir.Routes, rule int) {

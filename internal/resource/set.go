@@ -80,6 +80,9 @@ func static(c *graph.Ctx, _ model.One, _ *ir.Mesh, emit emitter) {
 
 func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, emitter) {
 	return func(c *graph.Ctx, k model.TargetKey, t *model.Target, emit emitter) {
+		if !m.IsHeld(c, k.Layer) {
+			return
+		}
 		in, ok := m.Cluster(c, k, t)
 		if !ok {
 			return
@@ -100,7 +103,7 @@ func inboundClusters(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
 
 func endpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, emitter) {
 	return func(c *graph.Ctx, k model.TargetKey, t *model.Target, emit emitter) {
-		if t.Discovery != ir.DiscoverEDS {
+		if t.Discovery != ir.DiscoverEDS || !m.IsHeld(c, k.Layer) {
 			return
 		}
 		set, _ := graph.Get(c, m.EndpointSets, k.Cluster.Host)

@@ -16,6 +16,7 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/mesh"
 	"github.com/meshwright/meshwright/internal/model"
+	"github.com/meshwright/meshwright/internal/projection"
 	"github.com/meshwright/meshwright/internal/xds"
 	"github.com/meshwright/meshwright/test/simulate"
 )
@@ -137,6 +138,9 @@ func (w *World) Problems() []string {
 		severity := ""
 		if p.Severity == ir.Warning {
 			severity = " (warning)"
+		}
+		if p.Reason == projection.ReasonMalformed {
+			p.Message = "cannot be read" // the rest is a decoder's own words
 		}
 		out = append(out, fmt.Sprintf("%s %s %s%s %s", p.Origin, p.Condition, p.Reason, severity, p))
 	}
