@@ -87,12 +87,12 @@ func (o Origin) String() string {
 
 // ParseOrigin reads what Origin.String wrote; ok is false for any other text.
 func ParseOrigin(s string) (o Origin, ok bool) {
-	s, o.Section, _ = strings.Cut(s, "#")
+	s, section, has := strings.Cut(s, "#")
 	parts := strings.SplitN(s, "/", 3)
-	if len(parts) != 3 || parts[0] == "" || parts[2] == "" {
+	if len(parts) != 3 || parts[0] == "" || parts[2] == "" || has && section == "" {
 		return Origin{}, false
 	}
-	o.Kind, o.Namespace, o.Name = parts[0], parts[1], parts[2]
+	o.Kind, o.Namespace, o.Name, o.Section = parts[0], parts[1], parts[2], section
 	return o, true
 }
 

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/meshwright/meshwright/internal/intake"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// chaos is a small town in which everything may change. Names are few, so that
+// objects collide, refer to one another and to what is not there.
+type chaos struct {
+	r       *rand.Rand
+	rows    intake.Batch
+	classes map[string]*ir.Class
+}
+
+// edit is one change: of a batch, or of the classes.
+type edit struct {
+	batch   intake.Batch
+	classes map[string]*ir.Class
+}
+
+var chaosNamespaces = []string{"apps", "shop", "istio-system"}
+
+func newChaos(seed uint64) *chaos {
+	return &chaos{r: rand.New(rand.NewPCG(seed, seed)), rows: everyTable(), classes: map[string]*ir.Class{}}
+}
+
+func everyTable() intake.Batch { return intake.NewInbox().Drain() }
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+// step makes a random edit and keeps the state that it leads to.
+func (x *chaos) step() edit {
+	e := edit{batch: everyTable(), classes: map[string]*ir.Class{}}
+	name := func(prefix string, n int) string { return fmt.Sprintf("%s%d", prefix, x.r.IntN(n)) }
+	object := func(prefix string, n int) ir.ObjectKey {
+		return ir.ObjectKey{Cluster: "east", Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
+	}
+	config := func(prefix string, n int) ir.ConfigKey {
+		return ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
+	}
+	switch x.r.IntN(14) {
+	case 0, 1:
+		change(x, x.rows.Services, e.batch.Services, object("s", 3), x.service)
+	case 2, 3:
+		change(x, x.rows.Slices, e.batch.Slices, object("l", 5), x.slice)
+	case 4, 5:
+		change(x, x.rows.Pods, e.batch.Pods, object("p", 6), x.pod)
+	case 6:
+		change(x, x.rows.Nodes, e.batch.Nodes, ir.NodeKey{Cluster: "east", Name: name("n", 3)}, x.node)
+	case 7, 8:
+		change(x, x.rows.Routes, e.batch.Routes, config("v", 3), x.routes)
+	case 9:
+		change(x, x.rows.Policies, e.batch.Policies, config("d", 3), x.policy)
+	case 10:
+		change(x, x.rows.Gateways, e.batch.Gateways, config("g", 2), x.gateway)
+	case 11:
+		change(x, x.rows.PeerAuthentications, e.batch.PeerAuthentications, config("a", 3), x.peerAuthentication)
+	case 12:
+		change(x, x.rows.Credentials, e.batch.Credentials, config("c", 2), x.credential)
+	default:
+		c := x.class()
+		change(x, x.classes, e.classes, classKey(c), func(string) *ir.Class { return c })
+	}
+	return e
+}
+
+// change deletes a row now and then, else makes it anew.
+func change[K comparable, V any](x *chaos, rows, changes map[K]*V, k K, fresh func(K) *V) {
+	if x.r.IntN(3) == 0 {
+		delete(rows, k)
+		changes[k] = nil
+		return
+	}
+	rows[k] = fresh(k)
+	changes[k] = rows[k]
+}
+
+func (x *chaos) host() string {
+	return fmt.Sprintf("s%d.%s.svc.cluster.local", x.r.IntN(3), pick(x.r, chaosNamespaces...))
+}
+
+func (x *chaos) service(k ir.ObjectKey) *ir.Service {
+	s := &ir.Service{Key: k, Host: k.Name + "." + k.Namespace + ".svc.cluster.local"}
+	switch x.r.IntN(6) {
+	case 0:
+		s.Headless = true
+	case 1:
+		s.ExternalName = "example.com"
+	default:
+		var ns byte
+		for i := range chaosNamespaces {
+			if chaosNamespaces[i] == k.Namespace {
+				ns = byte(i)
+			}
+		}
+		// A few addresses per Service, and no two Services with the same.
+		s.VIPs = []netip.Addr{netip.AddrFrom4([4]byte{10, 96 + ns, k.Name[1], byte(x.r.IntN(2))})}
+	}
+	if x.r.IntN(4) > 0 {
+		s.Selector = x.labels()
+	}
+	for i, port := range []uint16{80, 8080, 9000} {
+		if x.r.IntN(3) > 0 {
+			s.Ports = append(s.Ports, ir.ServicePort{
+				Name: fmt.Sprintf("port-%d", i), Port: port,
+				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolGRPC, ir.ProtocolTCP, ir.ProtocolTLS, ir.ProtocolUDP),
+			})
+		}
+	}
+	return s
+}
+
+func (x *chaos) slice(k ir.ObjectKey) *ir.EndpointSlice {
+	s := &ir.EndpointSlice{
+		Key:     k,
+		Service: ir.ObjectKey{Cluster: "east", Namespace: k.Namespace, Name: fmt.Sprintf("s%d", x.r.IntN(3))},
+	}
+	for i := range 3 {
+		s.Ports = append(s.Ports, ir.SlicePort{Name: fmt.Sprintf("port-%d", i), Port: uint16(8000 + x.r.IntN(3))})
+	}
+	for i := range x.r.IntN(4) {
+		e := ir.SliceEndpoint{
+			Addr: netip.AddrFrom4([4]byte{10, 0, byte(x.r.IntN(3)), byte(i)}),
+			Node: fmt.Sprintf("n%d", x.r.IntN(3)), Ready: x.r.IntN(3) > 0, Terminating: x.r.IntN(3) == 0,
+		}
+		if x.r.IntN(5) > 0 {
+			e.Pod = fmt.Sprintf("p%d", x.r.IntN(6))
+		}
+		s.Endpoints = append(s.Endpoints, e)
+	}
+	return s
+}
+
+func (x *chaos) labels() ir.Labels {
+	l := ir.Labels{{Key: "app", Value: pick(x.r, "a", "b", "c")}}
+	if x.r.IntN(2) == 0 {
+		l = append(l, ir.Label{Key: "version", Value: pick(x.r, "v1", "v2")})
+	}
+	return l
+}
+
+func (x *chaos) pod(k ir.ObjectKey) *ir.Pod {
+	return &ir.Pod{
+		Key: k, Labels: x.labels(), ServiceAccount: pick(x.r, "one", "two"), Node: "n0",
+		Meshed: x.r.IntN(3) > 0, Presumed: x.r.IntN(4) == 0,
+	}
+}
+
+func (x *chaos) node(k ir.NodeKey) *ir.Node {
+	return &ir.Node{Key: k, Locality: ir.Locality{Region: "west", Zone: pick(x.r, "", "a", "b")}}
+}
+
+func (x *chaos) visibility() ir.Visibility {
+	if x.r.IntN(2) == 0 {
+		return ir.Visibility{All: true}
+	}
+	return ir.Visibility{Namespaces: pick(x.r, nil, []string{"apps"}, []string{"shop"}, []string{"apps", "shop"})}
+}
+
+func (x *chaos) routes(k ir.ConfigKey) *ir.Routes {
+	origin := ir.Origin{Kind: "VirtualService", Namespace: k.Namespace, Name: k.Name}
+	out := &ir.Routes{
+		Origin: origin, Created: int64(x.r.IntN(4)), Mesh: x.r.IntN(3) > 0, ExportTo: x.visibility(),
+		Hosts: pick(x.r, []string{x.host()}, []string{"*.shop.svc.cluster.local"}, []string{"*.com", x.host()}, []string{"shop.example.com"}),
+	}
+	if !out.Mesh || x.r.IntN(2) == 0 {
+		out.Gateways = []ir.ConfigKey{{Namespace: pick(x.r, chaosNamespaces...), Name: fmt.Sprintf("g%d", x.r.IntN(2))}}
+	}
+	for i := range 1 + x.r.IntN(3) {
+		rule := ir.Rule{Origin: origin}
+		rule.Origin.Section = fmt.Sprintf("http[%d]", i)
+		if x.r.IntN(2) == 0 {
+			rule.Matches = []ir.Match{{Path: &ir.StringMatch{Kind: ir.MatchPrefix, Value: pick(x.r, "/a", "/b")}}}
+			if x.r.IntN(3) == 0 {
+				rule.Matches[0].GatewaysSet, rule.Matches[0].Mesh = true, x.r.IntN(2) == 0
+				rule.Matches[0].Gateways = out.Gateways
+			}
+		}
+		if x.r.IntN(5) == 0 {
+			rule.Direct = &ir.Direct{Status: 500}
+		}
+		for range 1 + x.r.IntN(2) {
+			if rule.Direct == nil {
+				rule.Destinations = append(rule.Destinations, ir.Destination{
+					Host: x.host(), Port: pick(x.r, uint16(0), 0, 80, 8080), Subset: pick(x.r, "", "v1", "v2"), Weight: 1 + x.r.Uint32N(99),
+				})
+			}
+		}
+		out.HTTP = append(out.HTTP, rule)
+	}
+	return out
+}
+
+func (x *chaos) settings() ir.PolicySettings {
+	out := ir.PolicySettings{LoadBalancer: pick(x.r,
+		ir.LoadBalancer{}, ir.LoadBalancer{Balance: ir.BalanceRandom}, ir.LoadBalancer{Balance: ir.BalancePassthrough},
+		ir.LoadBalancer{Balance: ir.BalanceHashHeader, HashKey: "x-user"}, ir.LoadBalancer{Balance: ir.BalanceHashSourceIP},
+	)}
+	if x.r.IntN(3) == 0 {
+		out.TLS = &ir.ClientTLS{Mode: pick(x.r, ir.TLSDisable, ir.TLSMesh, ir.TLSSimple)}
+	}
+	return out
+}
+
+func (x *chaos) policy(k ir.ConfigKey) *ir.TrafficPolicy {
+	out := &ir.TrafficPolicy{
+		Origin:  ir.Origin{Kind: "DestinationRule", Namespace: k.Namespace, Name: k.Name},
+		Created: int64(x.r.IntN(4)), ExportTo: x.visibility(), Settings: x.settings(),
+		Host: pick(x.r, x.host(), x.host(), "*.apps.svc.cluster.local", "*.cluster.local"),
+	}
+	for _, name := range []string{"v1", "v2"} {
+		if x.r.IntN(2) == 0 {
+			s := ir.Subset{Name: name, Labels: ir.Labels{{Key: "version", Value: pick(x.r, "v1", "v2")}}}
+			if x.r.IntN(2) == 0 {
+				settings := x.settings()
+				s.Settings = &settings
+			}
+			out.Subsets = append(out.Subsets, s)
+		}
+	}
+	if x.r.IntN(3) == 0 {
+		out.Ports = []ir.PortPolicy{{Port: 80, Settings: x.settings()}}
+	}
+	return out
+}
+
+func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {
+	out := &ir.Gateway{
+		Origin:  ir.Origin{Kind: "Gateway", Namespace: k.Namespace, Name: k.Name},
+		Created: int64(x.r.IntN(4)), Selector: pick(x.r, nil, x.labels(), x.labels()),
+	}
+	for i := range 1 + x.r.IntN(3) {
+		s := ir.Server{
+			Origin: out.Origin, PortName: fmt.Sprintf("port-%d", i), Port: pick[uint16](x.r, 80, 8080),
+			Hosts: []ir.ServerHost{{
+				Namespace: pick(x.r, "*", "*", "apps"), Host: pick(x.r, "*", "*.example.com", "shop.example.com", x.host()),
+			}},
+		}
+		s.Origin.Section = s.PortName
+		switch x.r.IntN(4) {
+		case 0:
+			s.TLS = &ir.ServerTLS{CredentialName: fmt.Sprintf("c%d", x.r.IntN(2)), Mode: pick(x.r, ir.ServerSimple, ir.ServerMutual)}
+		case 1:
+			s.HTTPSRedirect = true
+		}
+		out.Servers = append(out.Servers, s)
+	}
+	return out
+}
+
+func (x *chaos) peerAuthentication(k ir.ConfigKey) *ir.PeerAuthentication {
+	mode := func() ir.MTLSMode { return pick(x.r, ir.MTLSUnset, ir.MTLSDisable, ir.MTLSPermissive, ir.MTLSStrict) }
+	out := &ir.PeerAuthentication{
+		Origin:  ir.Origin{Kind: "PeerAuthentication", Namespace: k.Namespace, Name: k.Name},
+		Created: int64(x.r.IntN(4)), Mode: mode(),
+	}
+	if x.r.IntN(2) == 0 {
+		out.Selector = x.labels()
+		if x.r.IntN(2) == 0 {
+			out.Ports = []ir.PortMTLS{{Port: uint16(8000 + x.r.IntN(3)), Mode: mode()}}
+		}
+	}
+	return out
+}
+
+func (x *chaos) credential(k ir.ConfigKey) *ir.Credential {
+	if x.r.IntN(4) == 0 {
+		return &ir.Credential{Key: k, Invalid: "the key is not that of the certificate"}
+	}
+	return &ir.Credential{
+		Key: k, Certificate: []byte(pick(x.r, "one", "two")), PrivateKey: ir.PrivateBytes("key"), CA: pick(x.r, nil, []byte("ca")),
+	}
+}
+
+func (x *chaos) class() *ir.Class {
+	return &ir.Class{
+		Role: pick(x.r, ir.RoleSidecar, ir.RoleRouter), Namespace: pick(x.r, chaosNamespaces...),
+		Workload: "w", ServiceAccount: "one", Labels: x.labels(),
+	}
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/intake"
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/xds"
+)
+
+var seed = flag.Uint64("seed", 0, "run the random edits of this seed only")
+
+// TestIncrementalEqualsRebuild edits a town at random, and compares what has grown
+// with what is built from nothing: at once, and in pieces in any order.
+func TestIncrementalEqualsRebuild(t *testing.T) {
+	const seeds, steps, every = 8, 600, 20
+	all := []uint64{*seed}
+	if *seed == 0 {
+		all = all[:0]
+		for i := range uint64(seeds) {
+			all = append(all, i+1)
+		}
+	}
+	for _, s := range all {
+		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) {
+			t.Parallel()
+			x := newChaos(s)
+			grown := newHolder(graph.Check())
+			seen := map[string]bool{}
+			for i := range steps {
+				e := x.step()
+				// One object may change several times in a batch: the last state counts.
+				for range x.r.IntN(3) {
+					e = joined(e, x.step())
+				}
+				grown.take(t, e.batch, e.classes)
+				if i%every != every-1 {
+					continue
+				}
+				same(t, i, "at once", grown, x, func(h *holder) { h.take(t, x.rows, x.classes) })
+				same(t, i, "in pieces", grown, x, func(h *holder) {
+					for _, p := range pieces(x) {
+						h.take(t, p.batch, p.classes)
+					}
+				})
+				if t.Failed() {
+					return
+				}
+				for _, l := range grown.state() {
+					words := strings.Fields(l)
+					seen[words[0][:strings.IndexByte(words[0]+"/", '/')]+" "+words[1]] = true
+				}
+			}
+			for _, what := range []string{
+				"mesh Cluster", "mesh VirtualHost", "namespace Cluster", "namespace VirtualHost", "class Listener",
+				"class VirtualHost", "class Cluster", "class Secret",
+			} {
+				if !seen[what] {
+					t.Errorf("the edits never made a %s", what)
+				}
+			}
+		})
+	}
+}
+
+func same(t *testing.T, step int, how string, grown *holder, x *chaos, build func(*holder)) {
+	t.Helper()
+	fresh := newHolder()
+	build(fresh)
+	want, got := fresh.state(), grown.state()
+	for _, l := range want {
+		if _, ok := slices.BinarySearch(got, l); !ok {
+			t.Errorf("step %d: only when it is built %s: %s", step, how, l)
+		}
+	}
+	for _, l := range got {
+		if _, ok := slices.BinarySearch(want, l); !ok {
+			t.Errorf("step %d: not when it is built %s: %s", step, how, l)
+		}
+	}
+}
+
+// holder is an engine and everything that it published.
+type holder struct {
+	engine   *Engine
+	layers   map[string]string // version by place
+	classes  map[string]string
+	problems map[ir.Origin][]ir.Problem
+}
+
+func newHolder(options ...graph.Option) *holder {
+	h := &holder{
+		engine: NewEngine(0, options...), layers: map[string]string{}, classes: map[string]string{},
+		problems: map[ir.Origin][]ir.Problem{},
+	}
+	h.engine.SetMesh(settings())
+	return h
+}
+
+func (h *holder) take(t *testing.T, batch intake.Batch, classes map[string]*ir.Class) {
+	t.Helper()
+	out := h.engine.Step(batch, classes)
+	for _, r := range out.Other {
+		t.Fatalf("table %s reports of input %v: %v", r.Table, r.Input, r.Problems)
+	}
+	at := func(layer xds.Layer, typ, name string) string {
+		return strings.Join([]string{string(layer), shortType(typ), name}, " ")
+	}
+	// Removals first: a resource may move from one table to another in one batch.
+	for _, r := range out.Publish.Delete {
+		delete(h.layers, at(r.Layer, r.Type, r.Name))
+	}
+	for _, p := range out.Publish.Set {
+		h.layers[at(p.Layer, p.Resource.Type, p.Resource.Name)] = p.Resource.Version
+	}
+	for _, key := range out.Publish.DropClasses {
+		delete(h.classes, key)
+	}
+	for _, c := range out.Publish.Classes {
+		h.classes[c.Key] = fmt.Sprint(c.Layers)
+	}
+	for object, problems := range out.Problems {
+		h.problems[object] = problems
+	}
+}
+
+func (h *holder) state() []string {
+	var out []string
+	for place, version := range h.layers {
+		out = append(out, place+" "+version)
+	}
+	for key, layers := range h.classes {
+		out = append(out, "class "+key+" "+layers)
+	}
+	for object, problems := range h.problems {
+		for _, p := range problems {
+			out = append(out, fmt.Sprintf("problem %s: %s %s %s %s", object, p.Origin, p.Condition, p.Reason, p))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func joined(a, b edit) edit {
+	maps.Copy(a.batch.Services, b.batch.Services)
+	maps.Copy(a.batch.Slices, b.batch.Slices)
+	maps.Copy(a.batch.Pods, b.batch.Pods)
+	maps.Copy(a.batch.Nodes, b.batch.Nodes)
+	maps.Copy(a.batch.Routes, b.batch.Routes)
+	maps.Copy(a.batch.Policies, b.batch.Policies)
+	maps.Copy(a.batch.Gateways, b.batch.Gateways)
+	maps.Copy(a.batch.PeerAuthentications, b.batch.PeerAuthentications)
+	maps.Copy(a.batch.Credentials, b.batch.Credentials)
+	maps.Copy(a.classes, b.classes)
+	return a
+}
+
+// pieces is all that exists, dealt at random into two batches.
+func pieces(x *chaos) []edit {
+	var out []edit
+	for range 2 {
+		out = append(out, edit{batch: everyTable(), classes: map[string]*ir.Class{}})
+	}
+	deal(x.r, x.rows.Services, out, func(e edit) map[ir.ObjectKey]*ir.Service { return e.batch.Services })
+	deal(x.r, x.rows.Slices, out, func(e edit) map[ir.ObjectKey]*ir.EndpointSlice { return e.batch.Slices })
+	deal(x.r, x.rows.Pods, out, func(e edit) map[ir.ObjectKey]*ir.Pod { return e.batch.Pods })
+	deal(x.r, x.rows.Nodes, out, func(e edit) map[ir.NodeKey]*ir.Node { return e.batch.Nodes })
+	deal(x.r, x.rows.Routes, out, func(e edit) map[ir.ConfigKey]*ir.Routes { return e.batch.Routes })
+	deal(x.r, x.rows.Policies, out, func(e edit) map[ir.ConfigKey]*ir.TrafficPolicy { return e.batch.Policies })
+	deal(x.r, x.rows.Gateways, out, func(e edit) map[ir.ConfigKey]*ir.Gateway { return e.batch.Gateways })
+	deal(x.r, x.rows.PeerAuthentications, out, func(e edit) map[ir.ConfigKey]*ir.PeerAuthentication { return e.batch.PeerAuthentications })
+	deal(x.r, x.rows.Credentials, out, func(e edit) map[ir.ConfigKey]*ir.Credential { return e.batch.Credentials })
+	deal(x.r, x.classes, out, func(e edit) map[string]*ir.Class { return e.classes })
+	return out
+}
+
+// deal puts each row into one of the piles.
+func deal[K comparable, V any](r *rand.Rand, rows map[K]*V, piles []edit, of func(edit) map[K]*V) {
+	keys := slices.SortedFunc(maps.Keys(rows), func(a, b K) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	for _, k := range keys {
+		of(piles[r.IntN(len(piles))])[k] = rows[k]
+	}
+}
