@@ -236,9 +236,10 @@ func TestUpDownLeavesNothing(t *testing.T) {
 		"a pod of the other cluster":         "http://" + webs["two"].pod.Status.PodIP + ":8080/health",
 		"load balancer of the other cluster": "http://" + webs["two"].balancer + "/health",
 	} {
-		if _, err := getFrom(holder, url); err != nil {
-			t.Errorf("%s from a node: %v", what, err)
-		}
+		r.eventually(what+" from a node", func() error {
+			_, err := getFrom(holder, url)
+			return err
+		})
 	}
 	claims := []address.Claim{r.claim("one"), r.claim("two")}
 	for _, c := range claims {
@@ -264,9 +265,10 @@ func TestNetworksAreApart(t *testing.T) {
 	r.up("here")
 	w := deployWeb(r, "there", r.up("there", "--network", "other"))
 	holder := r.record("here", "holder").PID
-	if _, err := getFrom(holder, "http://"+w.balancer+"/health"); err != nil {
-		t.Errorf("the load balancer of another network: %v", err)
-	}
+	r.eventually("the load balancer of another network", func() error {
+		_, err := getFrom(holder, "http://"+w.balancer+"/health")
+		return err
+	})
 	if _, err := getFrom(holder, "http://"+w.pod.Status.PodIP+":8080/health"); err == nil {
 		t.Error("a pod of another network is reached directly")
 	}
@@ -280,7 +282,11 @@ func TestUpRepairs(t *testing.T) {
 	healthy := func(after string) {
 		t.Helper()
 		r.must("up", "broken")
-		r.must("status", "broken")
+		// A kubelet that starts anew calls its pods not ready until it has probed them.
+		r.eventually("a good status after "+after, func() error {
+			_, err := r.run("status", "broken")
+			return err
+		})
 		r.eventually("the service after "+after, func() error {
 			_, err := get("http://" + w.balancer + "/health")
 			return err
