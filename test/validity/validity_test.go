@@ -114,6 +114,14 @@ func inlined(t *testing.T, routes map[string]*routev3.RouteConfiguration, hosts 
 
 func validate(t *testing.T, b *bootstrapv3.Bootstrap) {
 	t.Helper()
+	if text, err := load(t, b); err != nil {
+		t.Errorf("envoy refuses it: %v\n%s", err, text)
+	}
+}
+
+// load has Envoy check a configuration, and returns what it says.
+func load(t *testing.T, b *bootstrapv3.Bootstrap) ([]byte, error) {
+	t.Helper()
 	cache, err := envoy.CacheDir()
 	if err != nil {
 		t.Fatal(err)
@@ -130,9 +138,7 @@ func validate(t *testing.T, b *bootstrapv3.Bootstrap) {
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := exec.Command(binary, "--mode", "validate", "-c", file, "-l", "error").CombinedOutput(); err != nil {
-		t.Errorf("envoy refuses it: %v\n%s", err, text)
-	}
+	return exec.Command(binary, "--mode", "validate", "-c", file, "-l", "error").CombinedOutput()
 }
 
 func parse[M proto.Message](t *testing.T, body []byte, m M) M {

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"testing"
+
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/test/golden"
+)
+
+func outbound(edit func(*ir.OutboundCluster)) func() golden.Message {
+	return func() golden.Message {
+		in := &ir.OutboundCluster{
+			Key:      ir.ClusterKey{Host: "reviews.books.svc.cluster.local", Port: 9080},
+			Protocol: ir.ProtocolHTTP, TrustDomain: "cluster.local",
+		}
+		edit(in)
+		return Outbound(in)
+	}
+}
+
+func balanced(b ir.Balance) func() golden.Message {
+	return outbound(func(in *ir.OutboundCluster) { in.Settings.LoadBalancer.Balance = b })
+}
+
+func secured(t ir.ClientTLS, protocol ir.Protocol) func() golden.Message {
+	return outbound(func(in *ir.OutboundCluster) { in.Settings.TLS, in.Protocol = &t, protocol })
+}
+
+func TestGolden(t *testing.T) {
+	golden.Messages(t, map[string]func() golden.Message{
+		"http": outbound(func(*ir.OutboundCluster) {}),
+		"grpc": outbound(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolGRPC }),
+		"tcp":  outbound(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolTCP }),
+		"subset": outbound(func(in *ir.OutboundCluster) {
+			in.Key.Subset = "v1"
+			in.Identities = []string{"spiffe://cluster.local/ns/books/sa/a", "spiffe://cluster.local/ns/books/sa/b"}
+			in.Origins = []ir.Origin{{Kind: "DestinationRule", Namespace: "books", Name: "reviews"}}
+		}),
+		"dns": outbound(func(in *ir.OutboundCluster) { in.Discovery, in.Alias = ir.DiscoverDNS, "search.example.com" }),
+		"dns-tls": outbound(func(in *ir.OutboundCluster) {
+			in.Discovery, in.Alias = ir.DiscoverDNS, "search.example.com"
+			in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "search.example.com", SubjectAltNames: []string{"search.example.com"}}
+		}),
+		"original-dst":    outbound(func(in *ir.OutboundCluster) { in.Discovery = ir.DiscoverOriginalDst }),
+		"round-robin":     balanced(ir.BalanceRoundRobin),
+		"random":          balanced(ir.BalanceRandom),
+		"hash":            balanced(ir.BalanceHashHeader),
+		"lb-passthrough":  balanced(ir.BalancePassthrough),
+		"tls-disable":     secured(ir.ClientTLS{Mode: ir.TLSDisable}, ir.ProtocolHTTP),
+		"tls-mesh":        secured(ir.ClientTLS{Mode: ir.TLSMesh}, ir.ProtocolHTTP),
+		"tls-simple-h2":   secured(ir.ClientTLS{Mode: ir.TLSSimple}, ir.ProtocolHTTP2),
+		"tls-skip-verify": secured(ir.ClientTLS{Mode: ir.TLSSimple, InsecureSkipVerify: true}, ir.ProtocolHTTP),
+		"tls-mutual": secured(ir.ClientTLS{
+			Mode: ir.TLSMutual, ClientCertificate: "/etc/certs/cert.pem", PrivateKey: "/etc/certs/key.pem", CACertificates: "/etc/certs/root.pem",
+		}, ir.ProtocolHTTP),
+		"inbound-http":        func() golden.Message { return Inbound(8080, ir.ProtocolHTTP) },
+		"inbound-grpc":        func() golden.Message { return Inbound(8081, ir.ProtocolGRPC) },
+		"inbound-tcp":         func() golden.Message { return Inbound(8082, ir.ProtocolTCP) },
+		"inbound-passthrough": func() golden.Message { return InboundPassthrough() },
+		"passthrough":         func() golden.Message { return Passthrough() },
+		"black-hole":          func() golden.Message { return BlackHole() },
+	})
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package listener
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/test/golden"
+)
+
+const log = "/dev/stdout"
+
+func inbound(mode ir.MTLSMode, ports ...ir.InboundPort) func() golden.Message {
+	return func() golden.Message {
+		return InboundCapture(&ir.Inbound{
+			TrustDomain: "cluster.local", Default: mode, Ports: ports,
+			Origins: []ir.Origin{{Kind: "PeerAuthentication", Namespace: "books", Name: "default"}},
+		})
+	}
+}
+
+func tcp(addr string) func() golden.Message {
+	return func() golden.Message {
+		return OutboundTCP(&ir.TCPOutbound{
+			Addr:    netip.MustParseAddrPort(addr),
+			Cluster: ir.ClusterKey{Host: "db.books.svc.cluster.local", Port: 5432}, AccessLogFile: log,
+		})
+	}
+}
+
+func chain(names []string, tls *ir.ServerTLS) ir.GatewayChain {
+	return ir.GatewayChain{
+		ServerNames: names, TLS: tls, RouteConfig: "https.8443.https.web.books",
+		Origin: ir.Origin{Kind: "Gateway", Namespace: "books", Name: "web", Section: "https"},
+	}
+}
+
+func gateway(chains ...ir.GatewayChain) func() golden.Message {
+	return func() golden.Message {
+		return Gateway(&ir.GatewayListener{Port: 8443, TrustDomain: "cluster.local", Chains: chains})
+	}
+}
+
+func TestGolden(t *testing.T) {
+	port := func(n uint16, p ir.Protocol, m ir.MTLSMode) ir.InboundPort {
+		return ir.InboundPort{Port: n, Protocol: p, Mode: m}
+	}
+	golden.Messages(t, map[string]func() golden.Message{
+		"capture":          func() golden.Message { return OutboundCapture(&ir.OutboundCapture{AccessLogFile: log}) },
+		"capture-registry": func() golden.Message { return OutboundCapture(&ir.OutboundCapture{RegistryOnly: true}) },
+		"http":             func() golden.Message { return OutboundHTTP(&ir.HTTPOutbound{Port: 9080, AccessLogFile: log}) },
+		"http-registry":    func() golden.Message { return OutboundHTTP(&ir.HTTPOutbound{Port: 9080, RegistryOnly: true}) },
+		"tcp":              tcp("10.96.0.1:5432"),
+		"tcp-ipv6":         tcp("[fd00::1]:5432"),
+		"inbound-permissive": inbound(ir.MTLSPermissive,
+			port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSPermissive)),
+		"inbound-strict":  inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSStrict)),
+		"inbound-disable": inbound(ir.MTLSDisable, port(8080, ir.ProtocolGRPC, ir.MTLSDisable)),
+		"inbound-mixed":   inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSDisable)),
+		"gateway-http":    gateway(chain(nil, nil)),
+		"gateway-https": gateway(
+			chain([]string{"shop.example.com"}, &ir.ServerTLS{CredentialName: "shop"}),
+			ir.GatewayChain{TLS: &ir.ServerTLS{CredentialName: "rest"}, RouteConfig: "https.8443.rest.web.books", Origin: ir.Origin{Kind: "Gateway", Namespace: "books", Name: "web", Section: "rest"}},
+		),
+		"gateway-mutual": gateway(chain([]string{"*.example.com"}, &ir.ServerTLS{
+			Mode: ir.ServerMutual, CredentialName: "shop", MinVersion: "TLSV1_2", MaxVersion: "TLSV1_3", CipherSuites: []string{"ECDHE-RSA-AES128-GCM-SHA256"},
+		})),
+	})
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package route
+
+import (
+	"testing"
+	"time"
+
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/test/golden"
+)
+
+func to(subset string, weight uint32) ir.Target {
+	return ir.Target{Cluster: ir.ClusterKey{Host: "reviews.books.svc.cluster.local", Port: 9080, Subset: subset}, Weight: weight}
+}
+
+// host is a virtual host with one rule.
+func host(rule ir.ResolvedRule) func() golden.Message {
+	return func() golden.Message {
+		rule.Origin = ir.Origin{Kind: "VirtualService", Namespace: "books", Name: "reviews", Section: "http[0]"}
+		if rule.Targets == nil && rule.Direct == nil {
+			rule.Targets = []ir.Target{to("", 100)}
+		}
+		return VirtualHost(&ir.VirtualHost{
+			Key:     ir.VirtualHostKey{RouteConfig: "9080", Host: "reviews.books.svc.cluster.local"},
+			Domains: []string{"reviews", "reviews.books", "reviews.books.svc", "reviews.books.svc.cluster.local"},
+			Rules:   []ir.ResolvedRule{rule},
+			Origins: []ir.Origin{rule.Origin.Object()},
+		})
+	}
+}
+
+func onPath(kind ir.StringKind, value string, ignoreCase bool) ir.Match {
+	return ir.Match{Path: &ir.StringMatch{Kind: kind, Value: value}, PathIgnoreCase: ignoreCase}
+}
+
+func onHeader(name string, kind ir.StringKind, value string, invert bool) ir.HeaderMatch {
+	return ir.HeaderMatch{Name: name, Match: ir.StringMatch{Kind: kind, Value: value}, Invert: invert}
+}
+
+func hashed(lb ir.LoadBalancer) func() golden.Message {
+	target := to("", 100)
+	target.Hash = lb
+	return host(ir.ResolvedRule{Targets: []ir.Target{target}})
+}
+
+func config(f ir.Fallback, hosts bool) func() golden.Message {
+	return func() golden.Message { return Config(&ir.RouteConfig{Name: "9080", Fallback: f, Hosts: hosts}) }
+}
+
+func TestGolden(t *testing.T) {
+	golden.Messages(t, map[string]func() golden.Message{
+		"config-passthrough": config(ir.FallbackPassthrough, true),
+		"config-blocked":     config(ir.FallbackBlocked, true),
+		"config-gateway":     config(ir.FallbackNotFound, true),
+		"config-empty":       config(ir.FallbackNotFound, false),
+		"inbound":            func() golden.Message { return Inbound(8080) },
+		"default":            host(ir.ResolvedRule{Name: "default"}),
+		"paths": host(ir.ResolvedRule{Matches: []ir.Match{
+			onPath(ir.MatchExact, "/exact", false), onPath(ir.MatchPrefix, "/prefix", true), onPath(ir.MatchRegex, "/r[0-9]+", false), onPath(ir.MatchRegex, "/r[0-9]+", true),
+		}}),
+		"headers": host(ir.ResolvedRule{Matches: []ir.Match{{Headers: []ir.HeaderMatch{
+			onHeader(":method", ir.MatchExact, "POST", false), onHeader("a", ir.MatchPrefix, "x", false), onHeader("b", ir.MatchRegex, "x+", false), onHeader("c", ir.MatchPresent, "", false),
+		}}}}),
+		"without-headers": host(ir.ResolvedRule{Matches: []ir.Match{{Headers: []ir.HeaderMatch{
+			onHeader("a", ir.MatchExact, "x", true), onHeader("b", ir.MatchPresent, "", true),
+		}}}}),
+		"weights":     host(ir.ResolvedRule{Targets: []ir.Target{to("v1", 90), to("v2", 10)}}),
+		"direct":      host(ir.ResolvedRule{Direct: &ir.Direct{Status: 500}}),
+		"direct-body": host(ir.ResolvedRule{Direct: &ir.Direct{Status: 503, Body: "closed"}}),
+		"timeout":     host(ir.ResolvedRule{Timeout: int64(1500 * time.Millisecond)}),
+		"no-retry":    host(ir.ResolvedRule{Retry: &ir.Retry{}}),
+		"retry": host(ir.ResolvedRule{Retry: &ir.Retry{
+			Attempts: 3, PerTryTimeout: time.Second, On: "gateway-error,retriable-status-codes", StatusCodes: []uint32{409, 503},
+		}}),
+		"hash-header":         hashed(ir.LoadBalancer{Balance: ir.BalanceHashHeader, HashKey: "x-user"}),
+		"hash-cookie":         hashed(ir.LoadBalancer{Balance: ir.BalanceHashCookie, HashKey: "user", HashPath: "/", HashTTL: int64(time.Hour)}),
+		"hash-cookie-session": hashed(ir.LoadBalancer{Balance: ir.BalanceHashCookie, HashKey: "user"}),
+		"hash-cookie-theirs":  hashed(ir.LoadBalancer{Balance: ir.BalanceHashCookie, HashKey: "user", HashTTL: -1}),
+		"hash-source":         hashed(ir.LoadBalancer{Balance: ir.BalanceHashSourceIP}),
+		"hash-query":          hashed(ir.LoadBalancer{Balance: ir.BalanceHashQuery, HashKey: "user"}),
+		"redirect-tls": func() golden.Message {
+			return VirtualHost(&ir.VirtualHost{
+				Key:     ir.VirtualHostKey{RouteConfig: "http.8080", Host: "*.example.com"},
+				Domains: []string{"*.example.com"}, RedirectTLS: true,
+			})
+		},
+	})
+}
