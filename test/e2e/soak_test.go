@@ -24,6 +24,16 @@ func TestSoak(t *testing.T) {
 		t.Fatalf("SOAK is %q, want a duration such as 30m", os.Getenv("SOAK"))
 	}
 	application(t)
+	t.Cleanup(func() {
+		if *keep {
+			return
+		}
+		for _, ns := range []string{appSpace, plainSpace} {
+			if err := cluster.DeleteNamespace(context.Background(), podLimit, ns); err != nil {
+				t.Errorf("clean up: %v", err)
+			}
+		}
+	})
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
