@@ -108,11 +108,22 @@ func choose(c *graph.Ctx, h *ir.Host, root string, candidates []*policyRef, emit
 	}
 	for i, a := range candidates {
 		for _, b := range candidates[i+1:] {
-			if a.Origin.Namespace == b.Origin.Namespace && a.Pattern == b.Pattern {
+			if a.Origin.Namespace == b.Origin.Namespace && a.Pattern == b.Pattern && compete(a.ExportTo, b.ExportTo) {
 				reportOlder(c, a, b)
 			}
 		}
 	}
+}
+
+// compete tells whether some namespace sees both.
+func compete(a, b ir.Visibility) bool {
+	switch {
+	case a.All:
+		return b.All || len(b.Namespaces) > 0
+	case b.All:
+		return len(a.Namespaces) > 0
+	}
+	return slices.ContainsFunc(a.Namespaces, b.Sees)
 }
 
 func reportOlder(c *graph.Ctx, a, b *policyRef) {

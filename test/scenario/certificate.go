@@ -17,7 +17,10 @@ import (
 // pair is a self-signed certificate and its key, in PEM.
 type pair struct{ certificate, key string }
 
-var material = sync.OnceValue(func() pair {
+// material is two pairs, so that a certificate can be renewed.
+var material = sync.OnceValue(func() [2]pair { return [2]pair{newPair(), newPair()} })
+
+func newPair() pair {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err) // the system has no randomness
@@ -40,4 +43,4 @@ var material = sync.OnceValue(func() pair {
 		certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		key:         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})),
 	}
-})
+}

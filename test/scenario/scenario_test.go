@@ -20,6 +20,7 @@ var update = flag.Bool("update", false, "write what is sent, told and shown into
 
 // TestScenarios runs testdata/*.txtar. A directory of the archive is a step; its files are
 //
+//	mesh        registryOnly | accessLogFile=FILE
 //	apply.yaml  objects
 //	delete      KIND NAMESPACE NAME; a node has namespace "-"
 //	connect     ROLE NAMESPACE WORKLOAD KEY=VALUE[,KEY=VALUE]: class WORKLOAD.NAMESPACE
@@ -74,7 +75,7 @@ func TestScenarios(t *testing.T) {
 }
 
 var (
-	inputs  = []string{"apply.yaml", "delete", "connect", "disconnect", "call", "show"}
+	inputs  = []string{"mesh", "apply.yaml", "delete", "connect", "disconnect", "call", "show"}
 	outputs = []string{"sent", "problems", "shown"}
 )
 
@@ -130,6 +131,9 @@ func (s *step) run(t *testing.T, w *World) {
 		if err != nil {
 			t.Fatalf("step %q: %v", s.name, err)
 		}
+	}
+	for _, l := range lines(s.in["mesh"]) {
+		fail(w.Configure(l))
 	}
 	if text, ok := s.in["apply.yaml"]; ok {
 		fail(w.Apply(text))

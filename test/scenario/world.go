@@ -59,6 +59,23 @@ func (w *World) start(options ...graph.Option) {
 	w.derived = map[ir.Origin][]ir.Problem{}
 }
 
+// Configure changes a mesh-wide setting: registryOnly, or accessLogFile=FILE.
+func (w *World) Configure(setting string) error {
+	next := *w.settings
+	file, log := strings.CutPrefix(setting, "accessLogFile=")
+	switch {
+	case setting == "registryOnly":
+		next.RegistryOnly = true
+	case log:
+		next.AccessLogFile = file
+	default:
+		return fmt.Errorf("mesh %q is neither registryOnly nor accessLogFile=FILE", setting)
+	}
+	w.settings = &next
+	w.engine.SetMesh(w.settings)
+	return nil
+}
+
 // Connect makes a class of proxies known from this step on.
 func (w *World) Connect(name string, c *ir.Class) { w.connected[name] = c }
 
