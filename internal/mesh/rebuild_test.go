@@ -14,7 +14,9 @@ import (
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/model"
 	"github.com/meshwright/meshwright/internal/xds"
+	"github.com/meshwright/meshwright/test/simulate"
 )
 
 var seed = flag.Uint64("seed", 0, "run the random edits of this seed only")
@@ -55,6 +57,15 @@ func TestIncrementalEqualsRebuild(t *testing.T) {
 				if t.Failed() {
 					return
 				}
+				for key, class := range x.classes {
+					p, err := simulate.New(grown.held(key, class))
+					if err != nil {
+						t.Fatalf("step %d: class %s: %v", i, key, err)
+					}
+					if dangling := p.Dangling(); len(dangling) > 0 {
+						t.Fatalf("step %d: class %s: %q", i, key, dangling)
+					}
+				}
 				for _, l := range grown.state() {
 					words := strings.Fields(l)
 					seen[words[0][:strings.IndexByte(words[0]+"/", '/')]+" "+words[1]] = true
@@ -92,14 +103,19 @@ func same(t *testing.T, step int, how string, grown *holder, x *chaos, build fun
 // holder is an engine and everything that it published.
 type holder struct {
 	engine   *Engine
-	layers   map[string]string // version by place
+	layers   map[place]*xds.Resource
 	classes  map[string]string
 	problems map[ir.Origin][]ir.Problem
 }
 
+type place struct {
+	layer     xds.Layer
+	typ, name string
+}
+
 func newHolder(options ...graph.Option) *holder {
 	h := &holder{
-		engine: NewEngine(0, options...), layers: map[string]string{}, classes: map[string]string{},
+		engine: NewEngine(0, options...), layers: map[place]*xds.Resource{}, classes: map[string]string{},
 		problems: map[ir.Origin][]ir.Problem{},
 	}
 	h.engine.SetMesh(settings())
@@ -112,15 +128,12 @@ func (h *holder) take(t *testing.T, batch intake.Batch, classes map[string]*ir.C
 	for _, r := range out.Other {
 		t.Fatalf("table %s reports of input %v: %v", r.Table, r.Input, r.Problems)
 	}
-	at := func(layer xds.Layer, typ, name string) string {
-		return strings.Join([]string{string(layer), shortType(typ), name}, " ")
-	}
 	// Removals first: a resource may move from one table to another in one batch.
 	for _, r := range out.Publish.Delete {
-		delete(h.layers, at(r.Layer, r.Type, r.Name))
+		delete(h.layers, place{r.Layer, r.Type, r.Name})
 	}
 	for _, p := range out.Publish.Set {
-		h.layers[at(p.Layer, p.Resource.Type, p.Resource.Name)] = p.Resource.Version
+		h.layers[place{p.Layer, p.Resource.Type, p.Resource.Name}] = p.Resource
 	}
 	for _, key := range out.Publish.DropClasses {
 		delete(h.classes, key)
@@ -135,8 +148,8 @@ func (h *holder) take(t *testing.T, batch intake.Batch, classes map[string]*ir.C
 
 func (h *holder) state() []string {
 	var out []string
-	for place, version := range h.layers {
-		out = append(out, place+" "+version)
+	for at, r := range h.layers {
+		out = append(out, strings.Join([]string{string(at.layer), shortType(at.typ), at.name, r.Version}, " "))
 	}
 	for key, layers := range h.classes {
 		out = append(out, "class "+key+" "+layers)
@@ -148,6 +161,19 @@ func (h *holder) state() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// held is what a proxy of a class has: a higher layer hides a lower one.
+func (h *holder) held(key string, class *ir.Class) []simulate.Resource {
+	seen := map[place]simulate.Resource{}
+	for _, l := range model.Layers(key, class) {
+		for at, r := range h.layers {
+			if at.layer == xds.Layer(l) {
+				seen[place{"", r.Type, r.Name}] = simulate.Resource{Type: r.Type, Name: r.Name, Body: r.Body}
+			}
+		}
+	}
+	return slices.Collect(maps.Values(seen))
 }
 
 func joined(a, b edit) edit {

@@ -160,8 +160,11 @@ func (s *step) run(t *testing.T, w *World) {
 	fail(err)
 	s.out["sent"], s.out["problems"] = text(sent), text(w.Problems())
 	for name := range w.classes {
-		_, err := w.Proxy(name)
+		p, err := w.Proxy(name)
 		fail(err)
+		if dangling := p.Dangling(); len(dangling) > 0 {
+			t.Errorf("step %q: class %s: %q", s.name, name, dangling)
+		}
 	}
 	for _, l := range lines(s.in["call"]) {
 		call, want, ok := strings.Cut(l, " -> ")

@@ -32,6 +32,7 @@ type Proxy struct {
 	hosts     map[string][]*routev3.VirtualHost // by route configuration
 	clusters  map[string]*clusterv3.Cluster
 	endpoints map[string]int // how many, by assignment
+	secrets   map[string]bool
 }
 
 // New reads what a proxy was sent. It refuses what Envoy would refuse as a whole:
@@ -43,6 +44,7 @@ func New(resources []Resource) (*Proxy, error) {
 		hosts:     map[string][]*routev3.VirtualHost{},
 		clusters:  map[string]*clusterv3.Cluster{},
 		endpoints: map[string]int{},
+		secrets:   map[string]bool{},
 	}
 	for _, r := range resources {
 		if err := p.add(r); err != nil {
@@ -92,6 +94,8 @@ func (p *Proxy) add(r Resource) error {
 		m, err := parse(r.Body, &clusterv3.Cluster{})
 		p.clusters[r.Name] = m
 		return err
+	case resource.SecretType:
+		p.secrets[r.Name] = true
 	case resource.EndpointType:
 		m, err := parse(r.Body, &endpointv3.ClusterLoadAssignment{})
 		p.endpoints[r.Name] = 0

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulate
+
+import (
+	"slices"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+)
+
+// Dangling is what a listener or a cluster would wait for in vain: endpoints, route
+// configurations, secrets, clusters of TCP filters. Routes are left out: Envoy
+// answers 503 for a cluster that is not there, and that may be what users asked for.
+func (p *Proxy) Dangling() []string {
+	var out []string
+	for name, c := range p.clusters {
+		if _, known := p.endpoints[name]; c.GetType() == clusterv3.Cluster_EDS && !known {
+			out = append(out, "cluster "+name+" has no endpoints")
+		}
+	}
+	for _, l := range p.listeners {
+		for _, chain := range append(slices.Clone(l.FilterChains), l.DefaultFilterChain) {
+			for _, missing := range p.missing(chain) {
+				out = append(out, "listener "+l.Name+": "+missing)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (p *Proxy) missing(chain *listenerv3.FilterChain) []string {
+	var out []string
+	for _, f := range chain.GetFilters() {
+		m, err := f.GetTypedConfig().UnmarshalNew()
+		if err != nil {
+			out = append(out, err.Error())
+		}
+		switch m := m.(type) {
+		case *hcmv3.HttpConnectionManager:
+			if name := m.GetRds().GetRouteConfigName(); name != "" && p.routes[name] == nil {
+				out = append(out, "no route configuration "+name)
+			}
+		case *tcpproxyv3.TcpProxy:
+			if p.clusters[m.GetCluster()] == nil {
+				out = append(out, "no cluster "+m.GetCluster())
+			}
+		}
+	}
+	socket := &tlsv3.DownstreamTlsContext{}
+	if any := chain.GetTransportSocket().GetTypedConfig(); any != nil {
+		if err := any.UnmarshalTo(socket); err != nil {
+			out = append(out, err.Error())
+		}
+	}
+	common := socket.GetCommonTlsContext()
+	secrets := slices.Clone(common.GetTlsCertificateSdsSecretConfigs())
+	secrets = append(secrets, common.GetValidationContextSdsSecretConfig())
+	for _, s := range secrets {
+		if strings.HasPrefix(s.GetName(), "kubernetes://") && !p.secrets[s.GetName()] {
+			out = append(out, "no secret "+s.GetName())
+		}
+	}
+	return out
+}
