@@ -60,7 +60,7 @@ ifeq ($(KUBECONFIG),)
 else
 	@$(STAGE) "images to $(IMAGE_REGISTRY)" $(MAKE) --no-print-directory push
 endif
-	@$(STAGE) "e2e tests of the mesh" env KUBECONFIG=$(E2E_KUBECONFIG) go test -tags=e2e -count=1 -timeout=40m -v ./test/e2e/...
+	@$(STAGE) "e2e tests of the mesh" env KUBECONFIG=$(E2E_KUBECONFIG) go test -tags=e2e -count=1 -timeout=40m -v ./test/e2e
 ifeq ($(KUBECONFIG),)
 	@$(STAGE) "cluster $(E2E_CLUSTER) down" $(MAKE) --no-print-directory cluster-down CLUSTER=$(E2E_CLUSTER)
 endif
