@@ -6,6 +6,8 @@ import (
 	"archive/tar"
 	"errors"
 	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
@@ -200,5 +204,40 @@ func TestUnknownNameIsRefused(t *testing.T) {
 func TestMissingLibraryIsNamed(t *testing.T) {
 	if _, err := locate("libnothing.so.9"); err == nil || !strings.Contains(err.Error(), "libnothing.so.9") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+// What is pushed can be pulled, and is the image that was built.
+func TestPushWritesToTheRegistry(t *testing.T) {
+	inModule(t)
+	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer srv.Close()
+	o := testBuilder(t).options
+	o.registry, o.output, o.plain = strings.TrimPrefix(srv.URL, "http://")+"/mesh", t.TempDir(), true
+	if err := pushAll(t.Context(), o, []string{"echo"}); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(o.registry+"/echo:v9", name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := remote.Image(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := (&builder{options: o}).image(t.Context(), echoSpec(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := built.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if digest, err := got.Digest(); err != nil || digest != want {
+		t.Errorf("the registry has %s (%v), want %s", digest, err, want)
+	}
+	o.registry = "127.0.0.1:1/mesh"
+	if err := pushAll(t.Context(), o, []string{"echo"}); err == nil || !strings.Contains(err.Error(), "logged in") {
+		t.Errorf("a registry that is not there: %v, want an error with a remedy", err)
 	}
 }

@@ -230,5 +230,8 @@ func (d *demo) meshDown(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.cluster.UninstallOperator()
+	if err := d.cluster.UninstallOperator(); err != nil {
+		return err
+	}
+	return d.cluster.DeleteNamespace(ctx, installLimit, env.OperatorNamespace)
 }
