@@ -24,7 +24,7 @@ var seed = flag.Uint64("seed", 0, "run the random edits of this seed only")
 // TestIncrementalEqualsRebuild edits a town at random, and compares what has grown
 // with what is built from nothing: at once, and in pieces in any order.
 func TestIncrementalEqualsRebuild(t *testing.T) {
-	const seeds, steps, every = 8, 600, 20
+	const seeds, steps, every = 6, 500, 25
 	all := []uint64{*seed}
 	if *seed == 0 {
 		all = all[:0]

@@ -98,7 +98,10 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 
 func layerClass(l ir.Layer) string { return strings.TrimPrefix(string(l), string(ir.ClassLayer(""))) }
 
-// hostsOf joins the servers of a view with the routes that are bound to their gateways.
+// hostsOf joins the servers of a view with the routes that are bound to their
+// gateways. Routes must be exported to where the proxies are: that counts, and not
+// where the Gateway is. See
+// https://istio.io/latest/docs/reference/config/networking/virtual-service/#VirtualService.
 func (m *Model) hostsOf(
 	c *graph.Ctx, byGateway *graph.Index[ir.ConfigKey, ir.ConfigKey, *ir.Routes], v *GatewayView,
 ) map[ir.VirtualHostKey]*gatewayHost {
@@ -120,6 +123,9 @@ func (m *Model) hostsOf(
 				continue
 			}
 			for key, r := range graph.Each(c, byGateway, s.Gateway) {
+				if !r.ExportTo.Sees(v.Namespace) {
+					continue
+				}
 				for _, host := range served(s, r) {
 					gh := at(s, host)
 					gh.Routes = append(gh.Routes, gatewayRoute{s.Gateway, key, r.Created})
@@ -141,9 +147,6 @@ func (m *Model) hostsOf(
 // served is the hosts of the routes that a server takes: for each pair of
 // patterns that overlap, the narrower one.
 func served(s *GatewayServer, r *ir.Routes) []string {
-	if !r.ExportTo.Sees(s.Gateway.Namespace) {
-		return nil
-	}
 	var out []string
 	for _, sh := range s.Server.Hosts {
 		ns := sh.Namespace

@@ -53,8 +53,8 @@ func (p *Proxy) missing(chain *listenerv3.FilterChain) []string {
 		}
 	}
 	socket := &tlsv3.DownstreamTlsContext{}
-	if any := chain.GetTransportSocket().GetTypedConfig(); any != nil {
-		if err := any.UnmarshalTo(socket); err != nil {
+	if config := chain.GetTransportSocket().GetTypedConfig(); config != nil {
+		if err := config.UnmarshalTo(socket); err != nil {
 			out = append(out, err.Error())
 		}
 	}
