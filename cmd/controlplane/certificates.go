@@ -90,7 +90,7 @@ func certificates(env environment) (part, error) {
 	}, nil
 }
 
-// rootDistribution gives every namespace the root, from the leader.
+// rootDistribution gives every namespace the root. Every replica does, since all write the same.
 func rootDistribution(env environment) (part, error) {
 	r := &rootca.Reconciler{Client: env.manager.GetClient(), Root: env.authority.Bundle().RootPEM()}
 	return part{}, r.SetupWithManager(env.manager)

@@ -43,9 +43,6 @@ func discovery(env environment) (part, error) {
 	statuses := status.New(status.Options{
 		Writer: status.NewWriter(writer), Current: status.FromStatus(cluster.Status), Log: env.log.WithName("status"),
 	})
-	if err := env.manager.Add(statuses); err != nil {
-		return part{}, fmt.Errorf("status: %w", err)
-	}
 	m, err := mesh.New(mesh.Options{
 		Intake: cluster, Status: statuses, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
 		Settings: &ir.Mesh{
@@ -66,6 +63,9 @@ func discovery(env environment) (part, error) {
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return cluster.Run(ctx) })
 			group.Go(func() error { return m.Run(ctx) })
+			group.Go(func() error {
+				return lead(ctx, env.manager.GetConfig(), o, env.log.WithName("election"), statuses.Start)
+			})
 			return group.Wait()
 		},
 		drain: func(context.Context) { m.Hub().Close() },

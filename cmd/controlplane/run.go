@@ -156,12 +156,7 @@ func newManager(config *rest.Config, o *options, serving servingTLS) (manager.Ma
 				&admissionregistrationv1.ValidatingWebhookConfiguration{}: named(validatorConfiguration(o)),
 			},
 		},
-		LeaderElection:          o.leaderElect,
-		LeaderElectionID:        o.name(),
-		LeaderElectionNamespace: o.namespace,
-		// The process ends right after the manager, so the next leader need not wait for the lease to run out.
-		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       new(coreGrace),
+		GracefulShutdownTimeout: new(coreGrace),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("manager: %w", err)

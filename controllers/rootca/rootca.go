@@ -38,7 +38,8 @@ const msgWritten = "wrote the root certificates"
 // skipped are the cluster's own namespaces, whose pods are never in the mesh.
 var skipped = []string{"kube-system", "kube-public", "kube-node-lease"}
 
-// Reconciler writes one namespace's ConfigMap. It runs on the leader only.
+// Reconciler writes one namespace's ConfigMap. It may run on every replica, since all
+// write the same.
 type Reconciler struct {
 	Client client.Client
 	// Root is the PEM with the roots.
@@ -57,7 +58,7 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 	err := builder.ControllerManagedBy(mgr).Named("rootca").
 		For(&corev1.Namespace{}).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(toNamespace)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, NeedLeaderElection: new(false)}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up controller rootca: %w", err)

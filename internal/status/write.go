@@ -69,10 +69,8 @@ func (o *Options) complete() {
 	}
 }
 
-// NeedLeaderElection makes a controller-runtime manager run Start on the leader only.
-func (a *Aggregator) NeedLeaderElection() bool { return true }
-
 // Start writes until the context ends. What was gathered before is written first.
+// It is for the leader; it may be called again after it has returned.
 func (a *Aggregator) Start(ctx context.Context) error {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[ir.Origin](minBackoff, maxBackoff))
 	w := &work{aggregator: a, queue: queue, pace: newPace(a.options.WritesPerSecond), written: map[ir.Origin][]Condition{}}
