@@ -65,8 +65,11 @@ type ResolvedRule struct {
 	Matches []Match
 	Targets []Target
 	Direct  *Direct
-	Timeout int64 // nanoseconds; 0: none
-	Retry   *Retry
+
+	Redirect *Redirect // its port is decided
+	Timeout  int64     // nanoseconds; 0: none
+	Retry    *Retry
+	Handling
 }
 
 // Target is one weighted cluster.
@@ -74,6 +77,9 @@ type Target struct {
 	Cluster ClusterKey
 	Weight  uint32
 	Hash    LoadBalancer // consistent hashing only: what is hashed
+
+	Headers   *Headers
+	Authority string
 }
 
 // RouteConfig is a route configuration whose hosts are resources of their own.

@@ -44,10 +44,12 @@ type Rule struct {
 	Name    string  // the user's name for the rule, if any
 	Matches []Match // any of them; none matches everything
 
-	Destinations []Destination // where to; empty when Direct is set
+	Destinations []Destination // where to; empty when Direct or Redirect is set
 	Direct       *Direct       // answer without an upstream: set for a rule that could not be understood
+	Redirect     *Redirect     // answer with another URL
 	Timeout      time.Duration // 0: none
 	Retry        *Retry        // nil: the mesh's default
+	Handling
 }
 
 // Direct is an answer that the proxy gives itself.
@@ -96,6 +98,9 @@ type Destination struct {
 	Port   uint16 // 0: the only port of the host, or the port of the request
 	Subset string
 	Weight uint32 // of the sum over the rule; a single destination has 100
+
+	Headers   *Headers // edited for this destination only, before those of the rule
+	Authority string   // that this destination sees; "" keeps the rule's
 }
 
 // Retry says when a failed attempt is made again.

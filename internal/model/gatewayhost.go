@@ -26,6 +26,7 @@ func (k gatewayHostKey) Compare(o gatewayHostKey) int {
 type gatewayHost struct {
 	Routes      []gatewayRoute // oldest first
 	Port        uint16         // as users see it
+	TLS         bool           // it comes as HTTPS
 	RedirectTLS bool
 }
 
@@ -109,7 +110,7 @@ func (m *Model) hostsOf(
 	at := func(s *GatewayServer, host string) *gatewayHost {
 		k := ir.VirtualHostKey{RouteConfig: s.RouteConfig, Host: host}
 		if out[k] == nil {
-			out[k] = &gatewayHost{Port: s.Server.Port}
+			out[k] = &gatewayHost{Port: s.Server.Port, TLS: s.Server.TLS != nil}
 		}
 		return out[k]
 	}
@@ -193,7 +194,7 @@ func (m *Model) gatewayVirtualHost(
 		}
 		vh.Origins = append(vh.Origins, r.Origin)
 		holds := func(x *ir.Match) bool { return !x.GatewaysSet || slices.Contains(x.Gateways, ref.Gateway) }
-		vh.Rules = append(vh.Rules, m.resolve(c, r, holds, gh.Port, func(cl ir.ClusterKey) ir.LoadBalancer {
+		vh.Rules = append(vh.Rules, m.resolve(c, r, request{gh.Port, gh.TLS}, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
 			return m.hashFor(c, class.Namespace, cl)
 		})...)
 	}

@@ -129,7 +129,7 @@ func (m *Model) emitHost(
 		vh := &ir.VirtualHost{Key: key.Host, Domains: names}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origin)
-			vh.Rules = append(vh.Rules, m.resolve(c, r, sidecarMatch, port.Port, hash)...)
+			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port}, sidecarMatch, hash)...)
 		}
 		if len(routes) == 0 {
 			cl := ir.ClusterKey{Host: h.Name, Port: port.Port}
@@ -145,10 +145,39 @@ func (m *Model) emitHost(
 // sidecarMatch tells whether a match holds in the sidecars.
 func sidecarMatch(match *ir.Match) bool { return !match.GatewaysSet || match.Mesh }
 
+// request is what the place of a rule says of the requests that it gets.
+type request struct {
+	port uint16 // as users see it
+	tls  bool   // came to a gateway as HTTPS
+}
+
+// redirect decides the port of a redirect: Envoy cannot take it from the request.
+// The default port of the scheme stays out of the URL, as clients write it.
+func (q request) redirect(in *ir.Redirect) *ir.Redirect {
+	if in == nil {
+		return nil
+	}
+	out := *in
+	if in.SamePort {
+		out.Port, out.SamePort = q.port, false
+	}
+	scheme := in.Scheme
+	switch {
+	case scheme == "" && q.tls:
+		scheme = "https"
+	case scheme == "":
+		scheme = "http"
+	}
+	if scheme == "http" && out.Port == 80 || scheme == "https" && out.Port == 443 {
+		out.Port = 0
+	}
+	return &out
+}
+
 // resolve turns rules into clusters. It does not ask whether a subset exists: a
 // cluster that is not there answers 503, and the reference is reported on its own.
 func (m *Model) resolve(
-	c *graph.Ctx, r *ir.Routes, holds func(*ir.Match) bool, port uint16, hash func(ir.ClusterKey) ir.LoadBalancer,
+	c *graph.Ctx, r *ir.Routes, req request, holds func(*ir.Match) bool, hash func(ir.ClusterKey) ir.LoadBalancer,
 ) []ir.ResolvedRule {
 	out := make([]ir.ResolvedRule, 0, len(r.HTTP))
 	for i := range r.HTTP {
@@ -162,11 +191,14 @@ func (m *Model) resolve(
 		}
 		res := ir.ResolvedRule{
 			Origin: rule.Origin, Name: rule.Name, Matches: matches,
-			Direct: rule.Direct, Timeout: int64(rule.Timeout), Retry: rule.Retry,
+			Direct: rule.Direct, Redirect: req.redirect(rule.Redirect),
+			Timeout: int64(rule.Timeout), Retry: rule.Retry, Handling: rule.Handling,
 		}
 		for _, d := range rule.Destinations {
-			cl := ir.ClusterKey{Host: d.Host, Port: m.destinationPort(c, d, port), Subset: d.Subset}
-			res.Targets = append(res.Targets, ir.Target{Cluster: cl, Weight: d.Weight, Hash: hash(cl)})
+			cl := ir.ClusterKey{Host: d.Host, Port: m.destinationPort(c, d, req.port), Subset: d.Subset}
+			res.Targets = append(res.Targets, ir.Target{
+				Cluster: cl, Weight: d.Weight, Hash: hash(cl), Headers: d.Headers, Authority: d.Authority,
+			})
 		}
 		out = append(out, res)
 	}

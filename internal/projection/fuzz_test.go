@@ -53,8 +53,14 @@ func FuzzVirtualService(f *testing.F) {
 
 func checkRule(t *testing.T, r *ir.Rule) {
 	t.Helper()
-	if (r.Direct == nil) == (len(r.Destinations) == 0) {
-		t.Fatalf("%s has not exactly one of destinations and a direct answer", r.Origin)
+	actions := 0
+	for _, set := range []bool{len(r.Destinations) > 0, r.Direct != nil, r.Redirect != nil} {
+		if set {
+			actions++
+		}
+	}
+	if actions != 1 {
+		t.Fatalf("%s has not exactly one of destinations, a redirect and a direct answer", r.Origin)
 	}
 	for _, d := range r.Destinations {
 		if d.Host == "" || d.Weight == 0 {

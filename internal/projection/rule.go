@@ -60,9 +60,12 @@ func (v *virtualService) action(at path, in *networking.HTTPRoute, out *ir.Rule)
 		v.notes.invalid(at, "must have only one of route, redirect, directResponse and delegate")
 	case len(in.Route) > 0:
 		out.Destinations = v.destinations(at.field("route"), in.Route)
+	case in.Redirect != nil:
+		out.Redirect = v.redirect(at.field("redirect"), in.Redirect, in.Match)
 	case in.DirectResponse != nil:
 		out.Direct = v.direct(at.field("directResponse"), in.DirectResponse)
 	}
+	v.handling(at, in, out)
 	if in.Timeout != nil {
 		d, err := duration(in.Timeout)
 		if err != nil {
@@ -109,6 +112,7 @@ func (v *virtualService) destinations(at path, in []*networking.HTTPRouteDestina
 		if len(in) == 1 {
 			d.Weight = 100
 		}
+		d.Headers, d.Authority = v.edits(here.field("headers"), r.GetHeaders())
 		if d.Weight > 0 {
 			out = append(out, d)
 		}

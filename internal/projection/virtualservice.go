@@ -23,6 +23,8 @@ var servedVirtualService = serves(
 	"http[].match[].gateways",
 	"http[].route[].destination.host", "http[].route[].destination.subset",
 	"http[].route[].destination.port", "http[].route[].weight",
+	"http[].route[].headers", "http[].headers",
+	"http[].redirect", "http[].rewrite",
 	"http[].directResponse",
 	"http[].timeout",
 	"http[].retries.attempts", "http[].retries.perTryTimeout", "http[].retries.retryOn",
@@ -98,7 +100,7 @@ func (v *virtualService) findGaps(in *networking.VirtualService) {
 		case strings.HasPrefix(g.pattern, "http[].match[].") && g.pattern != "http[].match[].statPrefix":
 			v.gap(g.indices[0]).matches[g.indices[1]] = true
 			v.notes.refused(g.at, "this match is left out, as it would take more requests without it")
-		case g.pattern == "http[].redirect", g.pattern == "http[].delegate":
+		case g.pattern == "http[].delegate":
 			v.gap(g.indices[0]).action = true
 			v.notes.refused(g.at, "requests to this rule are answered with 500")
 		default:

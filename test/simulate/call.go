@@ -136,21 +136,28 @@ func (p *Proxy) request(m *hcmv3.HttpConnectionManager, c *Call) string {
 	}
 	for _, r := range vh.Routes {
 		if matches(r.Match, c) {
-			return p.act(r)
+			return p.act(r, c)
 		}
 	}
 	return "404: no route"
 }
 
-func (p *Proxy) act(r *routev3.Route) string {
+func (p *Proxy) act(r *routev3.Route, c *Call) string {
 	if d := r.GetDirectResponse(); d != nil {
 		return fmt.Sprint(d.Status)
 	}
+	if d := r.GetRedirect(); d != nil {
+		return location(r.Match, d, c)
+	}
+	return p.forward(r) + seen(r, c)
+}
+
+func (p *Proxy) forward(r *routev3.Route) string {
 	action := r.GetRoute()
 	if weighted := action.GetWeightedClusters(); weighted != nil {
 		var parts []string
 		for _, w := range weighted.Clusters {
-			parts = append(parts, fmt.Sprintf("%d %s", w.Weight.GetValue(), p.reach(w.Name)+p.hashed(action, w.Name)))
+			parts = append(parts, fmt.Sprintf("%d %s", w.Weight.GetValue(), p.reach(w.Name)+p.hashed(action, w.Name)+asHost(w.GetHostRewriteLiteral())))
 		}
 		return strings.Join(parts, " + ")
 	}

@@ -77,11 +77,47 @@ func routes() *ir.Routes {
 			Origin: origin, Name: "broken", Matches: []ir.Match{path(ir.MatchPrefix, "/broken", false)},
 			Direct: &ir.Direct{Status: 500, Body: "this rule is not valid"},
 		}, {
+			Origin: origin, Matches: []ir.Match{path(ir.MatchPrefix, "/old", false)},
+			Redirect: &ir.Redirect{Scheme: "https", Authority: "new.example.com", Prefix: "/new", Port: 8443, Status: 308},
+		}, {
+			Origin: origin, Matches: []ir.Match{path(ir.MatchExact, "/moved", false)},
+			Redirect: &ir.Redirect{Path: "/there?a=b", SamePort: true, Status: 301},
+		}, {
+			Origin: origin, Matches: []ir.Match{
+				path(ir.MatchPrefix, "/w", false), path(ir.MatchExact, "/x", false), path(ir.MatchRegex, "/r.*", true),
+			},
+			Destinations: []ir.Destination{edited(to("a", "v1", 90)), to("a", "v2", 10)},
+			Handling: ir.Handling{
+				Headers: &ir.Headers{
+					Request: []ir.HeaderEdit{
+						{Kind: ir.EditSet, Name: "x-path", Value: "%REQ(:path):20% of 100%%"},
+						{Kind: ir.EditSet, Name: "x-empty"},
+						{Kind: ir.EditAdd, Name: "x-peer", Value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"},
+						{Kind: ir.EditRemove, Name: "cookie"},
+					},
+					Response: []ir.HeaderEdit{{Kind: ir.EditRemove, Name: "server"}},
+				},
+				Rewrite: &ir.Rewrite{Path: "/new", Authority: "inner.example.com:80"},
+			},
+		}, {
+			Origin: origin, Destinations: []ir.Destination{edited(to("b", "", 100))},
+			Matches:  []ir.Match{path(ir.MatchPrefix, "/regex", false)},
+			Handling: ir.Handling{Rewrite: &ir.Rewrite{Pattern: "^/a/([^/]+)(/.*)$", Substitute: `/\2/\1\\`}},
+		}, {
 			Origin: origin, Destinations: []ir.Destination{to("b", "", 50), to("c", "", 50)}, Retry: &ir.Retry{},
 		}, {
 			Origin: origin, Destinations: []ir.Destination{to("d", "", 100)},
 		}},
 	}
+}
+
+func edited(d ir.Destination) ir.Destination {
+	d.Headers = &ir.Headers{
+		Request:  []ir.HeaderEdit{{Kind: ir.EditSet, Name: "x-version", Value: "v1"}},
+		Response: []ir.HeaderEdit{{Kind: ir.EditAdd, Name: "x-from", Value: "%UPSTREAM_HOST%"}},
+	}
+	d.Authority = "old.example.com"
+	return d
 }
 
 func policies() map[ir.ConfigKey]*ir.TrafficPolicy {

@@ -26,10 +26,17 @@ func rule(in *ir.ResolvedRule) []*routev3.Route {
 			Match:    match(&matches[i]),
 			Metadata: typed.Origins([]ir.Origin{in.Origin}),
 		}
-		if in.Direct != nil {
+		switch {
+		case in.Direct != nil:
 			out[i].Action = direct(in.Direct)
-		} else {
+		case in.Redirect != nil:
+			out[i].Action = redirect(in.Redirect)
+		default:
 			out[i].Action = &routev3.Route_Route{Route: action(in)}
+		}
+		if h := in.Headers; h != nil {
+			out[i].RequestHeadersToAdd, out[i].RequestHeadersToRemove = edits(h.Request)
+			out[i].ResponseHeadersToAdd, out[i].ResponseHeadersToRemove = edits(h.Response)
 		}
 	}
 	return out
@@ -42,7 +49,10 @@ func action(in *ir.ResolvedRule) *routev3.RouteAction {
 		RetryPolicy:                 retry(in.Retry),
 		ClusterNotFoundResponseCode: routev3.RouteAction_SERVICE_UNAVAILABLE,
 	}
-	if len(in.Targets) == 1 {
+	if in.Rewrite != nil {
+		rewrite(out, in.Rewrite)
+	}
+	if len(in.Targets) == 1 && in.Targets[0].Headers == nil && in.Targets[0].Authority == "" {
 		out.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: in.Targets[0].Cluster.Name()}
 		out.HashPolicy = hash(in.Targets[0].Hash)
 		return out
@@ -50,14 +60,26 @@ func action(in *ir.ResolvedRule) *routev3.RouteAction {
 	weighted := &routev3.WeightedCluster{}
 	for i := range in.Targets {
 		t := &in.Targets[i]
-		weighted.Clusters = append(weighted.Clusters, &routev3.WeightedCluster_ClusterWeight{
-			Name: t.Cluster.Name(), Weight: wrapperspb.UInt32(t.Weight),
-		})
+		weighted.Clusters = append(weighted.Clusters, target(t))
 		if out.HashPolicy == nil {
 			out.HashPolicy = hash(t.Hash)
 		}
 	}
 	out.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: weighted}
+	return out
+}
+
+func target(t *ir.Target) *routev3.WeightedCluster_ClusterWeight {
+	out := &routev3.WeightedCluster_ClusterWeight{
+		Name: t.Cluster.Name(), Weight: wrapperspb.UInt32(t.Weight),
+	}
+	if h := t.Headers; h != nil {
+		out.RequestHeadersToAdd, out.RequestHeadersToRemove = edits(h.Request)
+		out.ResponseHeadersToAdd, out.ResponseHeadersToRemove = edits(h.Response)
+	}
+	if t.Authority != "" {
+		out.HostRewriteSpecifier = &routev3.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: t.Authority}
+	}
 	return out
 }
 
