@@ -62,6 +62,10 @@ type Direct struct {
 type Match struct {
 	Path           *StringMatch
 	Headers        []HeaderMatch // sorted by name
+	Query          []QueryMatch  // sorted by name
+	Port           uint16        // of the request, as users see it; 0: any
+	Namespace      string        // of the proxy; "": any
+	StatPrefix     string        // Envoy counts what matches under this name; "": it does not
 	PathIgnoreCase bool
 	Gateways       []ConfigKey // only on these gateways, when GatewaysSet
 	Mesh           bool        // also in the sidecars, when GatewaysSet
@@ -76,7 +80,7 @@ const (
 	MatchExact StringKind = iota
 	MatchPrefix
 	MatchRegex
-	MatchPresent // headers only: any value
+	MatchPresent // headers and parameters only: any value
 )
 
 // StringMatch compares a text.
@@ -90,6 +94,12 @@ type HeaderMatch struct {
 	Name   string // lower case
 	Match  StringMatch
 	Invert bool
+}
+
+// QueryMatch compares a parameter of the request's URL.
+type QueryMatch struct {
+	Name  string
+	Match StringMatch
 }
 
 // Destination is one weighted target of a rule.
@@ -109,4 +119,7 @@ type Retry struct {
 	PerTryTimeout time.Duration // 0: none
 	On            string        // Envoy's retry_on list
 	StatusCodes   []uint32      // sorted; with "retriable-status-codes"
+	Backoff       time.Duration // least time before the second attempt; 0: Envoy's 25 ms
+	SameHosts     bool          // hosts that were tried may be tried again
+	Remote        bool          // prefer localities that were not tried
 }

@@ -194,7 +194,7 @@ func (m *Model) gatewayVirtualHost(
 		}
 		vh.Origins = append(vh.Origins, r.Origin)
 		holds := func(x *ir.Match) bool { return !x.GatewaysSet || slices.Contains(x.Gateways, ref.Gateway) }
-		vh.Rules = append(vh.Rules, m.resolve(c, r, request{gh.Port, gh.TLS}, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
+		vh.Rules = append(vh.Rules, m.resolve(c, r, request{gh.Port, gh.TLS, class.Namespace}, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
 			return m.hashFor(c, class.Namespace, cl)
 		})...)
 	}

@@ -101,6 +101,11 @@ func (m *Model) views(c *graph.Ctx, h *ir.Host, candidates [][]*ir.Routes) []str
 				all = append(all, r.Origin.Namespace)
 			}
 			for i := range r.HTTP {
+				for j := range r.HTTP[i].Matches {
+					if ns := r.HTTP[i].Matches[j].Namespace; ns != "" {
+						all = append(all, ns)
+					}
+				}
 				for _, d := range r.HTTP[i].Destinations {
 					if d.Host != h.Name {
 						all = append(all, m.hashViews(c, d.Host)...)
@@ -129,7 +134,7 @@ func (m *Model) emitHost(
 		vh := &ir.VirtualHost{Key: key.Host, Domains: names}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origin)
-			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port}, sidecarMatch, hash)...)
+			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port, namespace: namespace}, sidecarMatch, hash)...)
 		}
 		if len(routes) == 0 {
 			cl := ir.ClusterKey{Host: h.Name, Port: port.Port}
@@ -149,6 +154,13 @@ func sidecarMatch(match *ir.Match) bool { return !match.GatewaysSet || match.Mes
 type request struct {
 	port uint16 // as users see it
 	tls  bool   // came to a gateway as HTTPS
+
+	namespace string // of the proxy; "" when proxies of all namespaces share the place
+}
+
+// fits tells whether such requests can fulfil a match.
+func (q request) fits(m *ir.Match) bool {
+	return (m.Port == 0 || m.Port == q.port) && (m.Namespace == "" || m.Namespace == q.namespace)
 }
 
 // redirect decides the port of a redirect: Envoy cannot take it from the request.
@@ -184,7 +196,7 @@ func (m *Model) resolve(
 		rule := &r.HTTP[i]
 		matches := rule.Matches
 		if len(matches) > 0 {
-			matches = slices.DeleteFunc(slices.Clone(matches), func(x ir.Match) bool { return !holds(&x) })
+			matches = slices.DeleteFunc(slices.Clone(matches), func(x ir.Match) bool { return !holds(&x) || !req.fits(&x) })
 			if len(matches) == 0 {
 				continue
 			}

@@ -42,12 +42,57 @@ func (v *virtualService) match(at path, in *networking.HTTPMatchRequest) (out ir
 	out.Headers = append(out.Headers, v.headers(at.field("headers"), in.Headers, false)...)
 	out.Headers = append(out.Headers, v.headers(at.field("withoutHeaders"), in.WithoutHeaders, true)...)
 	slices.SortFunc(out.Headers, compareHeaders)
+	out.Query = v.query(at.field("queryParams"), in.QueryParams)
+	v.place(at, in, &out)
 	if len(in.Gateways) > 0 {
 		out.GatewaysSet = true
 		out.Mesh, out.Gateways = v.gateways(at.field("gateways"), in.Gateways)
 	}
 	return out, v.notes.errors() == before
 }
+
+// place projects where a request must come from and to, and under what name it is counted.
+func (v *virtualService) place(at path, in *networking.HTTPMatchRequest, out *ir.Match) {
+	if in.Port != 0 {
+		port, ok := portNumber(int64(in.Port))
+		if !ok {
+			v.notes.invalid(at.field("port"), "port %d must be from 1 to 65535", in.Port)
+		}
+		out.Port = port
+	}
+	if in.SourceNamespace != "" {
+		if err := checkLabel(in.SourceNamespace); err != nil {
+			v.notes.invalid(at.field("sourceNamespace"), "namespace %v", err)
+		}
+		out.Namespace = in.SourceNamespace
+	}
+	if in.StatPrefix != "" {
+		if err := checkStatPrefix(in.StatPrefix); err != nil {
+			v.notes.invalid(at.field("statPrefix"), "%v", err)
+		}
+		out.StatPrefix = in.StatPrefix
+	}
+}
+
+func (v *virtualService) query(at path, in map[string]*networking.StringMatch) []ir.QueryMatch {
+	var out []ir.QueryMatch
+	for name, value := range in {
+		here := at.key(name)
+		if name == "" || len(name) > maxQueryName {
+			v.notes.invalid(here, "the name of a parameter must have 1 to %d bytes", maxQueryName)
+		}
+		m := ir.StringMatch{Kind: ir.MatchPresent}
+		if value != nil {
+			m = v.text(here, value)
+		}
+		out = append(out, ir.QueryMatch{Name: name, Match: m})
+	}
+	slices.SortFunc(out, func(a, b ir.QueryMatch) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// maxQueryName is the longest name of a parameter that Envoy takes, in bytes.
+const maxQueryName = 1024
 
 func compareHeaders(a, b ir.HeaderMatch) int {
 	if c := strings.Compare(a.Name, b.Name); c != 0 {

@@ -95,6 +95,16 @@ func checkRegex(s string) error {
 	return nil
 }
 
+var statPrefix = regexp.MustCompile(`^[-_.A-Za-z0-9]{1,128}$`)
+
+// checkStatPrefix checks what becomes a part of the names of a proxy's counters.
+func checkStatPrefix(s string) error {
+	if !statPrefix.MatchString(s) {
+		return fmt.Errorf("%q must consist of 1 to 128 letters, digits, dots, dashes and underscores", s)
+	}
+	return nil
+}
+
 // duration reads a duration of whole milliseconds, at least one.
 func duration(d *durationpb.Duration) (time.Duration, error) {
 	if err := d.CheckValid(); err != nil {

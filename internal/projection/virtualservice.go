@@ -20,7 +20,8 @@ var servedVirtualService = serves(
 	"http[].match[].uri", "http[].match[].ignoreUriCase",
 	"http[].match[].headers", "http[].match[].withoutHeaders",
 	"http[].match[].method", "http[].match[].authority", "http[].match[].scheme",
-	"http[].match[].gateways",
+	"http[].match[].gateways", "http[].match[].queryParams", "http[].match[].port",
+	"http[].match[].sourceNamespace", "http[].match[].statPrefix",
 	"http[].route[].destination.host", "http[].route[].destination.subset",
 	"http[].route[].destination.port", "http[].route[].weight",
 	"http[].route[].headers", "http[].headers",
@@ -28,6 +29,7 @@ var servedVirtualService = serves(
 	"http[].directResponse",
 	"http[].timeout",
 	"http[].retries.attempts", "http[].retries.perTryTimeout", "http[].retries.retryOn",
+	"http[].retries.retryRemoteLocalities", "http[].retries.retryIgnorePreviousHosts", "http[].retries.backoff",
 )
 
 // VirtualService projects a networking.istio.io VirtualService of any version: they
@@ -97,7 +99,7 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 func (v *virtualService) findGaps(in *networking.VirtualService) {
 	for _, g := range servedVirtualService.gaps(in.ProtoReflect()) {
 		switch {
-		case strings.HasPrefix(g.pattern, "http[].match[].") && g.pattern != "http[].match[].statPrefix":
+		case strings.HasPrefix(g.pattern, "http[].match[]."):
 			v.gap(g.indices[0]).matches[g.indices[1]] = true
 			v.notes.refused(g.at, "this match is left out, as it would take more requests without it")
 		case g.pattern == "http[].delegate":

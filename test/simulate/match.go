@@ -4,6 +4,7 @@ package simulate
 
 import (
 	"cmp"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -51,6 +52,14 @@ func matches(m *routev3.RouteMatch, c *Call) bool {
 	}
 	for _, h := range m.Headers {
 		if !headerMatches(h, c) {
+			return false
+		}
+	}
+	_, query, _ := strings.Cut(c.Path, "?")
+	values, err := url.ParseQuery(query)
+	for _, q := range m.QueryParameters {
+		present := err == nil && values.Has(q.Name)
+		if !present || q.GetStringMatch() != nil && !textMatches(q.GetStringMatch(), values.Get(q.Name)) {
 			return false
 		}
 	}

@@ -69,10 +69,14 @@ func routes() *ir.Routes {
 					{Name: "d", Match: text(ir.MatchPresent, ""), Invert: true},
 					{Name: ":method", Match: text(ir.MatchExact, "GET")},
 				}},
+				{Query: []ir.QueryMatch{
+					{Name: "a", Match: text(ir.MatchExact, "x")}, {Name: "b", Match: text(ir.MatchPrefix, "x")},
+					{Name: "c", Match: text(ir.MatchRegex, "x+")}, {Name: "d", Match: text(ir.MatchPresent, "")},
+				}, Port: 80, Namespace: "apps", StatPrefix: "counted.here"},
 			},
 			Destinations: []ir.Destination{to("a", "v1", 90), to("a", "v2", 10)},
 			Timeout:      time.Second,
-			Retry:        &ir.Retry{Attempts: 3, PerTryTimeout: time.Second, On: "5xx,retriable-status-codes", StatusCodes: []uint32{503}},
+			Retry:        &ir.Retry{Attempts: 3, PerTryTimeout: time.Second, On: "5xx,retriable-status-codes", StatusCodes: []uint32{503}, Backoff: 2 * time.Second, SameHosts: true, Remote: true},
 		}, {
 			Origin: origin, Name: "broken", Matches: []ir.Match{path(ir.MatchPrefix, "/broken", false)},
 			Direct: &ir.Direct{Status: 500, Body: "this rule is not valid"},

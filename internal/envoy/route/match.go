@@ -36,28 +36,44 @@ func match(in *ir.Match) *routev3.RouteMatch {
 	for i := range in.Headers {
 		out.Headers = append(out.Headers, header(&in.Headers[i]))
 	}
+	for i := range in.Query {
+		out.QueryParameters = append(out.QueryParameters, parameter(&in.Query[i]))
+	}
+	return out
+}
+
+func parameter(in *ir.QueryMatch) *routev3.QueryParameterMatcher {
+	out := &routev3.QueryParameterMatcher{Name: in.Name}
+	if in.Match.Kind == ir.MatchPresent {
+		out.QueryParameterMatchSpecifier = &routev3.QueryParameterMatcher_PresentMatch{PresentMatch: true}
+		return out
+	}
+	out.QueryParameterMatchSpecifier = &routev3.QueryParameterMatcher_StringMatch{StringMatch: text(in.Match)}
 	return out
 }
 
 func header(in *ir.HeaderMatch) *routev3.HeaderMatcher {
 	out := &routev3.HeaderMatcher{Name: in.Name, InvertMatch: in.Invert}
-	text := &matcherv3.StringMatcher{}
-	switch in.Match.Kind {
-	case ir.MatchPresent:
+	if in.Match.Kind == ir.MatchPresent {
 		out.HeaderMatchSpecifier = &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}
 		return out
-	case ir.MatchPrefix:
-		text.MatchPattern = &matcherv3.StringMatcher_Prefix{Prefix: in.Match.Value}
-	case ir.MatchRegex:
-		text.MatchPattern = &matcherv3.StringMatcher_SafeRegex{SafeRegex: regex(in.Match.Value)}
-	default:
-		text.MatchPattern = &matcherv3.StringMatcher_Exact{Exact: in.Match.Value}
 	}
 	// Without it a header that is absent fits nothing, inverted or not, and a
 	// request without the header would not be one "without that value".
 	out.TreatMissingHeaderAsEmpty = in.Invert
-	out.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: text}
+	out.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: text(in.Match)}
 	return out
+}
+
+// text compares with a value; whether there is one at all is for the caller to ask.
+func text(in ir.StringMatch) *matcherv3.StringMatcher {
+	switch in.Kind {
+	case ir.MatchPrefix:
+		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: in.Value}}
+	case ir.MatchRegex:
+		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: regex(in.Value)}}
+	}
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: in.Value}}
 }
 
 func regex(s string) *matcherv3.RegexMatcher { return &matcherv3.RegexMatcher{Regex: s} }

@@ -22,9 +22,10 @@ func rule(in *ir.ResolvedRule) []*routev3.Route {
 	out := make([]*routev3.Route, len(matches))
 	for i := range matches {
 		out[i] = &routev3.Route{
-			Name:     in.Name,
-			Match:    match(&matches[i]),
-			Metadata: typed.Origins([]ir.Origin{in.Origin}),
+			Name:       in.Name,
+			Match:      match(&matches[i]),
+			StatPrefix: matches[i].StatPrefix,
+			Metadata:   typed.Origins([]ir.Origin{in.Origin}),
 		}
 		switch {
 		case in.Direct != nil:
