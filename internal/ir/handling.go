@@ -2,11 +2,15 @@
 
 package ir
 
+import "time"
+
 // Handling is what a rule does with a request and its response, beside choosing
 // where the request goes.
 type Handling struct {
 	Headers *Headers // nil: none are edited
 	Rewrite *Rewrite // nil: path and authority stay
+	Fault   *Fault   // nil: nothing goes wrong
+	CORS    *CORS    // nil: left to the destination
 }
 
 // Headers is how the headers of a request and of its response are edited.
@@ -49,4 +53,40 @@ type Redirect struct {
 	Port      uint16 // 0: the default port of the scheme
 	SamePort  bool   // the port of the request
 	Status    uint32 // 301, 302, 303, 307 or 308
+}
+
+// Fault is what goes wrong on purpose.
+type Fault struct {
+	Delay        time.Duration // 0: none
+	DelayPercent Percent       // of the requests
+	AbortStatus  uint32        // HTTP status; 0: none
+	AbortGRPC    uint32        // gRPC status, when HasGRPC
+	HasGRPC      bool
+	AbortPercent Percent // of the requests
+}
+
+// Percent is a part of all requests in millionths: 1 % is 10 000.
+type Percent uint32
+
+// Everything is 100 %.
+const Everything Percent = 1_000_000
+
+// Mirror is a copy of a part of the requests, whose answers nobody waits for.
+type Mirror struct {
+	To      Destination // its weight has no meaning
+	Percent Percent
+	Field   string // of To within the rule, for example "mirrors[0].destination"
+}
+
+// CORS is which pages of other origins a browser lets call.
+// https://fetch.spec.whatwg.org/#http-cors-protocol
+type CORS struct {
+	Origins       []StringMatch
+	Methods       string // comma-separated, as in the header; so are the next two
+	Headers       string
+	Expose        string
+	MaxAge        int64 // seconds, when HasMaxAge
+	HasMaxAge     bool
+	Credentials   bool
+	StopUnmatched bool // preflight requests of other origins do not reach the destination
 }

@@ -64,12 +64,19 @@ type ResolvedRule struct {
 	Name    string
 	Matches []Match
 	Targets []Target
+	Copies  []Copy
 	Direct  *Direct
 
 	Redirect *Redirect // its port is decided
 	Timeout  int64     // nanoseconds; 0: none
 	Retry    *Retry
 	Handling
+}
+
+// Copy is a cluster that gets copies of a part of the requests.
+type Copy struct {
+	Cluster ClusterKey
+	Percent Percent
 }
 
 // Target is one weighted cluster.

@@ -46,6 +46,7 @@ type Rule struct {
 
 	Destinations []Destination // where to; empty when Direct or Redirect is set
 	Direct       *Direct       // answer without an upstream: set for a rule that could not be understood
+	Mirrors      []Mirror      // who gets copies
 	Redirect     *Redirect     // answer with another URL
 	Timeout      time.Duration // 0: none
 	Retry        *Retry        // nil: the mesh's default

@@ -91,6 +91,9 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 				for _, t := range vh.Rules[i].Targets {
 					out = append(out, gatewayCluster{layerClass(k.Layer), t.Cluster})
 				}
+				for _, x := range vh.Rules[i].Copies {
+					out = append(out, gatewayCluster{layerClass(k.Layer), x.Cluster})
+				}
 			}
 			return out
 		}).Keys()

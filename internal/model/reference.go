@@ -55,25 +55,33 @@ func (m *Model) checkHosts(c *graph.Ctx, r *ir.Routes) {
 }
 
 func (m *Model) checkRule(c *graph.Ctx, r *ir.Routes, rule int) {
+	at := "spec.http[" + strconv.Itoa(rule) + "]"
+	for j := range r.HTTP[rule].Destinations {
+		m.checkDestination(c, r, rule, at+".route["+strconv.Itoa(j)+"].destination", &r.HTTP[rule].Destinations[j])
+	}
+	for j := range r.HTTP[rule].Mirrors {
+		x := &r.HTTP[rule].Mirrors[j]
+		m.checkDestination(c, r, rule, at+"."+x.Field, &x.To)
+	}
+}
+
+func (m *Model) checkDestination(c *graph.Ctx, r *ir.Routes, rule int, field string, d *ir.Destination) {
 	origin := r.HTTP[rule].Origin
-	for j, d := range r.HTTP[rule].Destinations {
-		field := "spec.http[" + strconv.Itoa(rule) + "].route[" + strconv.Itoa(j) + "].destination"
-		h, ok := graph.Get(c, m.hosts, d.Host)
-		if !ok {
-			c.Report(unresolved(origin, "HostNotFound", field+".host", noHost(d.Host)))
-			continue
-		}
-		if _, ok := h.Port(d.Port); d.Port != 0 && !ok {
-			c.Report(unresolved(origin, "PortNotFound", field+".port",
-				d.Host+" has no port "+strconv.Itoa(int(d.Port))+"; use one of its Service's ports"))
-		}
-		if d.Subset == "" {
-			continue
-		}
-		if _, ok := m.subset(c, m.choiceFor(c, r.Origin.Namespace, d.Host), d.Subset); !ok {
-			c.Report(unresolved(origin, "SubsetNotFound", field+".subset",
-				"no DestinationRule for "+d.Host+" has a subset "+d.Subset+"; requests to it get 503 until one does"))
-		}
+	h, ok := graph.Get(c, m.hosts, d.Host)
+	if !ok {
+		c.Report(unresolved(origin, "HostNotFound", field+".host", noHost(d.Host)))
+		return
+	}
+	if _, ok := h.Port(d.Port); d.Port != 0 && !ok {
+		c.Report(unresolved(origin, "PortNotFound", field+".port",
+			d.Host+" has no port "+strconv.Itoa(int(d.Port))+"; use one of its Service's ports"))
+	}
+	if d.Subset == "" {
+		return
+	}
+	if _, ok := m.subset(c, m.choiceFor(c, r.Origin.Namespace, d.Host), d.Subset); !ok {
+		c.Report(unresolved(origin, "SubsetNotFound", field+".subset",
+			"no DestinationRule for "+d.Host+" has a subset "+d.Subset+"; requests to it get 503 until one does"))
 	}
 }
 

@@ -212,6 +212,10 @@ func (m *Model) resolve(
 				Cluster: cl, Weight: d.Weight, Hash: hash(cl), Headers: d.Headers, Authority: d.Authority,
 			})
 		}
+		for _, x := range rule.Mirrors {
+			cl := ir.ClusterKey{Host: x.To.Host, Port: m.destinationPort(c, x.To, req.port), Subset: x.To.Subset}
+			res.Copies = append(res.Copies, ir.Copy{Cluster: cl, Percent: x.Percent})
+		}
 		out = append(out, res)
 	}
 	return out

@@ -19,26 +19,6 @@ import (
 // prefixPlaceholder at the start of a redirect's uri stands for the prefix that was matched.
 const prefixPlaceholder = "%PREFIX()%"
 
-// handling projects what a rule does beside choosing where a request goes.
-func (v *virtualService) handling(at path, in *networking.HTTPRoute, out *ir.Rule) {
-	headers, authority := v.edits(at.field("headers"), in.Headers)
-	out.Headers = headers
-	if in.Rewrite != nil {
-		out.Rewrite = v.rewrite(at.field("rewrite"), in.Rewrite)
-		if in.Redirect != nil {
-			v.notes.invalid(at.field("rewrite"), "cannot be combined with redirect, which has fields of its own for the URL")
-		}
-	}
-	if authority != "" && len(in.Route) > 0 {
-		if out.Rewrite == nil {
-			out.Rewrite = &ir.Rewrite{}
-		}
-		if out.Rewrite.Authority == "" {
-			out.Rewrite.Authority = authority
-		}
-	}
-}
-
 func (v *virtualService) rewrite(at path, in *networking.HTTPRewrite) *ir.Rewrite {
 	out := &ir.Rewrite{Path: in.Uri, Authority: in.Authority}
 	if in.Uri == "" && in.Authority == "" && in.UriRegexRewrite == nil {

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	goodRoute  = `{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"}}]}]}`
-	badWeight  = `{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"},"weight":-1},{"destination":{"host":"b"},"weight":5}]}]}`
-	withMirror = `{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"}}],"mirror":{"host":"b"}}]}`
+	goodRoute = `{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"}}]}]}`
+	badWeight = `{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"},"weight":-1},{"destination":{"host":"b"},"weight":5}]}]}`
+	unserved  = `{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"}}],"fault":{"abort":{"http2Error":"x","percentage":{"value":1}}}}]}`
 )
 
 func request(group, version, kind, spec, old string) *admissionv1.AdmissionRequest {
@@ -47,7 +47,7 @@ func TestReview(t *testing.T) {
 		{"negative weight", request(networking, "v1", "VirtualService", badWeight, ""), "VirtualService shop/x is not valid: spec.http[0].route[0].weight: weight -1", ""},
 		{"older version", request(networking, "v1alpha3", "VirtualService", badWeight, ""), "spec.http[0].route[0].weight", ""},
 		{"beta version", request(networking, "v1beta1", "VirtualService", badWeight, ""), "spec.http[0].route[0].weight", ""},
-		{"not served yet", request(networking, "v1", "VirtualService", withMirror, ""), "", "spec.http[0].mirror: not served yet"},
+		{"not served yet", request(networking, "v1", "VirtualService", unserved, ""), "", "spec.http[0].fault.abort.http2Error: not served yet"},
 		{"does not fit the type", request(networking, "v1", "VirtualService", `{"hosts":"a"}`, ""), "spec: cannot be read", ""},
 		{"made bad by an update", request(networking, "v1", "VirtualService", badWeight, goodRoute), "weight -1", ""},
 		{"bad before and untouched", request(networking, "v1", "VirtualService", badWeight, badWeight), "", "weight -1"},
@@ -85,7 +85,7 @@ func TestDeletionIsAlwaysAllowed(t *testing.T) {
 func TestManyProblemsStayReadable(t *testing.T) {
 	var rules []string
 	for range 400 {
-		rules = append(rules, `{"route":[{"destination":{"host":"a"}}],"mirror":{"host":"b"},"timeout":"0s"}`)
+		rules = append(rules, `{"route":[{"destination":{"host":"a"}}],"fault":{"abort":{"http2Error":"x","percentage":{"value":1}}},"timeout":"0s"}`)
 	}
 	spec := `{"hosts":["a"],"http":[` + strings.Join(rules, ",") + `]}`
 	got := New("cluster.local").Review(t.Context(), request("networking.istio.io", "v1", "VirtualService", spec, ""))

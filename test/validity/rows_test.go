@@ -105,8 +105,17 @@ func routes() *ir.Routes {
 			},
 		}, {
 			Origin: origin, Destinations: []ir.Destination{edited(to("b", "", 100))},
-			Matches:  []ir.Match{path(ir.MatchPrefix, "/regex", false)},
-			Handling: ir.Handling{Rewrite: &ir.Rewrite{Pattern: "^/a/([^/]+)(/.*)$", Substitute: `/\2/\1\\`}},
+			Matches: []ir.Match{path(ir.MatchPrefix, "/regex", false)},
+			Mirrors: []ir.Mirror{{To: to("c", "", 0), Percent: ir.Everything}, {To: to("a", "v1", 0), Percent: 1}},
+			Handling: ir.Handling{Rewrite: &ir.Rewrite{Pattern: "^/a/([^/]+)(/.*)$", Substitute: `/\2/\1\\`}, Fault: &ir.Fault{
+				Delay: time.Second, DelayPercent: ir.Everything / 2, AbortStatus: 503, AbortPercent: 1,
+			}, CORS: &ir.CORS{
+				Origins: []ir.StringMatch{text(ir.MatchExact, "*"), text(ir.MatchPrefix, "https://a"), text(ir.MatchRegex, "https://.*")},
+				Methods: "GET,POST", Headers: "x-a", Expose: "*", MaxAge: 60, HasMaxAge: true, Credentials: true, StopUnmatched: true,
+			}},
+		}, {
+			Origin: origin, Matches: []ir.Match{path(ir.MatchPrefix, "/grpc", false)}, Direct: &ir.Direct{Status: 200},
+			Handling: ir.Handling{Fault: &ir.Fault{HasGRPC: true, AbortGRPC: 14, AbortPercent: ir.Everything}},
 		}, {
 			Origin: origin, Destinations: []ir.Destination{to("b", "", 50), to("c", "", 50)}, Retry: &ir.Retry{},
 		}, {

@@ -34,7 +34,7 @@ type HTTP struct {
 func (h HTTP) Build() *listenerv3.Filter {
 	m := &hcmv3.HttpConnectionManager{
 		StatPrefix:                   h.StatPrefix,
-		HttpFilters:                  httpFilters(),
+		HttpFilters:                  httpFilters(h.Routes == nil),
 		AccessLog:                    AccessLog(h.AccessLogFile, httpFormat),
 		NormalizePath:                wrapperspb.Bool(true),
 		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
@@ -66,12 +66,19 @@ func (h HTTP) Build() *listenerv3.Filter {
 	return network("envoy.filters.network.http_connection_manager", m)
 }
 
-// httpFilters is the chain in its order. The router is last: it is the one that
-// answers.
-func httpFilters() []*hcmv3.HttpFilter {
-	return []*hcmv3.HttpFilter{
-		httpFilter("envoy.filters.http.router", &routerv3.Router{}),
+// httpFilters is the chain in its order. Filters that rules speak to are only
+// where rules are: not in front of an application, whose one route is inline.
+func httpFilters(rules bool) []*hcmv3.HttpFilter {
+	var out []*hcmv3.HttpFilter
+	if rules {
+		out = append(out,
+			corsFilter(),  // before faults, so that a browser may read what a fault answers
+			faultFilter(), // before all that would do work for a request that is to fail
+		)
 	}
+	return append(out,
+		httpFilter("envoy.filters.http.router", &routerv3.Router{}), // last: it is the one that answers
+	)
 }
 
 func httpFilter(name string, m proto.Message) *hcmv3.HttpFilter {

@@ -5,6 +5,7 @@ package route
 import (
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -26,6 +27,8 @@ func rule(in *ir.ResolvedRule) []*routev3.Route {
 			Match:      match(&matches[i]),
 			StatPrefix: matches[i].StatPrefix,
 			Metadata:   typed.Origins([]ir.Origin{in.Origin}),
+
+			TypedPerFilterConfig: filters(&in.Handling),
 		}
 		switch {
 		case in.Direct != nil:
@@ -49,6 +52,12 @@ func action(in *ir.ResolvedRule) *routev3.RouteAction {
 		MaxStreamDuration:           maxGRPC(in.Timeout),
 		RetryPolicy:                 retry(in.Retry),
 		ClusterNotFoundResponseCode: routev3.RouteAction_SERVICE_UNAVAILABLE,
+	}
+	for _, c := range in.Copies {
+		out.RequestMirrorPolicies = append(out.RequestMirrorPolicies, &routev3.RouteAction_RequestMirrorPolicy{
+			Cluster:         c.Cluster.Name(),
+			RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: percent(c.Percent)},
+		})
 	}
 	if in.Rewrite != nil {
 		rewrite(out, in.Rewrite)
