@@ -25,8 +25,11 @@ func (v *virtualService) handling(at path, in *networking.HTTPRoute, out *ir.Rul
 		out.CORS = v.cors(at.field("corsPolicy"), in.CorsPolicy)
 	}
 	out.Mirrors = v.mirrors(at, in)
-	if len(in.Route) == 0 && (in.Mirror != nil || len(in.Mirrors) > 0) {
+	if len(in.Route) == 0 && in.Delegate == nil && (in.Mirror != nil || len(in.Mirrors) > 0) {
 		v.notes.invalid(at, "mirrors need a route")
+	}
+	if in.Redirect != nil || in.DirectResponse != nil {
+		v.idle(at, in)
 	}
 	if authority != "" && len(in.Route) > 0 {
 		if out.Rewrite == nil {
@@ -34,6 +37,23 @@ func (v *virtualService) handling(at path, in *networking.HTTPRoute, out *ir.Rul
 		}
 		if out.Rewrite.Authority == "" {
 			out.Rewrite.Authority = authority
+		}
+	}
+}
+
+// idle warns of what has an effect only on requests that go on to a destination.
+func (v *virtualService) idle(at path, in *networking.HTTPRoute) {
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"timeout", in.Timeout != nil},
+		{"retries", in.Retries != nil},
+		{"headers.request", in.Headers.GetRequest() != nil},
+		{"rewrite", in.Rewrite != nil && in.Redirect == nil},
+	} {
+		if f.set {
+			v.notes.warn(ReasonUnreachable, at.field(f.name), "has no effect, as no request of this rule goes on to a destination; remove it")
 		}
 	}
 }
