@@ -27,52 +27,61 @@ type Subset struct {
 	Ports    []PortPolicy
 }
 
-// PolicySettings is what a client needs to build a cluster.
+// PolicySettings is what a client needs to build a cluster. The first four fields
+// can also be set for one port.
 type PolicySettings struct {
 	LoadBalancer LoadBalancer
-	TLS          *ClientTLS // nil: mutual TLS where the endpoint has it
+	TLS          *ClientTLS        // nil: mutual TLS where the endpoint has it
+	Pool         *ConnectionPool   // nil: no limits
+	Outliers     *OutlierDetection // nil: no endpoint is ejected
 }
 
-// For merges the settings that hold for a port and subset: subset before policy,
-// port before top level, each of the two fields on its own.
+// For is the settings that hold for a port and subset. What a subset sets comes
+// before what the policy sets, field by field. The settings of a port inherit
+// nothing: fields that they leave out have their defaults. See
+// https://istio.io/latest/docs/reference/config/networking/destination-rule/#TrafficPolicy-PortTrafficPolicy.
 func (p *TrafficPolicy) For(port uint16, subset string) PolicySettings {
-	out := pick(p.Settings, p.Ports, port)
+	out := p.Settings.at(p.Ports, port)
 	for i := range p.Subsets {
 		s := &p.Subsets[i]
 		if s.Name != subset || subset == "" {
 			continue
 		}
-		base := out
 		if s.Settings != nil {
-			base = merge(out, *s.Settings)
+			out = s.Settings.over(out)
 		}
-		for _, pp := range s.Ports {
-			if pp.Port == port {
-				base = merge(out, pp.Settings)
-			}
-		}
-		return base
+		return out.at(s.Ports, port)
 	}
 	return out
 }
 
-func pick(top PolicySettings, ports []PortPolicy, port uint16) PolicySettings {
-	for _, pp := range ports {
-		if pp.Port == port {
-			return pp.Settings
+// at is the settings with what is set for a port in place of what can be.
+func (s PolicySettings) at(ports []PortPolicy, port uint16) PolicySettings {
+	for i := range ports {
+		if ports[i].Port == port {
+			own := ports[i].Settings
+			s.LoadBalancer, s.TLS, s.Pool, s.Outliers = own.LoadBalancer, own.TLS, own.Pool, own.Outliers
+			return s
 		}
 	}
-	return top
+	return s
 }
 
-func merge(base, over PolicySettings) PolicySettings {
-	if over.LoadBalancer != (LoadBalancer{}) {
-		base.LoadBalancer = over.LoadBalancer
+// over is the settings with what they leave out taken from others.
+func (s PolicySettings) over(base PolicySettings) PolicySettings {
+	if s.LoadBalancer == (LoadBalancer{}) {
+		s.LoadBalancer = base.LoadBalancer
 	}
-	if over.TLS != nil {
-		base.TLS = over.TLS
+	if s.TLS == nil {
+		s.TLS = base.TLS
 	}
-	return base
+	if s.Pool == nil {
+		s.Pool = base.Pool
+	}
+	if s.Outliers == nil {
+		s.Outliers = base.Outliers
+	}
+	return s
 }
 
 // Balance is a load-balancing algorithm.

@@ -31,6 +31,27 @@ func servedSettings(levels ...string) []string {
 			"loadBalancer.consistentHash.httpCookie.ttl",
 			"loadBalancer.consistentHash.useSourceIp",
 			"loadBalancer.consistentHash.httpQueryParameterName",
+			"connectionPool.tcp.maxConnections",
+			"connectionPool.tcp.connectTimeout",
+			"connectionPool.tcp.tcpKeepalive",
+			"connectionPool.http.http1MaxPendingRequests",
+			"connectionPool.http.http2MaxRequests",
+			"connectionPool.http.maxRequestsPerConnection",
+			"connectionPool.http.maxRetries",
+			"connectionPool.http.idleTimeout",
+			"connectionPool.http.h2UpgradePolicy",
+			"connectionPool.http.useClientProtocol",
+			"connectionPool.http.maxConcurrentStreams",
+			"connectionPool.http.http2KeepAlive",
+			"outlierDetection.splitExternalLocalOriginErrors",
+			"outlierDetection.consecutiveLocalOriginFailures",
+			"outlierDetection.consecutiveGatewayErrors",
+			"outlierDetection.consecutive5xxErrors",
+			"outlierDetection.interval",
+			"outlierDetection.baseEjectionTime",
+			"outlierDetection.maxEjectionPercent",
+			"outlierDetection.minHealthPercent",
+			"outlierDetection.outlierDetectionHttpErrorCodes",
 			"tls.mode", "tls.clientCertificate", "tls.privateKey", "tls.caCertificates",
 			"tls.subjectAltNames", "tls.sni", "tls.insecureSkipVerify",
 		} {
@@ -65,7 +86,7 @@ func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.Traffi
 	}
 	if p := in.TrafficPolicy; p != nil {
 		at := spec.field("trafficPolicy")
-		out.Settings = d.settings(at, p.LoadBalancer, p.Tls)
+		out.Settings = d.settings(at, p)
 		out.Ports = d.ports(at.field("portLevelSettings"), p.PortLevelSettings)
 	}
 	out.Subsets = d.subsets(spec.field("subsets"), in.Subsets)
@@ -121,7 +142,7 @@ func (d *destinationRule) subsets(at path, in []*networking.Subset) []ir.Subset 
 		}
 		if p := s.TrafficPolicy; p != nil {
 			policy := here.field("trafficPolicy")
-			settings := d.settings(policy, p.LoadBalancer, p.Tls)
+			settings := d.settings(policy, p)
 			subset.Settings = &settings
 			subset.Ports = d.ports(policy.field("portLevelSettings"), p.PortLevelSettings)
 		}
@@ -145,15 +166,25 @@ func (d *destinationRule) ports(at path, in []*networking.TrafficPolicy_PortTraf
 			d.notes.invalid(here.field("port").field("number"), "port %d has settings twice; the first are in effect", port)
 			continue
 		}
-		out = append(out, ir.PortPolicy{Port: port, Settings: d.settings(here, p.GetLoadBalancer(), p.GetTls())})
+		out = append(out, ir.PortPolicy{Port: port, Settings: d.settings(here, p)})
 	}
 	slices.SortFunc(out, func(a, b ir.PortPolicy) int { return cmp.Compare(a.Port, b.Port) })
 	return out
 }
 
-func (d *destinationRule) settings(at path, lb *networking.LoadBalancerSettings, tls *networking.ClientTLSSettings) ir.PolicySettings {
+// levelSettings is what traffic policies of all levels have.
+type levelSettings interface {
+	GetLoadBalancer() *networking.LoadBalancerSettings
+	GetTls() *networking.ClientTLSSettings
+	GetConnectionPool() *networking.ConnectionPoolSettings
+	GetOutlierDetection() *networking.OutlierDetection
+}
+
+func (d *destinationRule) settings(at path, in levelSettings) ir.PolicySettings {
 	return ir.PolicySettings{
-		LoadBalancer: d.loadBalancer(at.field("loadBalancer"), lb),
-		TLS:          d.clientTLS(at.field("tls"), tls),
+		LoadBalancer: d.loadBalancer(at.field("loadBalancer"), in.GetLoadBalancer()),
+		TLS:          d.clientTLS(at.field("tls"), in.GetTls()),
+		Pool:         d.connectionPool(at.field("connectionPool"), in.GetConnectionPool()),
+		Outliers:     d.outlierDetection(at.field("outlierDetection"), in.GetOutlierDetection()),
 	}
 }

@@ -145,7 +145,24 @@ func policies() map[ir.ConfigKey]*ir.TrafficPolicy {
 	lb := func(b ir.Balance, key string) ir.PolicySettings {
 		return ir.PolicySettings{LoadBalancer: ir.LoadBalancer{Balance: b, HashKey: key, HashTTL: int64(time.Hour)}}
 	}
-	add("a", lb(ir.BalanceRoundRobin, ""), ir.Subset{Name: "v1", Labels: ir.Labels{{Key: "version", Value: "v1"}}},
+	five, none := uint32(5), uint32(0)
+	limits := func(change func(*ir.ConnectionPool)) *ir.PolicySettings {
+		p := &ir.ConnectionPool{
+			MaxConnections: 1, ConnectTimeout: time.Second, Keepalive: &ir.Keepalive{Probes: 3, Time: time.Minute, Interval: time.Second},
+			MaxConnectionDuration: time.Hour, IdleTimeout: ir.Never, MaxPendingRequests: 2, MaxRequests: 3, MaxRequestsPerConnection: 1 << 29,
+			MaxRetries: 4, HTTPIdleTimeout: time.Minute, MaxConcurrentStreams: 1<<31 - 1,
+			Ping: &ir.Ping{Interval: time.Second, Timeout: time.Second},
+		}
+		change(p)
+		return &ir.PolicySettings{Pool: p, Outliers: &ir.OutlierDetection{
+			Consecutive5xx: &five, ConsecutiveGateway: &none, ConsecutiveLocalOrigin: &five, SplitLocalOrigin: true,
+			Interval: time.Second, BaseEjectionTime: time.Hour, MaxEjectionPercent: 100, MinHealthPercent: 50, ErrorCodes: []uint32{429, 500},
+		}}
+	}
+	add("a", lb(ir.BalanceRoundRobin, ""), ir.Subset{Name: "plain", Settings: limits(func(*ir.ConnectionPool) {})},
+		ir.Subset{Name: "client", Settings: limits(func(p *ir.ConnectionPool) { p.ClientProtocol = true })},
+		ir.Subset{Name: "upgrade", Settings: limits(func(p *ir.ConnectionPool) { p.Upgrade = true })},
+		ir.Subset{Name: "v1", Labels: ir.Labels{{Key: "version", Value: "v1"}}},
 		ir.Subset{Name: "v2", Labels: ir.Labels{{Key: "version", Value: "v2"}}})
 	add("b", lb(ir.BalanceHashHeader, "x-user"))
 	add("c", lb(ir.BalanceHashCookie, "session"))

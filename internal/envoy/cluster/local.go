@@ -73,31 +73,42 @@ const httpOptionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 // httpOptions speaks HTTP/1.1 or HTTP/2, as the port declares.
 func httpOptions(http2 bool) map[string]*anypb.Any {
+	out := &httpv3.HttpProtocolOptions{UpstreamProtocolOptions: explicitVersion(nil)}
+	if http2 {
+		out.UpstreamProtocolOptions = explicitVersion(&corev3.Http2ProtocolOptions{})
+	}
+	return map[string]*anypb.Any{httpOptionsName: typed.Config(out)}
+}
+
+// explicitVersion speaks HTTP/2 with options, else HTTP/1.1.
+func explicitVersion(http2 *corev3.Http2ProtocolOptions) *httpv3.HttpProtocolOptions_ExplicitHttpConfig_ {
 	explicit := &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 		ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
 			HttpProtocolOptions: &corev3.Http1ProtocolOptions{},
 		},
 	}
-	if http2 {
+	if http2 != nil {
 		explicit.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-			Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+			Http2ProtocolOptions: http2,
 		}
 	}
-	return map[string]*anypb.Any{httpOptionsName: typed.Config(&httpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: explicit},
-	})}
+	return &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: explicit}
 }
 
 // downstreamOptions speaks what the application spoke.
 func downstreamOptions() map[string]*anypb.Any {
 	return map[string]*anypb.Any{httpOptionsName: typed.Config(&httpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
-			UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
-				HttpProtocolOptions:  &corev3.Http1ProtocolOptions{},
-				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
-			},
-		},
+		UpstreamProtocolOptions: clientVersion(&corev3.Http2ProtocolOptions{}),
 	})}
+}
+
+func clientVersion(http2 *corev3.Http2ProtocolOptions) *httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig {
+	return &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
+		UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
+			HttpProtocolOptions:  &corev3.Http1ProtocolOptions{},
+			Http2ProtocolOptions: http2,
+		},
+	}
 }
 
 var rawBuffer = typed.Config(&rawbufferv3.RawBuffer{})

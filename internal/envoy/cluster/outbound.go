@@ -32,8 +32,10 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 	discover(c, in)
 	balance(c, in)
 	secure(c, in)
+	pool(c, in.Settings.Pool)
+	outliers(c, in.Settings.Outliers)
 	if in.Protocol.IsHTTP() {
-		c.TypedExtensionProtocolOptions = httpOptions(in.Protocol.IsHTTP2())
+		c.TypedExtensionProtocolOptions = outboundOptions(in)
 	}
 	return c
 }
@@ -84,7 +86,7 @@ func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	case set.Mode == ir.TLSMesh:
 		c.TransportSocket = mesh()
 	default:
-		c.TransportSocket = tls.Origination(set, in.Protocol.IsHTTP2())
+		c.TransportSocket = tls.Origination(set, speaksHTTP2(in))
 	}
 }
 

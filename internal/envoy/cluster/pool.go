@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshwright/meshwright/internal/envoy/typed"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// pool sets the limits of a host's connections and requests.
+func pool(c *clusterv3.Cluster, p *ir.ConnectionPool) {
+	if p == nil {
+		return
+	}
+	if p.ConnectTimeout > 0 {
+		c.ConnectTimeout = durationpb.New(p.ConnectTimeout)
+	}
+	if k := p.Keepalive; k != nil {
+		c.UpstreamConnectionOptions = &clusterv3.UpstreamConnectionOptions{TcpKeepalive: &corev3.TcpKeepalive{
+			KeepaliveProbes:   positive(k.Probes),
+			KeepaliveTime:     positive(uint32(k.Time / time.Second)),
+			KeepaliveInterval: positive(uint32(k.Interval / time.Second)),
+		}}
+	}
+	limits := c.CircuitBreakers.Thresholds[0]
+	set := func(field **wrapperspb.UInt32Value, limit uint32) {
+		if limit > 0 {
+			*field = wrapperspb.UInt32(limit)
+		}
+	}
+	set(&limits.MaxConnections, p.MaxConnections)
+	set(&limits.MaxPendingRequests, p.MaxPendingRequests)
+	set(&limits.MaxRequests, p.MaxRequests)
+	if p.MaxRetries > 0 {
+		limits.MaxRetries = wrapperspb.UInt32(p.MaxRetries)
+		limits.RetryBudget = nil // it would hide the number
+	}
+}
+
+// speaksHTTP2 tells whether HTTP/2 is spoken whatever the client speaks.
+func speaksHTTP2(in *ir.OutboundCluster) bool {
+	p := in.Settings.Pool
+	switch {
+	case !in.Protocol.IsHTTP() || p != nil && p.ClientProtocol:
+		return false
+	case p != nil && p.Upgrade:
+		return true
+	}
+	return in.Protocol.IsHTTP2()
+}
+
+// outboundOptions is how HTTP is spoken to a host.
+func outboundOptions(in *ir.OutboundCluster) map[string]*anypb.Any {
+	p := in.Settings.Pool
+	if p == nil {
+		p = &ir.ConnectionPool{}
+	}
+	http2 := &corev3.Http2ProtocolOptions{MaxConcurrentStreams: positive(p.MaxConcurrentStreams)}
+	if p.Ping != nil {
+		http2.ConnectionKeepalive = &corev3.KeepaliveSettings{
+			Interval: durationpb.New(p.Ping.Interval),
+			Timeout:  durationpb.New(p.Ping.Timeout),
+		}
+	}
+	out := &httpv3.HttpProtocolOptions{
+		CommonHttpProtocolOptions: commonOptions(p),
+		OutlierDetection:          errorCodes(in.Settings.Outliers),
+	}
+	switch {
+	case p.ClientProtocol:
+		out.UpstreamProtocolOptions = clientVersion(http2)
+	case speaksHTTP2(in):
+		out.UpstreamProtocolOptions = explicitVersion(http2)
+	default:
+		out.UpstreamProtocolOptions = explicitVersion(nil)
+	}
+	return map[string]*anypb.Any{httpOptionsName: typed.Config(out)}
+}
+
+// commonOptions is nil when Envoy's defaults hold.
+func commonOptions(p *ir.ConnectionPool) *corev3.HttpProtocolOptions {
+	idle := p.HTTPIdleTimeout
+	if idle == 0 {
+		idle = p.IdleTimeout
+	}
+	if idle == 0 && p.MaxRequestsPerConnection == 0 && p.MaxConnectionDuration == 0 {
+		return nil
+	}
+	out := &corev3.HttpProtocolOptions{MaxRequestsPerConnection: positive(p.MaxRequestsPerConnection)}
+	if idle != 0 {
+		out.IdleTimeout = durationpb.New(max(idle, 0)) // Envoy's 0 is ir.Never
+	}
+	if p.MaxConnectionDuration > 0 {
+		out.MaxConnectionDuration = durationpb.New(p.MaxConnectionDuration)
+	}
+	return out
+}
+
+// positive is nil for 0, which leaves a default as it is.
+func positive(n uint32) *wrapperspb.UInt32Value {
+	if n == 0 {
+		return nil
+	}
+	return wrapperspb.UInt32(n)
+}
