@@ -2,6 +2,8 @@
 
 package ir
 
+import "time"
+
 // TrafficPolicy is how clients reach a host; a DestinationRule projects into it.
 type TrafficPolicy struct {
 	Origin   Origin
@@ -34,6 +36,9 @@ type PolicySettings struct {
 	TLS          *ClientTLS        // nil: mutual TLS where the endpoint has it
 	Pool         *ConnectionPool   // nil: no limits
 	Outliers     *OutlierDetection // nil: no endpoint is ejected
+
+	ProxyProtocol ProxyProtocol
+	RetryBudget   *RetryBudget // nil: that of Pool, else the control plane's own
 }
 
 // For is the settings that hold for a port and subset. What a subset sets comes
@@ -81,6 +86,12 @@ func (s PolicySettings) over(base PolicySettings) PolicySettings {
 	if s.Outliers == nil {
 		s.Outliers = base.Outliers
 	}
+	if s.ProxyProtocol == ProxyProtocolNone {
+		s.ProxyProtocol = base.ProxyProtocol
+	}
+	if s.RetryBudget == nil {
+		s.RetryBudget = base.RetryBudget
+	}
 	return s
 }
 
@@ -106,6 +117,37 @@ type LoadBalancer struct {
 	HashKey  string // header, cookie or query parameter
 	HashTTL  int64  // cookie's life in nanoseconds; 0: session cookie; -1: never set one
 	HashPath string // cookie's path
+
+	Maglev    bool   // a hash table of Maglev, not a ring
+	TableSize uint64 // of Maglev, or the least of the ring; 0: the proxy's default
+
+	// Only round robin and least request give a new endpoint its share little by little.
+	Warmup           time.Duration // 0: at once
+	WarmupPercent    float64       // of its share at the beginning
+	WarmupAggression float64       // 1: linear; more is steeper at the end
+}
+
+// Hash is what of a load balancer concerns routes: how a request is hashed.
+func (l LoadBalancer) Hash() LoadBalancer {
+	return LoadBalancer{Balance: l.Balance, HashKey: l.HashKey, HashTTL: l.HashTTL, HashPath: l.HashPath}
+}
+
+// ProxyProtocol is the version of the PROXY header before the bytes of a connection.
+// See https://www.haproxy.org/download/2.1/doc/proxy-protocol.txt.
+type ProxyProtocol uint8
+
+// The versions.
+const (
+	ProxyProtocolNone ProxyProtocol = iota
+	ProxyProtocolV1
+	ProxyProtocolV2
+)
+
+// RetryBudget bounds the retries that are under way at one time by the requests that are.
+type RetryBudget struct {
+	Percent        float64
+	MinConcurrency uint32        // retries that are always allowed
+	Interval       time.Duration // requests of how long ago count too
 }
 
 // TLSMode is how a client connects.

@@ -14,8 +14,14 @@ func TestPolicySettingsFor(t *testing.T) {
 	pool := func(n uint32) *ConnectionPool { return &ConnectionPool{MaxConnections: n} }
 	outliers := func(n uint32) *OutlierDetection { return &OutlierDetection{MaxEjectionPercent: n} }
 	tls := func(m TLSMode) *ClientTLS { return &ClientTLS{Mode: m} }
+	budget := func(n uint32) *RetryBudget { return &RetryBudget{MinConcurrency: n} }
+	// What no port can set stays: the PROXY protocol and the budget.
+	with := func(b *RetryBudget, s PolicySettings) PolicySettings {
+		s.ProxyProtocol, s.RetryBudget = ProxyProtocolV2, b
+		return s
+	}
 	p := TrafficPolicy{
-		Settings: PolicySettings{LoadBalancer: lb(BalanceRandom), TLS: tls(TLSMesh), Pool: pool(1), Outliers: outliers(1)},
+		Settings: PolicySettings{LoadBalancer: lb(BalanceRandom), TLS: tls(TLSMesh), Pool: pool(1), Outliers: outliers(1), ProxyProtocol: ProxyProtocolV2, RetryBudget: budget(1)},
 		Ports: []PortPolicy{
 			{Port: 81, Settings: PolicySettings{Pool: pool(81)}},
 			{Port: 82, Settings: PolicySettings{}},
@@ -25,7 +31,7 @@ func TestPolicySettingsFor(t *testing.T) {
 			{Name: "pool", Settings: &PolicySettings{Pool: pool(2)}},
 			{Name: "rest", Settings: &PolicySettings{LoadBalancer: lb(BalanceRoundRobin), TLS: tls(TLSDisable), Outliers: outliers(2)}},
 			{
-				Name: "ports", Settings: &PolicySettings{Outliers: outliers(3)},
+				Name: "ports", Settings: &PolicySettings{Outliers: outliers(3), RetryBudget: budget(3)},
 				Ports: []PortPolicy{{Port: 81, Settings: PolicySettings{LoadBalancer: lb(BalanceRoundRobin)}}},
 			},
 		},
@@ -37,17 +43,17 @@ func TestPolicySettingsFor(t *testing.T) {
 		want   PolicySettings
 	}{
 		{"the policy", 80, "", p.Settings},
-		{"a port inherits nothing", 81, "", PolicySettings{Pool: pool(81)}},
-		{"a port that says nothing has the defaults", 82, "", PolicySettings{}},
+		{"a port inherits nothing", 81, "", with(budget(1), PolicySettings{Pool: pool(81)})},
+		{"a port that says nothing has the defaults", 82, "", with(budget(1), PolicySettings{})},
 		{"a subset that does not exist", 80, "nobody", p.Settings},
 		{"a subset that says nothing", 80, "bare", p.Settings},
-		{"a subset that says nothing, at a port", 81, "bare", PolicySettings{Pool: pool(81)}},
-		{"a pool of a subset", 80, "pool", PolicySettings{LoadBalancer: lb(BalanceRandom), TLS: tls(TLSMesh), Pool: pool(2), Outliers: outliers(1)}},
-		{"a pool of a subset over a port of the policy", 81, "pool", PolicySettings{Pool: pool(2)}},
-		{"all but the pool", 80, "rest", PolicySettings{LoadBalancer: lb(BalanceRoundRobin), TLS: tls(TLSDisable), Pool: pool(1), Outliers: outliers(2)}},
-		{"all but the pool, at a port", 81, "rest", PolicySettings{LoadBalancer: lb(BalanceRoundRobin), TLS: tls(TLSDisable), Pool: pool(81), Outliers: outliers(2)}},
-		{"another port of a subset with ports", 80, "ports", PolicySettings{LoadBalancer: lb(BalanceRandom), TLS: tls(TLSMesh), Pool: pool(1), Outliers: outliers(3)}},
-		{"a port of a subset inherits nothing", 81, "ports", PolicySettings{LoadBalancer: lb(BalanceRoundRobin)}},
+		{"a subset that says nothing, at a port", 81, "bare", with(budget(1), PolicySettings{Pool: pool(81)})},
+		{"a pool of a subset", 80, "pool", with(budget(1), PolicySettings{LoadBalancer: lb(BalanceRandom), TLS: tls(TLSMesh), Pool: pool(2), Outliers: outliers(1)})},
+		{"a pool of a subset over a port of the policy", 81, "pool", with(budget(1), PolicySettings{Pool: pool(2)})},
+		{"all but the pool", 80, "rest", with(budget(1), PolicySettings{LoadBalancer: lb(BalanceRoundRobin), TLS: tls(TLSDisable), Pool: pool(1), Outliers: outliers(2)})},
+		{"all but the pool, at a port", 81, "rest", with(budget(1), PolicySettings{LoadBalancer: lb(BalanceRoundRobin), TLS: tls(TLSDisable), Pool: pool(81), Outliers: outliers(2)})},
+		{"another port of a subset with ports", 80, "ports", with(budget(3), PolicySettings{LoadBalancer: lb(BalanceRandom), TLS: tls(TLSMesh), Pool: pool(1), Outliers: outliers(3)})},
+		{"a port of a subset inherits nothing", 81, "ports", with(budget(3), PolicySettings{LoadBalancer: lb(BalanceRoundRobin)})},
 	} {
 		if got := p.For(c.port, c.subset); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: port %d of subset %q has %+v, want %+v", c.name, c.port, c.subset, got, c.want)

@@ -95,7 +95,7 @@ func (m *Model) hash(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, 
 	lb := p.For(k.Cluster.Port, k.Cluster.Subset).LoadBalancer
 	switch lb.Balance {
 	case ir.BalanceHashHeader, ir.BalanceHashCookie, ir.BalanceHashSourceIP, ir.BalanceHashQuery:
-		emit(k, lb)
+		emit(k, lb.Hash())
 	}
 }
 

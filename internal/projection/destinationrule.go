@@ -25,6 +25,11 @@ func servedSettings(levels ...string) []string {
 	for _, level := range levels {
 		for _, field := range []string{
 			"loadBalancer.simple",
+			"loadBalancer.warmup",
+			"loadBalancer.warmupDurationSecs",
+			"loadBalancer.consistentHash.ringHash",
+			"loadBalancer.consistentHash.maglev",
+			"loadBalancer.consistentHash.minimumRingSize",
 			"loadBalancer.consistentHash.httpHeaderName",
 			"loadBalancer.consistentHash.httpCookie.name",
 			"loadBalancer.consistentHash.httpCookie.path",
@@ -57,8 +62,10 @@ func servedSettings(levels ...string) []string {
 		} {
 			out = append(out, level+"."+field)
 		}
-		if strings.HasSuffix(level, "[]") {
+		if strings.HasSuffix(level, "portLevelSettings[]") {
 			out = append(out, level+".port")
+		} else {
+			out = append(out, level+".proxyProtocol", level+".retryBudget")
 		}
 	}
 	return out
@@ -86,7 +93,7 @@ func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.Traffi
 	}
 	if p := in.TrafficPolicy; p != nil {
 		at := spec.field("trafficPolicy")
-		out.Settings = d.settings(at, p)
+		out.Settings = d.policySettings(at, p)
 		out.Ports = d.ports(at.field("portLevelSettings"), p.PortLevelSettings)
 	}
 	out.Subsets = d.subsets(spec.field("subsets"), in.Subsets)
@@ -142,7 +149,7 @@ func (d *destinationRule) subsets(at path, in []*networking.Subset) []ir.Subset 
 		}
 		if p := s.TrafficPolicy; p != nil {
 			policy := here.field("trafficPolicy")
-			settings := d.settings(policy, p)
+			settings := d.policySettings(policy, p)
 			subset.Settings = &settings
 			subset.Ports = d.ports(policy.field("portLevelSettings"), p.PortLevelSettings)
 		}
@@ -187,4 +194,47 @@ func (d *destinationRule) settings(at path, in levelSettings) ir.PolicySettings 
 		Pool:         d.connectionPool(at.field("connectionPool"), in.GetConnectionPool()),
 		Outliers:     d.outlierDetection(at.field("outlierDetection"), in.GetOutlierDetection()),
 	}
+}
+
+// policySettings is the settings of a level that is not a port's.
+func (d *destinationRule) policySettings(at path, in *networking.TrafficPolicy) ir.PolicySettings {
+	out := d.settings(at, in)
+	out.RetryBudget = d.retryBudget(at.field("retryBudget"), in.RetryBudget)
+	if in.RetryBudget != nil && in.GetConnectionPool().GetHttp().GetMaxRetries() > 0 {
+		d.notes.warn(ReasonUnreachable, at.field("connectionPool").field("http").field("maxRetries"), "retryBudget holds in its place")
+	}
+	if p := in.ProxyProtocol; p != nil {
+		switch p.Version {
+		case networking.TrafficPolicy_ProxyProtocol_V1:
+			out.ProxyProtocol = ir.ProxyProtocolV1
+		case networking.TrafficPolicy_ProxyProtocol_V2:
+			out.ProxyProtocol = ir.ProxyProtocolV2
+		default:
+			d.notes.invalid(at.field("proxyProtocol").field("version"), "%d is no version of the PROXY protocol", p.Version)
+		}
+	}
+	return out
+}
+
+// retryBudget projects the limit of concurrent retries; none where it is in error. See
+// https://istio.io/latest/docs/reference/config/networking/destination-rule/#TrafficPolicy-RetryBudget.
+func (d *destinationRule) retryBudget(at path, in *networking.TrafficPolicy_RetryBudget) *ir.RetryBudget {
+	if in == nil {
+		return nil
+	}
+	before := d.notes.errors()
+	out := &ir.RetryBudget{Percent: 20, MinConcurrency: 3}
+	if in.Percent != nil {
+		out.Percent = d.share(at.field("percent"), in.Percent.Value)
+	}
+	if in.MinRetryConcurrency > 0 {
+		out.MinConcurrency = in.MinRetryConcurrency
+	}
+	if i := in.BudgetInterval; i != nil && (i.CheckValid() != nil || i.AsDuration() != 0) { // 0s is the default
+		out.Interval = d.timeout(at.field("budgetInterval"), i)
+	}
+	if d.notes.errors() > before {
+		return nil
+	}
+	return out
 }

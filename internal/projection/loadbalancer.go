@@ -3,6 +3,9 @@
 package projection
 
 import (
+	"math"
+	"math/big"
+
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/meshwright/meshwright/internal/ir"
@@ -23,19 +26,105 @@ const (
 	noCookie      = -1
 )
 
+// maxRingSize and maxTableSize are the most that Envoy takes.
+const (
+	maxRingSize  = 8 << 20
+	maxTableSize = 5_000_011
+)
+
 // loadBalancer projects how an endpoint is chosen; the default where it is in error.
+// A load balancer that leaves the algorithm open still hides that of other levels.
 func (d *destinationRule) loadBalancer(at path, in *networking.LoadBalancerSettings) ir.LoadBalancer {
+	if in == nil {
+		return ir.LoadBalancer{}
+	}
+	out := ir.LoadBalancer{Balance: ir.BalanceLeastRequest}
 	switch policy := in.GetLbPolicy().(type) {
 	case *networking.LoadBalancerSettings_Simple:
 		balance, ok := balances[policy.Simple]
 		if !ok {
 			d.notes.invalid(at.field("simple"), "%d is no load balancer", policy.Simple)
+			return ir.LoadBalancer{}
 		}
-		return ir.LoadBalancer{Balance: balance}
+		out.Balance = balance
 	case *networking.LoadBalancerSettings_ConsistentHash:
-		return d.consistentHash(at.field("consistentHash"), policy.ConsistentHash)
+		out = d.consistentHash(at.field("consistentHash"), policy.ConsistentHash)
+		if out.Balance != ir.BalanceDefault {
+			d.table(&out, at.field("consistentHash"), policy.ConsistentHash)
+		}
 	}
-	return ir.LoadBalancer{}
+	d.warmup(&out, at, in)
+	return out
+}
+
+// warmup projects slow start, which only some algorithms have. See
+// https://istio.io/latest/docs/reference/config/networking/destination-rule/#WarmupConfiguration.
+func (d *destinationRule) warmup(out *ir.LoadBalancer, at path, in *networking.LoadBalancerSettings) {
+	if in.Warmup == nil && in.WarmupDurationSecs == nil {
+		return
+	}
+	if in.Warmup != nil && in.WarmupDurationSecs != nil {
+		d.notes.invalid(at.field("warmupDurationSecs"), "contradicts warmup; remove it")
+		return
+	}
+	before := d.notes.errors()
+	w := ir.LoadBalancer{WarmupPercent: 10, WarmupAggression: 1}
+	here := at.field("warmup")
+	if in.Warmup == nil {
+		here = at.field("warmupDurationSecs")
+		w.Warmup = d.timeout(here, in.WarmupDurationSecs)
+	} else {
+		if in.Warmup.Duration == nil {
+			d.notes.invalid(here.field("duration"), "is required")
+		}
+		w.Warmup = d.timeout(here.field("duration"), in.Warmup.Duration)
+		if p := in.Warmup.MinimumPercent; p != nil {
+			w.WarmupPercent = d.share(here.field("minimumPercent"), p.Value)
+		}
+		if a := in.Warmup.Aggression; a != nil {
+			w.WarmupAggression = a.Value
+			if !(a.Value > 0 && a.Value <= math.MaxFloat32) {
+				d.notes.invalid(here.field("aggression"), "%v must be more than 0", a.Value)
+			}
+		}
+	}
+	switch {
+	case d.notes.errors() > before:
+	case out.Balance == ir.BalanceLeastRequest || out.Balance == ir.BalanceRoundRobin:
+		out.Warmup, out.WarmupPercent, out.WarmupAggression = w.Warmup, w.WarmupPercent, w.WarmupAggression
+	default:
+		d.notes.warn(ReasonUnreachable, here, "only ROUND_ROBIN and LEAST_REQUEST have a warm-up")
+	}
+}
+
+// share reads a percentage that may have a fraction.
+func (d *destinationRule) share(at path, in float64) float64 {
+	if !(in >= 0 && in <= 100) { // not a number is neither
+		d.notes.invalid(at, "%v must be from 0 to 100", in)
+		return 0
+	}
+	return in
+}
+
+// table projects the algorithm of consistent hashing; its default where it is in error.
+func (d *destinationRule) table(out *ir.LoadBalancer, at path, in *networking.LoadBalancerSettings_ConsistentHashLB) {
+	size, here := in.MinimumRingSize, at.field("minimumRingSize") //nolint:staticcheck // deprecated, and still in manifests
+	switch algorithm := in.GetHashAlgorithm().(type) {
+	case *networking.LoadBalancerSettings_ConsistentHashLB_Maglev:
+		out.Maglev = true
+		size, here = algorithm.Maglev.GetTableSize(), at.field("maglev").field("tableSize")
+		if size != 0 && (size >= maxTableSize || !new(big.Int).SetUint64(size).ProbablyPrime(0)) {
+			d.notes.invalid(here, "%d must be a prime number less than %d", size, maxTableSize)
+			return
+		}
+	case *networking.LoadBalancerSettings_ConsistentHashLB_RingHash_:
+		size, here = algorithm.RingHash.GetMinimumRingSize(), at.field("ringHash").field("minimumRingSize")
+	}
+	if !out.Maglev && size > maxRingSize {
+		d.notes.invalid(here, "%d must be at most %d", size, maxRingSize)
+		return
+	}
+	out.TableSize = size
 }
 
 func (d *destinationRule) consistentHash(at path, in *networking.LoadBalancerSettings_ConsistentHashLB) ir.LoadBalancer {

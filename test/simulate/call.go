@@ -181,9 +181,11 @@ func (p *Proxy) reach(cluster string) string {
 	return cluster
 }
 
-// hashed says by what a ring hash is looked up: both the cluster and the route must agree on it.
+// hashed says by what a table of hashes is looked up: both the cluster and the route must agree on it.
 func (p *Proxy) hashed(a *routev3.RouteAction, cluster string) string {
-	if p.clusters[cluster].GetLbPolicy() != clusterv3.Cluster_RING_HASH {
+	switch p.clusters[cluster].GetLbPolicy() {
+	case clusterv3.Cluster_RING_HASH, clusterv3.Cluster_MAGLEV:
+	default:
 		return ""
 	}
 	if len(a.HashPolicy) == 0 {

@@ -161,6 +161,22 @@ func policies() map[ir.ConfigKey]*ir.TrafficPolicy {
 	}
 	add("a", lb(ir.BalanceRoundRobin, ""), ir.Subset{Name: "plain", Settings: limits(func(*ir.ConnectionPool) {})},
 		ir.Subset{Name: "client", Settings: limits(func(p *ir.ConnectionPool) { p.ClientProtocol = true })},
+		ir.Subset{Name: "budget", Settings: &ir.PolicySettings{
+			LoadBalancer:  ir.LoadBalancer{Balance: ir.BalanceLeastRequest, Warmup: time.Minute, WarmupPercent: 2.5, WarmupAggression: 1.5},
+			ProxyProtocol: ir.ProxyProtocolV1,
+			RetryBudget:   &ir.RetryBudget{Percent: 12.5, MinConcurrency: 3, Interval: time.Second},
+		}},
+		ir.Subset{Name: "warm", Settings: &ir.PolicySettings{
+			LoadBalancer:  ir.LoadBalancer{Balance: ir.BalanceRoundRobin, Warmup: time.Minute, WarmupAggression: 1},
+			TLS:           &ir.ClientTLS{Mode: ir.TLSDisable},
+			ProxyProtocol: ir.ProxyProtocolV2,
+		}},
+		ir.Subset{Name: "ring", Settings: &ir.PolicySettings{
+			LoadBalancer: ir.LoadBalancer{Balance: ir.BalanceHashSourceIP, TableSize: 2048},
+		}},
+		ir.Subset{Name: "maglev", Settings: &ir.PolicySettings{
+			LoadBalancer: ir.LoadBalancer{Balance: ir.BalanceHashSourceIP, Maglev: true, TableSize: 101},
+		}},
 		ir.Subset{Name: "upgrade", Settings: limits(func(p *ir.ConnectionPool) { p.Upgrade = true })},
 		ir.Subset{Name: "v1", Labels: ir.Labels{{Key: "version", Value: "v1"}}},
 		ir.Subset{Name: "v2", Labels: ir.Labels{{Key: "version", Value: "v2"}}})

@@ -6,7 +6,9 @@ import (
 	"math"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/ir"
@@ -17,17 +19,57 @@ func balance(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 		c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 		return
 	}
-	switch in.Settings.LoadBalancer.Balance {
+	lb := in.Settings.LoadBalancer
+	switch lb.Balance {
 	case ir.BalanceRoundRobin:
 		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
+		if lb.Warmup > 0 {
+			c.LbConfig = &clusterv3.Cluster_RoundRobinLbConfig_{
+				RoundRobinLbConfig: &clusterv3.Cluster_RoundRobinLbConfig{SlowStartConfig: slowStart(lb)},
+			}
+		}
 	case ir.BalanceRandom:
 		c.LbPolicy = clusterv3.Cluster_RANDOM
 	case ir.BalanceHashHeader, ir.BalanceHashCookie, ir.BalanceHashSourceIP, ir.BalanceHashQuery:
-		c.LbPolicy = clusterv3.Cluster_RING_HASH
+		table(c, lb)
 	case ir.BalancePassthrough:
 		passthrough(c)
 	default:
 		c.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
+		if lb.Warmup > 0 {
+			c.LbConfig = &clusterv3.Cluster_LeastRequestLbConfig_{
+				LeastRequestLbConfig: &clusterv3.Cluster_LeastRequestLbConfig{SlowStartConfig: slowStart(lb)},
+			}
+		}
+	}
+}
+
+func table(c *clusterv3.Cluster, lb ir.LoadBalancer) {
+	var size *wrapperspb.UInt64Value
+	if lb.TableSize > 0 {
+		size = wrapperspb.UInt64(lb.TableSize)
+	}
+	c.LbPolicy = clusterv3.Cluster_RING_HASH
+	if lb.Maglev {
+		c.LbPolicy = clusterv3.Cluster_MAGLEV
+	}
+	switch {
+	case size == nil:
+	case lb.Maglev:
+		c.LbConfig = &clusterv3.Cluster_MaglevLbConfig_{MaglevLbConfig: &clusterv3.Cluster_MaglevLbConfig{TableSize: size}}
+	default:
+		c.LbConfig = &clusterv3.Cluster_RingHashLbConfig_{RingHashLbConfig: &clusterv3.Cluster_RingHashLbConfig{MinimumRingSize: size}}
+	}
+}
+
+func slowStart(lb ir.LoadBalancer) *clusterv3.Cluster_SlowStartConfig {
+	return &clusterv3.Cluster_SlowStartConfig{
+		SlowStartWindow: durationpb.New(lb.Warmup),
+		Aggression: &corev3.RuntimeDouble{
+			DefaultValue: lb.WarmupAggression,
+			RuntimeKey:   "meshwright.slow_start.aggression", // Envoy wants one; nothing sets it
+		},
+		MinWeightPercent: &typev3.Percent{Value: lb.WarmupPercent},
 	}
 }
 

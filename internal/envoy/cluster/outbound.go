@@ -32,7 +32,9 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 	discover(c, in)
 	balance(c, in)
 	secure(c, in)
+	proxyProtocol(c, in.Settings.ProxyProtocol)
 	pool(c, in.Settings.Pool)
+	retries(c, in.Settings.RetryBudget)
 	outliers(c, in.Settings.Outliers)
 	if in.Protocol.IsHTTP() {
 		c.TypedExtensionProtocolOptions = outboundOptions(in)

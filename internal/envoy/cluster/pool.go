@@ -8,6 +8,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -43,6 +44,22 @@ func pool(c *clusterv3.Cluster, p *ir.ConnectionPool) {
 	if p.MaxRetries > 0 {
 		limits.MaxRetries = wrapperspb.UInt32(p.MaxRetries)
 		limits.RetryBudget = nil // it would hide the number
+	}
+}
+
+// retries sets the budget of retries; it comes before a number of them.
+func retries(c *clusterv3.Cluster, b *ir.RetryBudget) {
+	if b == nil {
+		return
+	}
+	limits := c.CircuitBreakers.Thresholds[0]
+	limits.MaxRetries = nil
+	limits.RetryBudget = &clusterv3.CircuitBreakers_Thresholds_RetryBudget{
+		BudgetPercent:       &typev3.Percent{Value: b.Percent},
+		MinRetryConcurrency: wrapperspb.UInt32(b.MinConcurrency),
+	}
+	if b.Interval > 0 {
+		limits.RetryBudget.BudgetInterval = durationpb.New(b.Interval)
 	}
 }
 
