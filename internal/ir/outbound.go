@@ -5,6 +5,7 @@ package ir
 import (
 	"net/netip"
 	"strconv"
+	"time"
 )
 
 // Host is a name that the mesh can be asked for, merged over the clusters that have it.
@@ -110,7 +111,21 @@ const (
 type TCPOutbound struct {
 	Addr          netip.AddrPort
 	Cluster       ClusterKey
+	Stream        Stream
 	AccessLogFile string
+}
+
+// Stream is how bytes are carried.
+type Stream struct {
+	IdleTimeout time.Duration // 0: the proxy's default; Never
+	MaxDuration time.Duration // 0: no limit
+	Tunnel      Tunnel
+}
+
+// Tunnel carries bytes in a request to a server that passes them on.
+type Tunnel struct {
+	Target string // HOST:PORT; empty: no tunnel
+	Post   bool   // with POST in place of CONNECT
 }
 
 // ListenerName is ADDRESS_PORT.

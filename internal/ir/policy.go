@@ -37,6 +37,7 @@ type PolicySettings struct {
 	Pool         *ConnectionPool   // nil: no limits
 	Outliers     *OutlierDetection // nil: no endpoint is ejected
 
+	Tunnel        *Tunnel // of TCP ports
 	ProxyProtocol ProxyProtocol
 	RetryBudget   *RetryBudget // nil: that of Pool, else the control plane's own
 }
@@ -72,6 +73,18 @@ func (s PolicySettings) at(ports []PortPolicy, port uint16) PolicySettings {
 	return s
 }
 
+// Stream is what the settings say of a TCP port's listener.
+func (s PolicySettings) Stream() Stream {
+	out := Stream{}
+	if s.Tunnel != nil {
+		out.Tunnel = *s.Tunnel
+	}
+	if s.Pool != nil {
+		out.IdleTimeout, out.MaxDuration = s.Pool.IdleTimeout, s.Pool.MaxConnectionDuration
+	}
+	return out
+}
+
 // over is the settings with what they leave out taken from others.
 func (s PolicySettings) over(base PolicySettings) PolicySettings {
 	if s.LoadBalancer == (LoadBalancer{}) {
@@ -88,6 +101,9 @@ func (s PolicySettings) over(base PolicySettings) PolicySettings {
 	}
 	if s.ProxyProtocol == ProxyProtocolNone {
 		s.ProxyProtocol = base.ProxyProtocol
+	}
+	if s.Tunnel == nil {
+		s.Tunnel = base.Tunnel
 	}
 	if s.RetryBudget == nil {
 		s.RetryBudget = base.RetryBudget

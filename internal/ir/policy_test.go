@@ -15,13 +15,13 @@ func TestPolicySettingsFor(t *testing.T) {
 	outliers := func(n uint32) *OutlierDetection { return &OutlierDetection{MaxEjectionPercent: n} }
 	tls := func(m TLSMode) *ClientTLS { return &ClientTLS{Mode: m} }
 	budget := func(n uint32) *RetryBudget { return &RetryBudget{MinConcurrency: n} }
-	// What no port can set stays: the PROXY protocol and the budget.
+	// What no port can set stays: the PROXY protocol, the budget and the tunnel.
 	with := func(b *RetryBudget, s PolicySettings) PolicySettings {
-		s.ProxyProtocol, s.RetryBudget = ProxyProtocolV2, b
+		s.ProxyProtocol, s.RetryBudget, s.Tunnel = ProxyProtocolV2, b, &Tunnel{Target: "t:1"}
 		return s
 	}
 	p := TrafficPolicy{
-		Settings: PolicySettings{LoadBalancer: lb(BalanceRandom), TLS: tls(TLSMesh), Pool: pool(1), Outliers: outliers(1), ProxyProtocol: ProxyProtocolV2, RetryBudget: budget(1)},
+		Settings: PolicySettings{LoadBalancer: lb(BalanceRandom), TLS: tls(TLSMesh), Pool: pool(1), Outliers: outliers(1), ProxyProtocol: ProxyProtocolV2, RetryBudget: budget(1), Tunnel: &Tunnel{Target: "t:1"}},
 		Ports: []PortPolicy{
 			{Port: 81, Settings: PolicySettings{Pool: pool(81)}},
 			{Port: 82, Settings: PolicySettings{}},

@@ -18,7 +18,6 @@ package model
 
 import (
 	"cmp"
-	"net/netip"
 	"strings"
 
 	"github.com/meshwright/meshwright/internal/graph"
@@ -58,6 +57,8 @@ type Model struct {
 	scopes       *graph.Index[string, scopeHost, choice] // choices by host
 	hashes       *graph.Table[TargetKey, ir.LoadBalancer]
 	hashed       *graph.Table[string, struct{}] // hosts that have a hash
+	streams      *graph.Table[TargetKey, ir.Stream]
+	streamed     *graph.Table[string, struct{}] // hosts that have a stream
 	targetPorts  *graph.Table[string, *ir.TargetPorts]
 	namespaces   *graph.Table[string, struct{}] // with sidecars
 	byPair       *graph.Index[namespacePair, ir.ObjectKey, *ir.Service]
@@ -72,7 +73,7 @@ type Model struct {
 	VirtualHosts  *graph.Table[VirtualHostKey, *ir.VirtualHost]
 	RouteConfigs  *graph.Table[uint16, *ir.RouteConfig]
 	HTTPListeners *graph.Table[uint16, *ir.HTTPOutbound]
-	TCPListeners  *graph.Table[netip.AddrPort, *ir.TCPOutbound]
+	TCPListeners  *graph.Table[TCPKey, *ir.TCPOutbound]
 	Captures      *graph.Table[One, *ir.OutboundCapture]
 	Inbounds      *graph.Table[string, *ir.Inbound]
 

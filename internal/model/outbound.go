@@ -4,7 +4,6 @@ package model
 
 import (
 	"cmp"
-	"net/netip"
 
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -44,26 +43,7 @@ func (m *Model) deriveOutbound(g *graph.Graph) {
 				})
 			}
 		})
-	m.TCPListeners = graph.Derive(g, "tcpListeners", m.hosts, netip.AddrPort.Compare,
-		func(c *graph.Ctx, name string, h *ir.Host, emit func(netip.AddrPort, *ir.TCPOutbound)) {
-			mesh, ok := m.settings(c)
-			if !ok {
-				return
-			}
-			for _, p := range h.Ports {
-				if p.Protocol.IsHTTP() {
-					continue
-				}
-				for _, vip := range h.VIPs {
-					addr := netip.AddrPortFrom(vip, p.Port)
-					emit(addr, &ir.TCPOutbound{
-						Addr:          addr,
-						Cluster:       ir.ClusterKey{Host: name, Port: p.Port},
-						AccessLogFile: mesh.AccessLogFile,
-					})
-				}
-			}
-		})
+	m.deriveStreams(g)
 	m.Captures = graph.Derive(g, "captures", m.Mesh.Table(), One.Compare,
 		func(_ *graph.Ctx, _ One, mesh *ir.Mesh, emit func(One, *ir.OutboundCapture)) {
 			emit(One{}, &ir.OutboundCapture{RegistryOnly: mesh.RegistryOnly, AccessLogFile: mesh.AccessLogFile})

@@ -14,7 +14,7 @@ import (
 )
 
 var servedDestinationRule = serves(append(
-	[]string{"host", "exportTo", "subsets[].name", "subsets[].labels"},
+	[]string{"host", "exportTo", "subsets[].name", "subsets[].labels", "trafficPolicy.tunnel"},
 	servedSettings("trafficPolicy", "trafficPolicy.portLevelSettings[]",
 		"subsets[].trafficPolicy", "subsets[].trafficPolicy.portLevelSettings[]")...,
 )...)
@@ -39,6 +39,8 @@ func servedSettings(levels ...string) []string {
 			"connectionPool.tcp.maxConnections",
 			"connectionPool.tcp.connectTimeout",
 			"connectionPool.tcp.tcpKeepalive",
+			"connectionPool.tcp.maxConnectionDuration",
+			"connectionPool.tcp.idleTimeout",
 			"connectionPool.http.http1MaxPendingRequests",
 			"connectionPool.http.http2MaxRequests",
 			"connectionPool.http.maxRequestsPerConnection",
@@ -94,6 +96,7 @@ func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.Traffi
 	if p := in.TrafficPolicy; p != nil {
 		at := spec.field("trafficPolicy")
 		out.Settings = d.policySettings(at, p)
+		out.Settings.Tunnel = d.tunnel(at.field("tunnel"), p.Tunnel)
 		out.Ports = d.ports(at.field("portLevelSettings"), p.PortLevelSettings)
 	}
 	out.Subsets = d.subsets(spec.field("subsets"), in.Subsets)

@@ -3,8 +3,6 @@
 package resource
 
 import (
-	"net/netip"
-
 	"github.com/meshwright/meshwright/internal/envoy/cluster"
 	"github.com/meshwright/meshwright/internal/envoy/endpoint"
 	"github.com/meshwright/meshwright/internal/envoy/listener"
@@ -121,9 +119,9 @@ func httpListener(c *graph.Ctx, _ uint16, in *ir.HTTPOutbound, emit emitter) {
 	put(c, emit, ir.LayerMesh, TypeListener, built.Name, built, nil)
 }
 
-func tcpListener(c *graph.Ctx, _ netip.AddrPort, in *ir.TCPOutbound, emit emitter) {
+func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
 	built := listener.OutboundTCP(in)
-	put(c, emit, ir.LayerMesh, TypeListener, built.Name, built, nil)
+	put(c, emit, k.Layer, TypeListener, built.Name, built, nil)
 }
 
 func inboundListener(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {

@@ -186,6 +186,10 @@ func policies() map[ir.ConfigKey]*ir.TrafficPolicy {
 		LoadBalancer: ir.LoadBalancer{Balance: ir.BalanceHashSourceIP},
 		TLS:          &ir.ClientTLS{Mode: ir.TLSMesh},
 	})
+	out[ir.ConfigKey{Namespace: "apps", Name: "c"}].Ports = []ir.PortPolicy{{Port: 82, Settings: ir.PolicySettings{
+		Pool: &ir.ConnectionPool{IdleTimeout: ir.Never, MaxConnectionDuration: time.Hour},
+	}}}
+	out[ir.ConfigKey{Namespace: "apps", Name: "c"}].Settings.Tunnel = &ir.Tunnel{Target: "example.com:443", Post: true}
 	add("headless", ir.PolicySettings{LoadBalancer: ir.LoadBalancer{Balance: ir.BalancePassthrough}})
 	add("alias", ir.PolicySettings{
 		LoadBalancer: ir.LoadBalancer{Balance: ir.BalanceRandom},

@@ -9,17 +9,34 @@ import (
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/meshwright/meshwright/internal/envoy/typed"
+	"github.com/meshwright/meshwright/internal/ir"
 )
 
 // TCP carries bytes to a cluster.
 func TCP(cluster, accessLogFile string) *listenerv3.Filter {
-	return network("envoy.filters.network.tcp_proxy", &tcpproxyv3.TcpProxy{
+	return Stream(cluster, accessLogFile, ir.Stream{})
+}
+
+// Stream carries bytes to a cluster in the way that a policy asks for.
+func Stream(cluster, accessLogFile string, how ir.Stream) *listenerv3.Filter {
+	out := &tcpproxyv3.TcpProxy{
 		StatPrefix:       cluster,
 		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
 		AccessLog:        AccessLog(accessLogFile, tcpFormat),
-	})
+	}
+	if how.IdleTimeout != 0 {
+		out.IdleTimeout = durationpb.New(max(how.IdleTimeout, 0)) // Envoy's 0 is ir.Never
+	}
+	if how.MaxDuration > 0 {
+		out.MaxDownstreamConnectionDuration = durationpb.New(how.MaxDuration)
+	}
+	if how.Tunnel.Target != "" {
+		out.TunnelingConfig = &tcpproxyv3.TcpProxy_TunnelingConfig{Hostname: how.Tunnel.Target, UsePost: how.Tunnel.Post}
+	}
+	return network("envoy.filters.network.tcp_proxy", out)
 }
 
 // OriginalDst restores the address that a redirected connection was made to.

@@ -73,7 +73,7 @@ func OutboundTCP(in *ir.TCPOutbound) *listenerv3.Listener {
 		BindToPort:       wrapperspb.Bool(false),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		FilterChains: []*listenerv3.FilterChain{{
-			Filters: []*listenerv3.Filter{filter.TCP(in.Cluster.Name(), in.AccessLogFile)},
+			Filters: []*listenerv3.Filter{filter.Stream(in.Cluster.Name(), in.AccessLogFile, in.Stream)},
 		}},
 	}
 }
