@@ -14,6 +14,12 @@ import (
 // maxRequestsPerConnection is the most that the API and Envoy take.
 const maxRequestsPerConnection = 1 << 29
 
+// The most that Linux takes; a proxy cannot connect with more. See tcp(7).
+const (
+	maxKeepaliveProbes = 127
+	maxKeepaliveTime   = 32767 * time.Second
+)
+
 // connectionPool projects the limits of a host. A limit in error is left out, the
 // others stay in effect. See
 // https://istio.io/latest/docs/reference/config/networking/destination-rule/#ConnectionPoolSettings.
@@ -86,8 +92,13 @@ func (d *destinationRule) keepalive(at path, in *networking.ConnectionPoolSettin
 	if in == nil {
 		return nil
 	}
+	probes := in.Probes
+	if probes > maxKeepaliveProbes {
+		d.notes.invalid(at.field("probes"), "%d must be at most %d", probes, maxKeepaliveProbes)
+		probes = 0
+	}
 	return &ir.Keepalive{
-		Probes:   in.Probes,
+		Probes:   probes,
 		Time:     d.seconds(at.field("time"), in.Time),
 		Interval: d.seconds(at.field("interval"), in.Interval),
 	}
@@ -96,8 +107,8 @@ func (d *destinationRule) keepalive(at path, in *networking.ConnectionPoolSettin
 // seconds reads an optional duration of whole seconds: sockets know nothing finer.
 func (d *destinationRule) seconds(at path, in *durationpb.Duration) time.Duration {
 	out := d.timeout(at, in)
-	if out%time.Second != 0 {
-		d.notes.invalid(at, "%v must be whole seconds", out)
+	if out%time.Second != 0 || out > maxKeepaliveTime {
+		d.notes.invalid(at, "%v must be whole seconds, at most %v", out, maxKeepaliveTime)
 		return 0
 	}
 	return out
