@@ -108,7 +108,7 @@ func (d *destinationRule) share(at path, in float64) float64 {
 
 // table projects the algorithm of consistent hashing; its default where it is in error.
 func (d *destinationRule) table(out *ir.LoadBalancer, at path, in *networking.LoadBalancerSettings_ConsistentHashLB) {
-	size, here := in.MinimumRingSize, at.field("minimumRingSize") //nolint:staticcheck // deprecated, and still in manifests
+	size, here := in.MinimumRingSize, at.field("minimumRingSize")
 	switch algorithm := in.GetHashAlgorithm().(type) {
 	case *networking.LoadBalancerSettings_ConsistentHashLB_Maglev:
 		out.Maglev = true

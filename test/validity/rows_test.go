@@ -70,8 +70,10 @@ func routes() *ir.Routes {
 					{Name: ":method", Match: text(ir.MatchExact, "GET")},
 				}},
 				{Query: []ir.QueryMatch{
-					{Name: "a", Match: text(ir.MatchExact, "x")}, {Name: "b", Match: text(ir.MatchPrefix, "x")},
-					{Name: "c", Match: text(ir.MatchRegex, "x+")}, {Name: "d", Match: text(ir.MatchPresent, "")},
+					{Name: "a", Match: text(ir.MatchExact, "x")},
+					{Name: "b", Match: text(ir.MatchPrefix, "x")},
+					{Name: "c", Match: text(ir.MatchRegex, "x+")},
+					{Name: "d", Match: text(ir.MatchPresent, "")},
 				}, Port: 80, Namespace: "apps", StatPrefix: "counted.here"},
 			},
 			Destinations: []ir.Destination{to("a", "v1", 90), to("a", "v2", 10)},
