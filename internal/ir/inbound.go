@@ -24,7 +24,6 @@ type GatewayListener struct {
 	Port          uint16
 	Chains        []GatewayChain // sorted by first server name; one chain without TLS at most
 	AccessLogFile string
-	TrustDomain   string
 }
 
 // GatewayChain is the TLS settings and routes of some server names.

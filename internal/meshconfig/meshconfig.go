@@ -5,14 +5,11 @@
 package meshconfig
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
@@ -87,30 +84,4 @@ func read(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read the mesh configuration: %w", err)
 	}
 	return data, nil
-}
-
-// Watch looks at the file at each interval and calls changed with every new content, parsed or as an error, until the
-// context ends. The content that it finds first is not reported. Polling rather than notifications: the kubelet swaps
-// a mounted ConfigMap by a symbolic link, which a watch on the file does not see.
-func Watch(ctx context.Context, path string, interval time.Duration, changed func(Config, error)) {
-	last, lastErr := read(path)
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		data, err := read(path)
-		if bytes.Equal(data, last) && (err == nil) == (lastErr == nil) {
-			continue
-		}
-		last, lastErr = data, err
-		if err != nil {
-			changed(Config{}, err)
-			continue
-		}
-		changed(Parse(data))
-	}
 }

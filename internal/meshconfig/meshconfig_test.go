@@ -3,12 +3,9 @@
 package meshconfig
 
 import (
-	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -49,57 +46,4 @@ func TestLoadWithoutFile(t *testing.T) {
 	if _, err := Load(t.TempDir()); err == nil {
 		t.Error("a directory was read")
 	}
-}
-
-func TestWatch(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "mesh")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	type event struct {
-		config Config
-		err    error
-	}
-	events := make(chan event, 8)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		Watch(ctx, path, 5*time.Millisecond, func(c Config, err error) { events <- event{c, err} })
-	}()
-	write := func(text string) {
-		t.Helper()
-		// By rename, as the kubelet does: a reader never sees half a file.
-		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(path+".new", path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	next := func() event {
-		t.Helper()
-		select {
-		case e := <-events:
-			return e
-		case <-time.After(10 * time.Second):
-			t.Fatal("no event")
-			return event{}
-		}
-	}
-	time.Sleep(50 * time.Millisecond)
-	write("trustDomain: one.example\n")
-	if e := next(); e.err != nil || e.config.TrustDomain != "one.example" {
-		t.Errorf("got %+v", e)
-	}
-	write("trustDomain: [")
-	if e := next(); e.err == nil {
-		t.Errorf("got %+v", e)
-	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if e := next(); e.err != nil || e.config != Default() {
-		t.Errorf("got %+v", e)
-	}
-	cancel()
-	<-ended
 }

@@ -145,7 +145,7 @@ func (m *Model) Listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.G
 	if !ok {
 		return nil, false
 	}
-	out := &ir.GatewayListener{Port: p.Port, AccessLogFile: mesh.AccessLogFile, TrustDomain: mesh.TrustDomain}
+	out := &ir.GatewayListener{Port: p.Port, AccessLogFile: mesh.AccessLogFile}
 	for i := range p.Servers {
 		s := &p.Servers[i]
 		if s.Server.TLS == nil {

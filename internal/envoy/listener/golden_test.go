@@ -39,7 +39,7 @@ func chain(names []string, tls *ir.ServerTLS) ir.GatewayChain {
 
 func gateway(chains ...ir.GatewayChain) func() golden.Message {
 	return func() golden.Message {
-		return Gateway(&ir.GatewayListener{Port: 8443, TrustDomain: "cluster.local", Chains: chains})
+		return Gateway(&ir.GatewayListener{Port: 8443, Chains: chains})
 	}
 }
 
