@@ -23,20 +23,33 @@ type Server struct {
 	TLS           *ServerTLS // nil: plaintext
 }
 
+// IsHTTP tells whether the server reads requests. Any other one carries bytes.
+func (s *Server) IsHTTP() bool {
+	if s.TLS == nil {
+		return s.Protocol.IsHTTP()
+	}
+	return s.Protocol == ProtocolHTTPS && s.TLS.Mode.Terminates()
+}
+
 // ServerHost is a host pattern and the namespace whose routes may use it.
 type ServerHost struct {
 	Namespace string // "*": any
 	Host      string // exact, "*.SUFFIX" or "*"
 }
 
-// ServerTLSMode is how a gateway terminates TLS.
+// ServerTLSMode is what a gateway does with TLS.
 type ServerTLSMode uint8
 
-// The server modes served so far.
+// The server modes.
 const (
-	ServerSimple ServerTLSMode = iota
-	ServerMutual
+	ServerSimple          ServerTLSMode = iota
+	ServerMutual                        // with a certificate of the client
+	ServerPassthrough                   // carried as it is, to where routes say by its server name
+	ServerAutoPassthrough               // carried as it is, to the cluster that its server name is the name of
 )
+
+// Terminates tells whether TLS ends at the gateway.
+func (m ServerTLSMode) Terminates() bool { return m != ServerPassthrough && m != ServerAutoPassthrough }
 
 // ServerTLS is a gateway server's TLS settings.
 type ServerTLS struct {

@@ -2,7 +2,10 @@
 
 package ir
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // MeshGateway is the reserved name that binds routes to the sidecars.
 const MeshGateway = "mesh"
@@ -64,13 +67,28 @@ type Match struct {
 	Path           *StringMatch
 	Headers        []HeaderMatch // sorted by name
 	Query          []QueryMatch  // sorted by name
-	Port           uint16        // of the request, as users see it; 0: any
-	Namespace      string        // of the proxy; "": any
 	StatPrefix     string        // Envoy counts what matches under this name; "": it does not
 	PathIgnoreCase bool
-	Gateways       []ConfigKey // only on these gateways, when GatewaysSet
-	Mesh           bool        // also in the sidecars, when GatewaysSet
-	GatewaysSet    bool        // the match names its gateways
+	Place
+}
+
+// Place is the proxies and the port at which a match can hold at all. Proxies are
+// not told: they hold the matches that are for them.
+type Place struct {
+	Port        uint16      // that clients call, as users see it; 0: any
+	Namespace   string      // of the proxy; "": any
+	Labels      Labels      // that the proxy has
+	Gateways    []ConfigKey // only on these gateways, when GatewaysSet
+	Mesh        bool        // also in the sidecars, when GatewaysSet
+	GatewaysSet bool        // the match names its gateways
+}
+
+// InSidecars tells whether a match can hold in the sidecars.
+func (p *Place) InSidecars() bool { return !p.GatewaysSet || p.Mesh }
+
+// OnGateway tells whether a match can hold on a gateway.
+func (p *Place) OnGateway(gateway ConfigKey) bool {
+	return !p.GatewaysSet || slices.Contains(p.Gateways, gateway)
 }
 
 // StringKind is how a text is compared.

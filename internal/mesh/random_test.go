@@ -238,7 +238,7 @@ func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {
 	}
 	for i := range 1 + x.r.IntN(3) {
 		s := ir.Server{
-			Origin: out.Origin, PortName: fmt.Sprintf("port-%d", i), Port: pick[uint16](x.r, 80, 8080),
+			Origin: out.Origin, PortName: fmt.Sprintf("port-%d", i), Port: pick[uint16](x.r, 80, 8080), Protocol: ir.ProtocolHTTP,
 			Hosts: []ir.ServerHost{{
 				Namespace: pick(x.r, "*", "*", "apps"), Host: pick(x.r, "*", "*.example.com", "shop.example.com", x.host()),
 			}},
@@ -246,6 +246,7 @@ func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {
 		s.Origin.Section = s.PortName
 		switch x.r.IntN(4) {
 		case 0:
+			s.Protocol = ir.ProtocolHTTPS
 			s.TLS = &ir.ServerTLS{CredentialName: fmt.Sprintf("c%d", x.r.IntN(2)), Mode: pick(x.r, ir.ServerSimple, ir.ServerMutual)}
 		case 1:
 			s.HTTPSRedirect = true

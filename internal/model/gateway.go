@@ -30,7 +30,7 @@ type GatewayPort struct {
 type GatewayServer struct {
 	Gateway     ir.ConfigKey
 	Server      ir.Server
-	RouteConfig string
+	RouteConfig string   // empty: the server carries bytes
 	ServerNames []string // TLS only: those that no older server of the port has
 }
 
@@ -102,19 +102,23 @@ func (v *GatewayView) add(c *graph.Ctx, gateway ir.ConfigKey, s ir.Server, port 
 	}
 	p := &v.Ports[i]
 	server := GatewayServer{Gateway: gateway, Server: s}
-	if p.TLS != (s.TLS != nil) {
+	if p.TLS != (s.TLS != nil) || !p.TLS && len(p.Servers) > 0 && p.Servers[0].Server.IsHTTP() != s.IsHTTP() {
 		c.Report(conflict(s.Origin, p.Servers[0].Server.Origin,
 			"a server with another protocol on port "+strconv.Itoa(int(s.Port))))
 		return
 	}
 	if !p.TLS {
-		server.RouteConfig = "http." + strconv.Itoa(int(port))
+		if s.IsHTTP() {
+			server.RouteConfig = "http." + strconv.Itoa(int(port))
+		}
 		p.Servers = append(p.Servers, server)
 		return
 	}
-	server.RouteConfig = strings.Join([]string{
-		"https", strconv.Itoa(int(port)), s.PortName, gateway.Name, gateway.Namespace,
-	}, ".")
+	if s.IsHTTP() {
+		server.RouteConfig = strings.Join([]string{
+			"https", strconv.Itoa(int(port)), s.PortName, gateway.Name, gateway.Namespace,
+		}, ".")
+	}
 	server.ServerNames = p.unclaimed(c, &s)
 	if len(server.ServerNames) > 0 {
 		p.Servers = append(p.Servers, server)
@@ -148,6 +152,9 @@ func (m *Model) Listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.G
 	out := &ir.GatewayListener{Port: p.Port, AccessLogFile: mesh.AccessLogFile}
 	for i := range p.Servers {
 		s := &p.Servers[i]
+		if !s.Server.IsHTTP() {
+			continue
+		}
 		if s.Server.TLS == nil {
 			if len(out.Chains) == 0 {
 				out.Chains = append(out.Chains, ir.GatewayChain{RouteConfig: s.RouteConfig, Origin: s.Server.Origin})

@@ -75,8 +75,8 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 			for i := range v.Ports {
 				for j := range v.Ports[i].Servers {
 					k := GatewayRouteConfigKey{class, v.Ports[i].Servers[j].RouteConfig}
-					if j > 0 && !v.Ports[i].TLS {
-						continue // plaintext servers of a port share one
+					if k.Name == "" || j > 0 && !v.Ports[i].TLS {
+						continue // it carries bytes; plaintext servers of a port share one
 					}
 					_, has := graph.Get(c, configs, k)
 					emit(k, &ir.RouteConfig{Name: k.Name, Fallback: ir.FallbackNotFound, Hosts: has})
@@ -120,6 +120,9 @@ func (m *Model) hostsOf(
 	for i := range v.Ports {
 		for j := range v.Ports[i].Servers {
 			s := &v.Ports[i].Servers[j]
+			if !s.Server.IsHTTP() {
+				continue
+			}
 			if s.Server.HTTPSRedirect {
 				for _, h := range s.Server.Hosts {
 					at(s, h.Host).RedirectTLS = true
@@ -196,8 +199,9 @@ func (m *Model) gatewayVirtualHost(
 			continue
 		}
 		vh.Origins = append(vh.Origins, r.Origin)
-		holds := func(x *ir.Match) bool { return !x.GatewaysSet || slices.Contains(x.Gateways, ref.Gateway) }
-		vh.Rules = append(vh.Rules, m.resolve(c, r, request{gh.Port, gh.TLS, class.Namespace}, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
+		holds := func(x *ir.Place) bool { return x.OnGateway(ref.Gateway) }
+		req := request{gh.Port, gh.TLS, class.Namespace, class.Labels}
+		vh.Rules = append(vh.Rules, m.resolve(c, r, req, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
 			return m.hashFor(c, class.Namespace, cl)
 		})...)
 	}

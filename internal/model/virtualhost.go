@@ -134,7 +134,7 @@ func (m *Model) emitHost(
 		vh := &ir.VirtualHost{Key: key.Host, Domains: names}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origin)
-			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port, namespace: namespace}, sidecarMatch, hash)...)
+			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port, namespace: namespace}, (*ir.Place).InSidecars, hash)...)
 		}
 		if len(routes) == 0 {
 			cl := ir.ClusterKey{Host: h.Name, Port: port.Port}
@@ -147,20 +147,18 @@ func (m *Model) emitHost(
 	}
 }
 
-// sidecarMatch tells whether a match holds in the sidecars.
-func sidecarMatch(match *ir.Match) bool { return !match.GatewaysSet || match.Mesh }
-
 // request is what the place of a rule says of the requests that it gets.
 type request struct {
 	port uint16 // as users see it
 	tls  bool   // came to a gateway as HTTPS
 
-	namespace string // of the proxy; "" when proxies of all namespaces share the place
+	namespace string    // of the proxy; "" when proxies of all namespaces share the place
+	labels    ir.Labels // of the proxy; nil when proxies of all labels share the place
 }
 
 // fits tells whether such requests can fulfil a match.
-func (q request) fits(m *ir.Match) bool {
-	return (m.Port == 0 || m.Port == q.port) && (m.Namespace == "" || m.Namespace == q.namespace)
+func (q request) fits(p *ir.Place) bool {
+	return (p.Port == 0 || p.Port == q.port) && (p.Namespace == "" || p.Namespace == q.namespace) && q.labels.Contains(p.Labels)
 }
 
 // redirect decides the port of a redirect: Envoy cannot take it from the request.
@@ -189,14 +187,14 @@ func (q request) redirect(in *ir.Redirect) *ir.Redirect {
 // resolve turns rules into clusters. It does not ask whether a subset exists: a
 // cluster that is not there answers 503, and the reference is reported on its own.
 func (m *Model) resolve(
-	c *graph.Ctx, r *ir.Routes, req request, holds func(*ir.Match) bool, hash func(ir.ClusterKey) ir.LoadBalancer,
+	c *graph.Ctx, r *ir.Routes, req request, holds func(*ir.Place) bool, hash func(ir.ClusterKey) ir.LoadBalancer,
 ) []ir.ResolvedRule {
 	out := make([]ir.ResolvedRule, 0, len(r.HTTP))
 	for i := range r.HTTP {
 		rule := &r.HTTP[i]
 		matches := rule.Matches
 		if len(matches) > 0 {
-			matches = slices.DeleteFunc(slices.Clone(matches), func(x ir.Match) bool { return !holds(&x) || !req.fits(&x) })
+			matches = slices.DeleteFunc(slices.Clone(matches), func(x ir.Match) bool { return !holds(&x.Place) || !req.fits(&x.Place) })
 			if len(matches) == 0 {
 				continue
 			}

@@ -74,7 +74,7 @@ func routes() *ir.Routes {
 					{Name: "b", Match: text(ir.MatchPrefix, "x")},
 					{Name: "c", Match: text(ir.MatchRegex, "x+")},
 					{Name: "d", Match: text(ir.MatchPresent, "")},
-				}, Port: 80, Namespace: "apps", StatPrefix: "counted.here"},
+				}, StatPrefix: "counted.here", Place: ir.Place{Port: 80, Namespace: "apps"}},
 			},
 			Destinations: []ir.Destination{to("a", "v1", 90), to("a", "v2", 10)},
 			Timeout:      time.Second,
@@ -205,8 +205,12 @@ func gateway() *ir.Gateway {
 	server := func(name string, port uint16, host string, tls *ir.ServerTLS) ir.Server {
 		o := origin
 		o.Section = name
+		protocol := ir.ProtocolHTTP
+		if tls != nil {
+			protocol = ir.ProtocolHTTPS
+		}
 		return ir.Server{
-			Origin: o, PortName: name, Port: port, Protocol: ir.ProtocolHTTP,
+			Origin: o, PortName: name, Port: port, Protocol: protocol,
 			Hosts: []ir.ServerHost{{Namespace: "*", Host: host}}, TLS: tls,
 		}
 	}
