@@ -172,12 +172,7 @@ func (c *Cache) make(ctx context.Context, p Part) error {
 	defer os.RemoveAll(work)
 
 	started := time.Now()
-	if p.pinned != "" {
-		err = c.fetch(ctx, p, work)
-	} else {
-		err = c.build(ctx, p, work)
-	}
-	if err != nil {
+	if err := c.build(ctx, p, work); err != nil {
 		return noSpace(err, c.Dir)
 	}
 	for _, name := range p.Programs {

