@@ -172,6 +172,17 @@ func Install(ctx context.Context, say func(string)) error {
 	if apt == "" || os.Geteuid() != 0 {
 		return missingError(missing, apt != "")
 	}
+	// apt-get waits for another installation only at some of its locks.
+	unlock, err := Lock(ctx, filepath.Join(os.TempDir(), "meshwright-apt.lock"), func() {
+		say("another run is installing Debian packages; waiting for it")
+	})
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if missing = Missing(); len(missing) == 0 {
+		return nil
+	}
 	packages := packagesOf(missing)
 	say("installing Debian packages: " + strings.Join(packages, " "))
 	install := append([]string{"install", "-y", "--no-install-recommends"}, packages...)
@@ -192,6 +203,7 @@ func Install(ctx context.Context, say func(string)) error {
 }
 
 func aptGet(ctx context.Context, apt string, args []string) error {
+	args = append([]string{"-o", "DPkg::Lock::Timeout=300"}, args...)
 	cmd := exec.CommandContext(ctx, apt, args...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	if out, err := cmd.CombinedOutput(); err != nil {
