@@ -21,7 +21,11 @@ import (
 var scope = projection.Scope{Cluster: "east", Domain: "cluster.local"}
 
 // Apply stages every object of a manifest.
-func (w *World) Apply(manifest string) error {
+func (w *World) Apply(manifest string) error { return Stage(&w.staged, manifest) }
+
+// Stage puts what each object of a manifest projects into a batch, as reading the
+// object from a cluster would.
+func Stage(b *intake.Batch, manifest string) error {
 	for _, text := range strings.Split(manifest, "\n---\n") {
 		var head struct {
 			metav1.TypeMeta `json:",inline"`
@@ -34,7 +38,7 @@ func (w *World) Apply(manifest string) error {
 		if !ok {
 			return fmt.Errorf("nothing is known of kind %q in\n%s", head.Kind, text)
 		}
-		if err := kind.apply(w, []byte(text)); err != nil {
+		if err := kind.apply(b, []byte(text)); err != nil {
 			return fmt.Errorf("%s %s/%s: %w", head.Kind, head.Metadata.Namespace, head.Metadata.Name, err)
 		}
 	}
@@ -47,15 +51,27 @@ func (w *World) Delete(kind, namespace, name string) error {
 	if !ok {
 		return fmt.Errorf("nothing is known of kind %q", kind)
 	}
-	if !k.remove(w, namespace, name) {
+	if !k.exists(w, namespace, name) {
 		return fmt.Errorf("there is no %s %s/%s to delete", kind, namespace, name)
 	}
+	delete(w.projected, ir.Origin{Kind: kind, Namespace: namespace, Name: name})
+	return StageRemoval(&w.staged, kind, namespace, name)
+}
+
+// StageRemoval puts the removal of an object into a batch.
+func StageRemoval(b *intake.Batch, kind, namespace, name string) error {
+	k, ok := kinds[kind]
+	if !ok {
+		return fmt.Errorf("nothing is known of kind %q", kind)
+	}
+	k.remove(b, namespace, name)
 	return nil
 }
 
 type kind struct {
-	apply  func(*World, []byte) error
-	remove func(w *World, namespace, name string) bool
+	apply  func(*intake.Batch, []byte) error
+	remove func(b *intake.Batch, namespace, name string)
+	exists func(w *World, namespace, name string) bool
 }
 
 var kinds = map[string]kind{
@@ -97,20 +113,17 @@ func plain[O object, K comparable, R any](
 	project func(*O) *R, key func(namespace, name string) K, rows func(*intake.Batch) map[K]*R,
 ) kind {
 	return kind{
-		apply: func(w *World, text []byte) error {
+		apply: func(b *intake.Batch, text []byte) error {
 			in := new(O)
 			if err := yaml.UnmarshalStrict(text, in); err != nil {
 				return err
 			}
 			meta := any(in).(metav1.Object)
-			rows(&w.staged)[key(meta.GetNamespace(), meta.GetName())] = project(in)
+			rows(b)[key(meta.GetNamespace(), meta.GetName())] = project(in)
 			return nil
 		},
-		remove: func(w *World, namespace, name string) bool {
-			k := key(namespace, name)
-			rows(&w.staged)[k] = nil
-			return rows(&w.rows)[k] != nil
-		},
+		remove: func(b *intake.Batch, namespace, name string) { rows(b)[key(namespace, name)] = nil },
+		exists: func(w *World, namespace, name string) bool { return rows(&w.rows)[key(namespace, name)] != nil },
 	}
 }
 
@@ -124,7 +137,7 @@ func configured[R any](
 		return ir.Origin{Kind: kindName, Namespace: namespace, Name: name}
 	}
 	return kind{
-		apply: func(w *World, text []byte) error {
+		apply: func(b *intake.Batch, text []byte) error {
 			body, err := yaml.YAMLToJSON(text)
 			if err != nil {
 				return err
@@ -141,16 +154,14 @@ func configured[R any](
 			if err != nil {
 				problems = []ir.Problem{projection.Malformed(kindName, &in.Metadata, err)}
 			} else {
-				rows(&w.staged)[configKey(in.Metadata.Namespace, in.Metadata.Name)] = row
+				rows(b)[configKey(in.Metadata.Namespace, in.Metadata.Name)] = row
 			}
-			w.staged.Statuses[origin(in.Metadata.Namespace, in.Metadata.Name)] = intake.ConfigStatus{Problems: problems}
+			b.Statuses[origin(in.Metadata.Namespace, in.Metadata.Name)] = intake.ConfigStatus{Problems: problems}
 			return nil
 		},
-		remove: func(w *World, namespace, name string) bool {
-			o := origin(namespace, name)
-			_, known := w.projected[o]
-			rows(&w.staged)[o.Key()] = nil
-			delete(w.projected, o)
+		remove: func(b *intake.Batch, namespace, name string) { rows(b)[configKey(namespace, name)] = nil },
+		exists: func(w *World, namespace, name string) bool {
+			_, known := w.projected[origin(namespace, name)]
 			return known
 		},
 	}

@@ -164,7 +164,18 @@ func Missing() []Tool {
 // is Debian (or made from it) and the user is root; elsewhere it returns the
 // line that names them. say is called before a step that takes time.
 func Install(ctx context.Context, say func(string)) error {
-	missing := Missing()
+	return install(ctx, Missing(), Missing, say)
+}
+
+// Require does the same for some of the tools only.
+func Require(ctx context.Context, say func(string), names ...string) error {
+	missing := func() []Tool {
+		return slices.DeleteFunc(Missing(), func(t Tool) bool { return !slices.Contains(names, t.Name) })
+	}
+	return install(ctx, missing(), missing, say)
+}
+
+func install(ctx context.Context, missing []Tool, still func() []Tool, say func(string)) error {
 	if len(missing) == 0 {
 		return nil
 	}
@@ -185,18 +196,19 @@ func Install(ctx context.Context, say func(string)) error {
 	}
 	packages := packagesOf(missing)
 	say("installing Debian packages: " + strings.Join(packages, " "))
-	install := append([]string{"install", "-y", "--no-install-recommends"}, packages...)
+	// Several tests may need the same package at once: wait for the lock.
+	command := append([]string{"install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"}, packages...)
 	// The package lists may be absent or old on a fresh machine: try once as
 	// it is, then with fresh lists.
-	if err := aptGet(ctx, apt, install); err != nil {
+	if err := aptGet(ctx, apt, command); err != nil {
 		if err := aptGet(ctx, apt, []string{"update"}); err != nil {
 			return err
 		}
-		if err := aptGet(ctx, apt, install); err != nil {
+		if err := aptGet(ctx, apt, command); err != nil {
 			return err
 		}
 	}
-	if missing = Missing(); len(missing) > 0 {
+	if missing = still(); len(missing) > 0 {
 		return missingError(missing, true)
 	}
 	return nil

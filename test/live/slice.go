@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package live
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/meshwright/meshwright/internal/intake"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+func sliceKey(namespace, service string) ir.ObjectKey {
+	return ir.ObjectKey{Cluster: scope.Cluster, Namespace: namespace, Name: service + "-1"}
+}
+
+// stageSlices makes the EndpointSlices of all Services with a selector, as the
+// cluster's controllers do.
+func (w *World) stageSlices(b *intake.Batch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.services {
+		if len(s.Spec.Selector) > 0 {
+			b.Slices[sliceKey(s.Namespace, s.Name)] = scope.EndpointSlice(w.slice(s))
+		}
+	}
+}
+
+func (w *World) slice(s *corev1.Service) *discoveryv1.EndpointSlice {
+	out := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4}
+	out.Namespace, out.Name = s.Namespace, sliceKey(s.Namespace, s.Name).Name
+	out.Labels = map[string]string{discoveryv1.LabelServiceName: s.Name}
+	for i := range s.Spec.Ports {
+		p := &s.Spec.Ports[i]
+		number := p.TargetPort.IntVal
+		if number == 0 {
+			number = p.Port
+		}
+		out.Ports = append(out.Ports, discoveryv1.EndpointPort{Name: &p.Name, Port: &number, AppProtocol: p.AppProtocol})
+	}
+	for _, p := range w.pods {
+		if p.Namespace != s.Namespace || !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(p.Labels)) {
+			continue
+		}
+		ready := !p.unready
+		out.Endpoints = append(out.Endpoints, discoveryv1.Endpoint{
+			Addresses: []string{p.IP().String()}, NodeName: &p.NodeName,
+			Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &ready},
+			TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: p.Namespace, Name: p.Name},
+		})
+	}
+	return out
+}
