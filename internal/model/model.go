@@ -12,6 +12,7 @@
 //	policies   policyHosts, choices, targets, hashes
 //	outbound   virtualHosts, routeConfigs, httpListeners, tcpListeners, captures
 //	inbound    inbounds
+//	dns        names
 //	gateways   gatewayViews, gatewayHosts, gatewayVirtualHosts, gatewayTargets
 //	reports    routeReferences, policyReferences
 package model
@@ -76,6 +77,7 @@ type Model struct {
 	TCPListeners  *graph.Table[TCPKey, *ir.TCPOutbound]
 	Captures      *graph.Table[One, *ir.OutboundCapture]
 	Inbounds      *graph.Table[string, *ir.Inbound]
+	Names         *graph.Table[NameKey, *ir.Name]
 
 	GatewayViews        *graph.Table[string, *GatewayView]
 	GatewayVirtualHosts *graph.Table[VirtualHostKey, *ir.VirtualHost]
@@ -106,6 +108,7 @@ func New(g *graph.Graph) *Model {
 	m.deriveVirtualHosts(g)
 	m.deriveOutbound(g)
 	m.deriveInbound(g)
+	m.deriveNames(g)
 	m.deriveGateways(g)
 	m.deriveGatewayHosts(g)
 	m.deriveReferences(g)

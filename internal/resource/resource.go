@@ -26,6 +26,7 @@ const (
 	TypeRouteConfig = resourcev3.RouteType
 	TypeVirtualHost = resourcev3.VirtualHostType
 	TypeSecret      = resourcev3.SecretType
+	TypeName        = "type.googleapis.com/envoy.data.dns.v3.DnsTable.DnsVirtualDomain" // for agents
 )
 
 // Key is where a resource is.

@@ -4,6 +4,7 @@ package resource
 
 import (
 	"github.com/meshwright/meshwright/internal/envoy/cluster"
+	"github.com/meshwright/meshwright/internal/envoy/dns"
 	"github.com/meshwright/meshwright/internal/envoy/endpoint"
 	"github.com/meshwright/meshwright/internal/envoy/listener"
 	"github.com/meshwright/meshwright/internal/envoy/route"
@@ -40,6 +41,7 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.virtualHosts", m.VirtualHosts, Key.Compare, virtualHost),
 		graph.Derive(g, "resource.gatewayVirtualHosts", m.GatewayVirtualHosts, Key.Compare, virtualHost),
 		graph.Derive(g, "resource.secrets", m.GatewayViews, Key.Compare, secrets(m)),
+		graph.Derive(g, "resource.names", m.Names, Key.Compare, name),
 	}}
 }
 
@@ -155,6 +157,10 @@ func gatewayRouteConfig(c *graph.Ctx, k model.GatewayRouteConfigKey, in *ir.Rout
 
 func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit emitter) {
 	put(c, emit, k.Layer, TypeVirtualHost, k.Host.Name(), route.VirtualHost(in), in.Origins)
+}
+
+func name(c *graph.Ctx, k model.NameKey, in *ir.Name, emit emitter) {
+	put(c, emit, k.Layer, TypeName, k.Host, dns.Domain(in), nil)
 }
 
 func secrets(m *model.Model) func(*graph.Ctx, string, *model.GatewayView, emitter) {

@@ -21,6 +21,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/data/dns/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -67,6 +68,8 @@ func TestEnvoyLoadsGoldens(t *testing.T) {
 			b := bootstrap()
 			b.StaticResources.Listeners = append(b.StaticResources.Listeners, m)
 			t.Run(name, func(t *testing.T) { validate(t, b) })
+		case *dnsv3.DnsTable_DnsVirtualDomain:
+			// Agents read it.
 		case *tlsv3.Secret:
 			// Its content is the user's and is checked when it is read.
 		default:
