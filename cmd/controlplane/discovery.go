@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/meshwright/meshwright/controllers/row"
+	"github.com/meshwright/meshwright/controllers/security"
+	"github.com/meshwright/meshwright/controllers/traffic"
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/mesh"
@@ -26,13 +30,19 @@ import (
 // the status of what users wrote.
 func discovery(env environment) (part, error) {
 	o := env.options
+	inbox, scope := intake.NewInbox(), projection.Scope{Cluster: o.clusterID, Domain: o.clusterDomain}
 	cluster, err := intake.NewCluster(intake.Options{
-		Config: rest.CopyConfig(env.manager.GetConfig()),
-		Scope:  projection.Scope{Cluster: o.clusterID, Domain: o.clusterDomain},
-
-		SecretNamespaces: o.gatewayNamespaces, ConfigKinds: true,
-		Inbox: intake.NewInbox(), Log: env.log.WithName("intake"),
+		Config: rest.CopyConfig(env.manager.GetConfig()), Scope: scope,
+		SecretNamespaces: o.gatewayNamespaces,
+		Inbox:            inbox, Log: env.log.WithName("intake"),
 	})
+	if err != nil {
+		return part{}, err
+	}
+	configs, err := row.NewSet(
+		row.Options{Config: rest.CopyConfig(env.manager.GetConfig()), Inbox: inbox, Log: env.log.WithName("intake")},
+		slices.Concat(traffic.Kinds(scope), security.Kinds(scope))...,
+	)
 	if err != nil {
 		return part{}, err
 	}
@@ -41,10 +51,11 @@ func discovery(env environment) (part, error) {
 		return part{}, fmt.Errorf("client for status: %w", err)
 	}
 	statuses := status.New(status.Options{
-		Writer: status.NewWriter(writer), Current: status.FromStatus(cluster.Status), Log: env.log.WithName("status"),
+		Writer: status.NewWriter(writer), Current: status.FromStatus(configs.Status), Log: env.log.WithName("status"),
 	})
 	m, err := mesh.New(mesh.Options{
-		Intake: cluster, Status: statuses, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
+		Intake: intake.NewBarrier(inbox, append(configs.Synced(), cluster.Synced())...),
+		Status: statuses, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
 		Settings: &ir.Mesh{
 			TrustDomain: env.mesh.TrustDomain, RootNamespace: o.namespace,
 			ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
@@ -62,6 +73,7 @@ func discovery(env environment) (part, error) {
 		run: func(ctx context.Context) error {
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return cluster.Run(ctx) })
+			group.Go(func() error { return configs.Run(ctx) })
 			group.Go(func() error { return m.Run(ctx) })
 			group.Go(func() error {
 				return lead(ctx, env.manager.GetConfig(), o, env.log.WithName("election"), statuses.Start)

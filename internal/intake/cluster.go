@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
-	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/projection"
 )
 
@@ -26,9 +25,6 @@ type Options struct {
 	// SecretNamespaces is where Secrets are read: the namespaces of gateways. In
 	// each, the user of Config needs a Role to list and watch Secrets.
 	SecretNamespaces []string
-	// ConfigKinds says whether VirtualServices and the like are read from this API
-	// server; only one of a mesh gives them.
-	ConfigKinds bool
 	// Inbox takes the changes; several clusters may share one.
 	Inbox *Inbox
 	// Log tells of outages.
@@ -37,17 +33,14 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Cluster reads one API server. While the server is away, everything that was read
-// stays; when it is back, only differences are sent on.
+// Cluster reads services and workloads from one API server. While the server is away,
+// everything that was read stays; when it is back, only differences are sent on.
 type Cluster struct {
 	*Inbox
 	options Options
 	sources []*source
-	configs map[string]remarker // by kind
 	synced  chan struct{}
 }
-
-type remarker interface{ remark(object string) any }
 
 // NewCluster prepares the reading; Run starts it.
 func NewCluster(options Options) (*Cluster, error) {
@@ -60,14 +53,9 @@ func NewCluster(options Options) (*Cluster, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	c := &Cluster{Inbox: options.Inbox, options: options, configs: map[string]remarker{}, synced: make(chan struct{})}
+	c := &Cluster{Inbox: options.Inbox, options: options, synced: make(chan struct{})}
 	if err := c.addWorkloads(); err != nil {
 		return nil, fmt.Errorf("prepare reading cluster %s: %w", options.Scope.Cluster, err)
-	}
-	if options.ConfigKinds {
-		if err := c.addConfigs(); err != nil {
-			return nil, fmt.Errorf("prepare reading configuration of cluster %s: %w", options.Scope.Cluster, err)
-		}
 	}
 	return c, nil
 }
@@ -92,20 +80,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 	return nil
 }
 
-// Synced is closed when all that existed at the start is in the inbox. A kind whose
-// CRD is missing, and Secrets of a namespace that may not be read, count as absent.
+// Synced is closed when all that existed at the start is in the inbox. Secrets
+// of a namespace that may not be read count as absent.
 func (c *Cluster) Synced() <-chan struct{} { return c.synced }
-
-// Status is the status, as JSON, that a configuration object had when it was read
-// last; nil when it is not known or has none.
-func (c *Cluster) Status(origin ir.Origin) []byte {
-	t := c.configs[origin.Kind]
-	if t == nil {
-		return nil
-	}
-	text, _ := t.remark(origin.Namespace + "/" + origin.Name).([]byte)
-	return text
-}
 
 func (c *Cluster) add(s *source) *source {
 	s.synced = make(chan struct{})

@@ -13,10 +13,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// object is a configuration object whose spec was not decoded yet. Were it decoded
+// Object is a configuration object whose spec was not decoded yet. Were it decoded
 // with the rest of a list, one object that does not fit its type would keep every
 // other object of its kind from being read.
-type object struct {
+type Object struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 	Spec              json.RawMessage `json:"spec,omitempty"`
@@ -26,22 +26,22 @@ type object struct {
 type objectList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []object `json:"items"`
+	Items           []Object `json:"items"`
 }
 
 // DeepCopyObject implements runtime.Object.
-func (o *object) DeepCopyObject() runtime.Object {
-	out := &object{TypeMeta: o.TypeMeta, Spec: bytes.Clone(o.Spec), Status: bytes.Clone(o.Status)}
+func (o *Object) DeepCopyObject() runtime.Object {
+	out := &Object{TypeMeta: o.TypeMeta, Spec: bytes.Clone(o.Spec), Status: bytes.Clone(o.Status)}
 	o.DeepCopyInto(&out.ObjectMeta)
 	return out
 }
 
 // DeepCopyObject implements runtime.Object.
 func (l *objectList) DeepCopyObject() runtime.Object {
-	out := &objectList{TypeMeta: l.TypeMeta, Items: make([]object, len(l.Items))}
+	out := &objectList{TypeMeta: l.TypeMeta, Items: make([]Object, len(l.Items))}
 	l.ListMeta.DeepCopyInto(&out.ListMeta)
 	for i := range l.Items {
-		out.Items[i] = *l.Items[i].DeepCopyObject().(*object)
+		out.Items[i] = *l.Items[i].DeepCopyObject().(*Object)
 	}
 	return out
 }
@@ -51,7 +51,7 @@ func objectClient(config *rest.Config, gv schema.GroupVersion, kinds ...string) 
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, gv)
 	for _, k := range kinds {
-		scheme.AddKnownTypeWithName(gv.WithKind(k), &object{})
+		scheme.AddKnownTypeWithName(gv.WithKind(k), &Object{})
 		scheme.AddKnownTypeWithName(gv.WithKind(k+"List"), &objectList{})
 	}
 	c := rest.CopyConfig(config)

@@ -19,7 +19,7 @@ func offline(t *testing.T) (*Cluster, map[string]*source) {
 	t.Helper()
 	c, err := NewCluster(Options{
 		Config: &rest.Config{Host: "http://127.0.0.1:1"}, Scope: projection.Scope{Cluster: "c", Domain: "cluster.local"},
-		SecretNamespaces: []string{"gateways"}, ConfigKinds: true, Inbox: NewInbox(),
+		SecretNamespaces: []string{"gateways"}, Inbox: NewInbox(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -87,61 +87,6 @@ func TestDeletion(t *testing.T) {
 	must(t, store.Delete(namespace("a", "n", "2")))
 	if row, told := c.Drain().Namespaces["a"]; !told || row != nil {
 		t.Error("the deletion was not told")
-	}
-}
-
-func route(spec, status string, generation int64) *object {
-	return &object{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "r", Generation: generation},
-		Spec:       []byte(spec), Status: []byte(status),
-	}
-}
-
-const goodRoute = `{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"}}]}]}`
-
-func TestStatusOfConfiguration(t *testing.T) {
-	c, sources := offline(t)
-	store := sources["virtualservices"].store
-	origin := ir.Origin{Kind: "VirtualService", Namespace: "shop", Name: "r"}
-	key := ir.ConfigKey{Namespace: "shop", Name: "r"}
-
-	must(t, store.Add(route(goodRoute, "", 1)))
-	batch := c.Drain()
-	good := batch.Routes[key]
-	if good == nil || batch.Statuses[origin].Generation != 1 || len(batch.Statuses[origin].Problems) != 0 {
-		t.Fatalf("row %v, status %+v", good, batch.Statuses[origin])
-	}
-
-	must(t, store.Update(route(goodRoute, `{"observedGeneration":1}`, 1)))
-	if batch := c.Drain(); len(batch.Routes)+len(batch.Statuses) != 0 {
-		t.Errorf("our own status came back as a change: %+v", batch)
-	}
-	if got := string(c.Status(origin)); got != `{"observedGeneration":1}` {
-		t.Errorf("status = %q", got)
-	}
-
-	must(t, store.Update(route(`{"hosts":7}`, "", 2)))
-	batch = c.Drain()
-	if _, changed := batch.Routes[key]; changed {
-		t.Error("an object that cannot be read withdrew its last good row")
-	}
-	if p := batch.Statuses[origin].Problems; len(p) != 1 || p[0].Reason != projection.ReasonMalformed {
-		t.Errorf("problems = %v", p)
-	}
-
-	must(t, store.Delete(route(`{"hosts":7}`, "", 2)))
-	batch = c.Drain()
-	if row, told := batch.Routes[key]; !told || row != nil || !batch.Statuses[origin].Deleted {
-		t.Errorf("after the deletion: %+v", batch)
-	}
-}
-
-func TestObjectThatNeverCouldBeRead(t *testing.T) {
-	c, sources := offline(t)
-	must(t, sources["virtualservices"].store.Add(route(`{"hosts":7}`, "", 1)))
-	batch := c.Drain()
-	if len(batch.Routes) != 0 || len(batch.Statuses) != 1 {
-		t.Errorf("got %+v", batch)
 	}
 }
 

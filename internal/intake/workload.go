@@ -55,10 +55,10 @@ func plain[O runtime.Object, K comparable, R any](
 ) *source {
 	t := &table[O, K, R]{
 		inbox:   c.Inbox,
-		project: func(o O) projected[R] { return projected[R]{row: project(o)} },
+		project: project,
 		key:     key,
 		put:     put,
-		rows:    map[string]held[R]{},
+		rows:    map[string]*R{},
 	}
 	s := c.add(&source{client: client, resource: resource, example: example, store: t})
 	t.synced = s.read

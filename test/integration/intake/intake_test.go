@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/meshwright/meshwright/controllers/row"
+	"github.com/meshwright/meshwright/controllers/security"
+	"github.com/meshwright/meshwright/controllers/traffic"
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/projection"
@@ -55,29 +59,45 @@ const patience = 30 * time.Second
 
 var routes = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}
 
-func start(t *testing.T, config *rest.Config) *intake.Cluster {
+// world is everything that is read of an API server.
+type world struct {
+	*intake.Barrier
+	configs *row.Set
+}
+
+func (w *world) Status(o ir.Origin) []byte { return w.configs.Status(o) }
+
+func start(t *testing.T, config *rest.Config) *world {
 	t.Helper()
+	inbox, scope := intake.NewInbox(), projection.Scope{Cluster: "c", Domain: "cluster.local"}
+	log := funcr.New(func(prefix, args string) { fmt.Fprintln(os.Stderr, t.Name(), prefix, args) }, funcr.Options{})
 	c, err := intake.NewCluster(intake.Options{
-		Config: config, Scope: projection.Scope{Cluster: "c", Domain: "cluster.local"},
-		SecretNamespaces: []string{"default"}, ConfigKinds: true, Inbox: intake.NewInbox(),
-		Log: funcr.New(func(prefix, args string) { fmt.Fprintln(os.Stderr, t.Name(), prefix, args) }, funcr.Options{}),
+		Config: config, Scope: scope, SecretNamespaces: []string{"default"}, Inbox: inbox, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	configs, err := row.NewSet(row.Options{Config: config, Inbox: inbox, Log: log},
+		slices.Concat(traffic.Kinds(scope), security.Kinds(scope))...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
+	done := make(chan error, 2)
 	go func() { done <- c.Run(ctx) }()
+	go func() { done <- configs.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		}
 	})
-	return c
+	return &world{intake.NewBarrier(inbox, append(configs.Synced(), c.Synced())...), configs}
 }
 
-func synced(t *testing.T, c *intake.Cluster) {
+func synced(t *testing.T, c *world) {
 	t.Helper()
 	select {
 	case <-c.Synced():
@@ -87,7 +107,7 @@ func synced(t *testing.T, c *intake.Cluster) {
 }
 
 // await drains until the condition holds; the batches that it saw are checked in turn.
-func await(t *testing.T, c *intake.Cluster, what string, done func(intake.Batch) bool) {
+func await(t *testing.T, c *world, what string, done func(intake.Batch) bool) {
 	t.Helper()
 	limit := time.After(patience)
 	for {
