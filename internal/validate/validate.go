@@ -38,20 +38,11 @@ type Validator struct {
 
 // New reviews objects of a cluster with the DNS domain.
 func New(domain string) *Validator {
-	scope := projection.Scope{Domain: domain}
-	return &Validator{checks: map[string]check{
-		"networking.istio.io/" + projection.KindVirtualService:   problems(scope.VirtualService),
-		"networking.istio.io/" + projection.KindDestinationRule:  problems(scope.DestinationRule),
-		"networking.istio.io/" + projection.KindGateway:          problems(scope.Gateway),
-		"security.istio.io/" + projection.KindPeerAuthentication: problems(scope.PeerAuthentication),
-	}}
-}
-
-func problems[R any](project func(*metav1.ObjectMeta, []byte) (*R, []ir.Problem, error)) check {
-	return func(meta *metav1.ObjectMeta, spec []byte) ([]ir.Problem, error) {
-		_, found, err := project(meta, spec)
-		return found, err
+	v := &Validator{checks: map[string]check{}}
+	for _, k := range (projection.Scope{Domain: domain}).Kinds() {
+		v.checks[k.Group+"/"+k.Name] = k.Check
 	}
+	return v
 }
 
 // Review refuses an object with errors, naming the fields, and passes warnings on to

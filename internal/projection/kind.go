@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package projection
+
+import (
+	"encoding/json"
+
+	"google.golang.org/protobuf/proto"
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// Kind is a kind of objects that users write and get status for.
+type Kind struct {
+	Group string
+	Name  string
+	// Check projects a spec for what there is to say of it.
+	Check func(meta *metav1.ObjectMeta, spec []byte) ([]ir.Problem, error)
+
+	spec   message
+	served served
+}
+
+// message is a spec: istio.io/api has its own way to and from JSON.
+type message interface {
+	proto.Message
+	json.Marshaler
+}
+
+const (
+	groupNetworking = "networking.istio.io"
+	groupSecurity   = "security.istio.io"
+)
+
+// Kinds is all kinds with a spec of fields that are served, ignored or refused.
+func (s Scope) Kinds() []Kind {
+	return []Kind{
+		{groupNetworking, KindVirtualService, check(s.VirtualService), &networking.VirtualService{}, servedVirtualService},
+		{groupNetworking, KindDestinationRule, check(s.DestinationRule), &networking.DestinationRule{}, servedDestinationRule},
+		{groupNetworking, KindGateway, check(s.Gateway), &networking.Gateway{}, servedGateway},
+		{groupSecurity, KindPeerAuthentication, check(s.PeerAuthentication), &security.PeerAuthentication{}, servedPeerAuthentication},
+	}
+}
+
+func check[R any](project func(*metav1.ObjectMeta, []byte) (*R, []ir.Problem, error)) func(*metav1.ObjectMeta, []byte) ([]ir.Problem, error) {
+	return func(meta *metav1.ObjectMeta, spec []byte) ([]ir.Problem, error) {
+		_, problems, err := project(meta, spec)
+		return problems, err
+	}
+}
