@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshwright/meshwright/internal/agent/capture"
+	"github.com/meshwright/meshwright/internal/agent/resolvconf"
 )
 
 // ownPorts are the agent's own; the kubelet must reach them whatever else is excluded.
@@ -19,6 +20,7 @@ type iptablesFlags struct {
 	inbound, excludeInbound                          string
 	includeOutboundPorts, excludeOutboundPorts       string
 	includeOutboundCIDRs, excludeOutboundCIDRs, ipv6 string
+	resolvConf                                       string
 	dryRun                                           bool
 }
 
@@ -26,7 +28,7 @@ func iptablesCommand() *cobra.Command {
 	f := &iptablesFlags{}
 	cmd := &cobra.Command{
 		Use:   "iptables",
-		Short: "Redirect the pod's TCP traffic to its proxy",
+		Short: "Redirect the pod's traffic to its proxy",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -41,6 +43,8 @@ func iptablesCommand() *cobra.Command {
 	flags.StringVar(&f.excludeOutboundPorts, "exclude-outbound-ports", "", "destination ports never to capture")
 	flags.StringVar(&f.includeOutboundCIDRs, "include-outbound-cidrs", "*", "destinations to capture, comma-separated; * is all, empty none")
 	flags.StringVar(&f.excludeOutboundCIDRs, "exclude-outbound-cidrs", "", "destinations never to capture")
+	flags.Uint16Var(&f.config.DNSCapturePort, "dns-capture-port", 0, "where the application's queries to the pod's name servers go; 0 leaves them alone")
+	flags.StringVar(&f.resolvConf, "resolv-conf", resolvconf.Path, "file with the name servers of the pod")
 	flags.StringVar(&f.ipv6, "ipv6", "auto", "capture IPv6: auto (when the pod has an address), on, off")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the rules and change nothing")
 	return cmd
@@ -49,6 +53,13 @@ func iptablesCommand() *cobra.Command {
 func (f *iptablesFlags) run(cmd *cobra.Command) error {
 	if err := f.parse(); err != nil {
 		return err
+	}
+	if f.config.DNSCapturePort != 0 {
+		resolver, err := resolvconf.Read(f.resolvConf)
+		if err != nil {
+			return err
+		}
+		f.config.DNSServers = resolver.Servers
 	}
 	options := capture.Options{DryRun: f.dryRun}
 	switch f.ipv6 {

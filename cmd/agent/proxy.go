@@ -16,6 +16,7 @@ import (
 	"github.com/meshwright/meshwright/internal/agent/metric"
 	"github.com/meshwright/meshwright/internal/agent/node"
 	"github.com/meshwright/meshwright/internal/agent/probe"
+	"github.com/meshwright/meshwright/internal/agent/resolvconf"
 )
 
 type proxyFlags struct {
@@ -52,6 +53,8 @@ func proxyCommand() *cobra.Command {
 	flags.StringVar(&c.AdminAddress, "admin-address", "127.0.0.1:15000", "address of Envoy's admin interface")
 	flags.StringVar(&c.StatusAddress, "status-address", ":15020", "address of metrics and application probes")
 	flags.StringVar(&c.ReadinessAddress, "readiness-address", ":15021", "address of readiness")
+	flags.Uint16Var(&c.DNSPort, "dns-port", 0, "loopback port to answer the application's DNS queries at; 0 is off")
+	flags.StringVar(&c.ResolvConf, "resolv-conf", resolvconf.Path, "file with the name servers of the pod")
 	flags.StringVar(&f.podInfoDir, "pod-info-dir", "/etc/meshwright/pod", "downward API volume with labels and annotations")
 	flags.StringVar(&c.TokenFile, "token-file", "/var/run/secrets/tokens/istio-token", "service account token for the control plane")
 	flags.StringVar(&c.RootFile, "root-file", "/var/run/secrets/meshwright/root-cert.pem", "root certificates of the mesh")
@@ -99,6 +102,9 @@ func (f *proxyFlags) readPod() error {
 		return err
 	}
 	if p.Labels, p.Annotations, err = node.ReadInfo(f.podInfoDir); err != nil {
+		return err
+	}
+	if p.Metadata, err = node.ReadMetadata(os.Environ()); err != nil {
 		return err
 	}
 	return p.Validate()

@@ -41,6 +41,7 @@ const (
 	msgStopping  = "terminating"
 	msgStopped   = "envoy stopped"
 	msgStats     = "some metrics asked for by annotation are not included"
+	msgNoNames   = "names of the mesh cannot be asked for"
 	msgPublish   = "certificate could not be given to the proxy"
 	msgServeFail = "server failed"
 )
@@ -63,6 +64,7 @@ type agent struct {
 	ready    *ready.Checker
 	drainer  *drain.Drainer
 	registry *prometheus.Registry
+	names    *naming // nil without DNS capture
 	// quit is closed by /quitquitquit.
 	quit    chan struct{}
 	quitted atomic.Bool
@@ -89,6 +91,9 @@ func Run(ctx context.Context, config Config, log logr.Logger) error {
 		return err
 	}
 	go a.keeper.Run(serving)
+	if a.names != nil {
+		go a.names.follow(serving, a.keeper)
+	}
 
 	timer := time.NewTimer(certificateWait)
 	defer timer.Stop()

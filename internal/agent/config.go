@@ -47,6 +47,10 @@ type Config struct {
 	AppMetrics string
 	// PassthroughSource is the source address of the agent's connections to the application; nil leaves it to the kernel.
 	PassthroughSource net.IP
+	// DNSPort is where the application's DNS queries arrive, at the loopback addresses; 0 turns that off.
+	DNSPort uint16
+	// ResolvConf is the pod's resolv.conf, whose servers answer what the mesh does not know.
+	ResolvConf string
 	// PrestopToken is the secret part of the drain hook's path; empty turns the hook off.
 	PrestopToken string
 }

@@ -29,7 +29,7 @@ const (
 	prestopLimit   = 15 * time.Second
 )
 
-// serve starts the SDS server and the two HTTP servers. The channel gives the first failure of one of them.
+// serve starts the SDS server, the two HTTP servers and, if wanted, the name server. The channel gives the first failure of one of them.
 func (a *agent) serve(ctx context.Context) (<-chan error, error) {
 	sds, err := secret.Listen(a.config.socket())
 	if err != nil {
@@ -46,9 +46,17 @@ func (a *agent) serve(ctx context.Context) (<-chan error, error) {
 		_ = status.Close()
 		return nil, fmt.Errorf("listen at the readiness address: %w", err)
 	}
+	if a.config.DNSPort != 0 {
+		if a.names, err = newNaming(a.config, a.registry, a.log.WithName("dns")); err != nil {
+			_ = sds.Close()
+			_ = status.Close()
+			_ = readiness.Close()
+			return nil, err
+		}
+	}
 	health := http.NewServeMux()
 	health.Handle("GET /healthz/ready", a.ready)
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	run := func(f func() error) {
 		go func() {
 			if err := f(); err != nil && ctx.Err() == nil {
@@ -60,6 +68,9 @@ func (a *agent) serve(ctx context.Context) (<-chan error, error) {
 	run(func() error { return a.secrets.Serve(ctx, sds) })
 	run(func() error { return serveHTTP(ctx, status, a.statusHandler()) })
 	run(func() error { return serveHTTP(ctx, readiness, health) })
+	if a.names != nil {
+		run(func() error { return a.names.server.Serve(ctx) })
+	}
 	return failed, nil
 }
 

@@ -47,8 +47,8 @@ type Options struct {
 	IPv6 bool
 }
 
-// Apply makes the kernel's rules of the current network namespace what config wants, one transaction per IP family, and
-// reads them back. It needs CAP_NET_ADMIN and CAP_NET_RAW. Running it again changes nothing.
+// Apply makes the kernel's rules of the current network namespace what config wants, one transaction per table, and reads
+// them back. It needs CAP_NET_ADMIN and CAP_NET_RAW. Running it again changes nothing.
 func Apply(ctx context.Context, config Config, options Options) ([]Result, error) {
 	return apply(ctx, config, options, execute)
 }
@@ -62,9 +62,13 @@ func apply(ctx context.Context, config Config, options Options, run runner) ([]R
 		if !f.is4 && !options.IPv6 {
 			continue
 		}
-		wanted := build(f, config)
+		nat, raw := build(f, config)
 		if options.DryRun {
-			results = append(results, Result{Family: f.name, Rules: table{}.transaction(wanted)})
+			rules := table{}.transaction(nat)
+			if raw.jumps != nil {
+				rules = table{}.transaction(raw) + rules
+			}
+			results = append(results, Result{Family: f.name, Rules: rules})
 			continue
 		}
 		if !f.is4 {
@@ -72,58 +76,66 @@ func apply(ctx context.Context, config Config, options Options, run runner) ([]R
 				return results, err
 			}
 		}
-		result, err := converge(ctx, f, wanted, run)
-		if err != nil {
-			return results, fmt.Errorf("capture %s traffic: %w", f.name, err)
+		result := Result{Family: f.name}
+		// The zones come first: without the rules of table nat they change nothing.
+		for _, wanted := range []ruleset{raw, nat} {
+			if err := converge(ctx, f, wanted, run, &result); err != nil {
+				return results, fmt.Errorf("capture %s traffic: %w", f.name, err)
+			}
 		}
 		results = append(results, result)
 	}
 	return results, nil
 }
 
-func converge(ctx context.Context, f family, wanted ruleset, run runner) (Result, error) {
-	result := Result{Family: f.name}
+// converge makes one table what is wanted and adds what it wrote to the result.
+func converge(ctx context.Context, f family, wanted ruleset, run runner, result *Result) error {
+	before := result.Rules
 	for range maxAttempts {
-		backend, current, err := read(ctx, f, run)
+		backend, current, err := read(ctx, f, wanted.table, run)
+		if err != nil && wanted.jumps == nil {
+			return nil // A kernel that has no such table has no rules of ours in it.
+		}
 		if err != nil {
-			return result, err
+			return err
 		}
 		if current.holds(wanted) {
-			return result, nil
+			return nil
 		}
-		result.Changed, result.Rules = true, current.transaction(wanted)
+		rules := current.transaction(wanted)
+		result.Changed, result.Rules = true, before+rules
 		tool := f.tool(backend, "restore")
-		if _, err := run(ctx, result.Rules, tool, "--noflush", "-w", lockSeconds); err != nil {
-			return result, fmt.Errorf("%s refused the rules: %w", tool, err)
+		if _, err := run(ctx, rules, tool, "--noflush", "-w", lockSeconds); err != nil {
+			return fmt.Errorf("%s refused the rules: %w", tool, err)
 		}
 	}
-	_, current, err := read(ctx, f, run)
+	_, current, err := read(ctx, f, wanted.table, run)
 	if err != nil {
-		return result, err
+		return err
 	}
 	if !current.holds(wanted) {
-		return result, errors.New("rules differ from what was written: does another process change table nat of this pod?")
+		return fmt.Errorf("rules differ from what was written: does another process change table %s of this pod?", wanted.table)
 	}
-	return result, nil
+	return nil
 }
 
 // read returns the first backend that works together with what it shows.
-func read(ctx context.Context, f family, run runner) (backend string, current table, err error) {
+func read(ctx context.Context, f family, name string, run runner) (backend string, current table, err error) {
 	var errs []error
 	for _, backend := range backends {
 		tool := f.tool(backend, "save")
-		out, err := run(ctx, "", tool, "-t", "nat")
+		out, err := run(ctx, "", tool, "-t", name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", tool, err))
 			continue
 		}
-		current, err := parse(strings.NewReader(out))
+		current, err := parse(name, strings.NewReader(out))
 		if err != nil {
 			return "", table{}, fmt.Errorf("%s: %w", tool, err)
 		}
 		return backend, current, nil
 	}
-	return "", table{}, fmt.Errorf("cannot read table nat (needs root with NET_ADMIN and NET_RAW, and a kernel with NAT): %w", errors.Join(errs...))
+	return "", table{}, fmt.Errorf("cannot read table %s (needs root with NET_ADMIN and NET_RAW, and a kernel with that table): %w", name, errors.Join(errs...))
 }
 
 func (f family) tool(backend, verb string) string {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -379,5 +380,112 @@ func TestWithoutPrivileges(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "NET_ADMIN") {
 		t.Errorf("an unprivileged run must name what it needs, got: %v", err)
+	}
+}
+
+// serveUDP answers each datagram to address with a word.
+func (n namespace) serveUDP(t *testing.T, address, word string) {
+	t.Helper()
+	n.must(t, func() error {
+		conn, err := net.ListenPacket("udp", address)
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		go func() {
+			buffer := make([]byte, 100)
+			for {
+				_, from, err := conn.ReadFrom(buffer)
+				if err != nil {
+					return
+				}
+				_, _ = conn.WriteTo([]byte(word), from)
+			}
+		}()
+		return nil
+	})
+}
+
+// askUDP sends a datagram as that user from that port (0: any) and returns the word.
+func (n namespace) askUDP(t *testing.T, uid, port int, address string) string {
+	t.Helper()
+	var word string
+	err := n.do(uid, uid, func() error {
+		dialer := net.Dialer{LocalAddr: &net.UDPAddr{Port: port}}
+		conn, err := dialer.Dial("udp", address)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("?")); err != nil {
+			return err
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+			return err
+		}
+		buffer := make([]byte, 100)
+		size, err := conn.Read(buffer)
+		word = string(buffer[:size])
+		return err
+	})
+	if err != nil {
+		t.Errorf("uid %d from port %d to %s: %v", uid, port, address, err)
+	}
+	return word
+}
+
+func TestDNSIsCaptured(t *testing.T) {
+	pod, client := network(t)
+	for _, host := range []string{clientAddress, client6} {
+		for _, port := range []string{"53", "5353"} {
+			client.serveUDP(t, net.JoinHostPort(host, port), "server")
+		}
+		client.serve(t, net.JoinHostPort(host, "53"), "server")
+	}
+	pod.serve(t, ":15001", "outbound")
+	for _, loopback := range []string{"127.0.0.1", "::1"} {
+		pod.serveUDP(t, net.JoinHostPort(loopback, "15053"), "agent")
+		pod.serve(t, net.JoinHostPort(loopback, "15053"), "agent")
+	}
+	config := sidecar()
+	config.DNSCapturePort = 15053
+	config.DNSServers = []netip.Addr{netip.MustParseAddr(clientAddress), netip.MustParseAddr(client6)}
+	pod.apply(t, config)
+	for _, result := range pod.apply(t, config) {
+		if result.Changed {
+			t.Errorf("the second run changed the %s rules:\n%s", result.Family, result.Rules)
+		}
+	}
+	const app, proxy = 1000, 1337
+	for _, host := range []string{clientAddress, client6} {
+		server := net.JoinHostPort(host, "53")
+		if got := pod.askUDP(t, app, 0, server); got != "agent" {
+			t.Errorf("the application's query to %s reached %q", server, got)
+		}
+		if got := pod.ask(t, app, app, "", server); got != "agent" {
+			t.Errorf("the application's query to %s by TCP reached %q", server, got)
+		}
+		if got := pod.askUDP(t, proxy, 0, server); got != "server" {
+			t.Errorf("the agent's query to %s reached %q", server, got)
+		}
+		if got := pod.ask(t, proxy, proxy, "", server); got != "server" {
+			t.Errorf("the agent's query to %s by TCP reached %q", server, got)
+		}
+		if got := pod.askUDP(t, app, 0, net.JoinHostPort(host, "5353")); got != "server" {
+			t.Errorf("a datagram to another port reached %q", got)
+		}
+		// What the kernel remembers of a port must not lead the next one to use it astray.
+		for i, uid := range []int{app, proxy, app, proxy} {
+			want := map[int]string{app: "agent", proxy: "server"}[uid]
+			if got := pod.askUDP(t, uid, 40053, server); got != want {
+				t.Errorf("query %d from the same port, of uid %d, reached %q, want %q", i, uid, got, want)
+			}
+		}
+	}
+	// Only the pod's servers are meant.
+	config.DNSServers = config.DNSServers[1:]
+	pod.apply(t, config)
+	if got := pod.askUDP(t, app, 0, clientAddress+":53"); got != "server" {
+		t.Errorf("a query to a server of the application's choice reached %q", got)
 	}
 }

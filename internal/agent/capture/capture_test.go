@@ -86,7 +86,7 @@ func TestBuild(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := build(tt.family, tt.config)
+			got, _ := build(tt.family, tt.config)
 			if diff := cmp.Diff(tt.inbound, got.chains[chainInbound]); diff != "" {
 				t.Errorf("inbound (-want +got):\n%s", diff)
 			}
@@ -118,30 +118,98 @@ func TestParseLists(t *testing.T) {
 	}
 }
 
-// kernel is a table nat that understands the transactions that we write.
+func TestBuildDNS(t *testing.T) {
+	config := sidecar()
+	config.DNSCapturePort = 15053
+	config.DNSServers = []netip.Addr{netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("fd00::a"), netip.MustParseAddr("8.8.8.8")}
+	config.ExcludeOutboundCIDRs = []netip.Prefix{netip.MustParsePrefix("8.8.0.0/16")}
+	nat, raw := build(families[0], config)
+	want := []string{
+		"-m owner --uid-owner 1337 -j RETURN",
+		"-m owner --gid-owner 1337 -j RETURN",
+		"-d 10.96.0.10/32 -p udp -j REDIRECT --to-ports 15053",
+		"-d 10.96.0.10/32 -p tcp -j REDIRECT --to-ports 15053",
+	}
+	if diff := cmp.Diff(want, nat.chains[chainDNS]); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	// Before any rule that lets packets over lo pass, for name servers within the pod.
+	if got := nat.chains[chainOutbound][0]; got != "-p tcp -m tcp --dport 53 -j MESHWRIGHT_DNS" {
+		t.Errorf("the first outbound rule is %q", got)
+	}
+	wantRaw := map[string][]string{
+		chainZoneOutput: {
+			"-d 10.96.0.10/32 -p udp -m owner --uid-owner 1337 -j CT --zone 1",
+			"-d 10.96.0.10/32 -p udp -m owner --gid-owner 1337 -j CT --zone 1",
+		},
+		chainZoneInput: {"-s 10.96.0.10/32 -p udp -j CT --zone 1"},
+	}
+	if diff := cmp.Diff(wantRaw, raw.chains); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	nat, raw = build(families[1], config)
+	if got := fmt.Sprint(nat.chains[chainDNS], raw.chains); !strings.Contains(got, "fd00::a/128") || strings.Contains(got, "10.96") {
+		t.Errorf("IPv6: %s", got)
+	}
+	config.ExcludeOutboundPorts = []uint16{53}
+	if nat, raw = build(families[0], config); nat.chains[chainDNS] != nil || raw.jumps != nil {
+		t.Errorf("port 53 is excluded, but there are %v %v", nat.chains[chainDNS], raw.jumps)
+	}
+}
+
+func TestApplyDNS(t *testing.T) {
+	config := sidecar()
+	config.DNSCapturePort, config.DNSServers = 15053, []netip.Addr{netip.MustParseAddr("10.96.0.10")}
+	k := &kernel{chains: map[string]bool{}, rules: []string{"OUTPUT -p udp -m udp --dport 53 -j ACCEPT"}}
+	plain := sidecar()
+	steps := []struct {
+		config  Config
+		changed bool
+		rules   int
+	}{{config, true, 28}, {config, false, 28}, {plain, true, 17}, {plain, false, 17}, {config, true, 28}}
+	for i, step := range steps {
+		results, err := apply(t.Context(), step.config, Options{}, k.run)
+		if err != nil || results[0].Changed != step.changed || len(k.rules) != step.rules {
+			t.Fatalf("step %d: %+v, %v, %d rules:\n%s", i, results, err, len(k.rules), strings.Join(k.rules, "\n"))
+		}
+		for _, chain := range dnsChains {
+			if k.chains[chain] != (step.config.DNSCapturePort != 0) {
+				t.Errorf("step %d: chain %s is there: %t", i, chain, k.chains[chain])
+			}
+		}
+	}
+	// Without the table the rules could not be written; without the wish for DNS it is not needed.
+	k = &kernel{chains: map[string]bool{}, noRaw: true}
+	if _, err := apply(t.Context(), plain, Options{}, k.run); err != nil {
+		t.Errorf("without table raw: %v", err)
+	}
+	if _, err := apply(t.Context(), config, Options{}, k.run); err == nil || !strings.Contains(err.Error(), "raw") {
+		t.Errorf("without table raw: got %v, want an error that names it", err)
+	}
+	config.DNSCapturePort = config.InboundCapturePort
+	if _, err := apply(t.Context(), config, Options{}, k.run); err == nil {
+		t.Error("one port for DNS and inbound traffic was accepted")
+	}
+}
+
+// kernel is a pair of tables that understand the transactions that we write. The built-in chains of both count as the
+// same, since no rule of ours would fit into both.
 type kernel struct {
 	rules    []string // "CHAIN RULE" in order
 	chains   map[string]bool
+	noRaw    bool // there is no table raw
 	restores int
 	missing  map[string]bool // tools that do not work
 	// interfere runs after each restore, as another process would.
 	interfere func(k *kernel)
 }
 
-func (k *kernel) run(_ context.Context, stdin, name string, _ ...string) (string, error) {
+func (k *kernel) run(_ context.Context, stdin, name string, args ...string) (string, error) {
 	if k.missing[name] {
 		return "", errors.New("executable file not found")
 	}
 	if strings.HasSuffix(name, "-save") {
-		var b strings.Builder
-		b.WriteString("# Generated\n*nat\n:PREROUTING ACCEPT [5:300]\n:OUTPUT ACCEPT [0:0]\n")
-		for chain := range k.chains {
-			b.WriteString(":" + chain + " - [0:0]\n")
-		}
-		for _, rule := range k.rules {
-			b.WriteString("-A " + rule + "\n")
-		}
-		return b.String() + "COMMIT\n", nil
+		return k.save(args[1])
 	}
 	k.restores++
 	for line := range strings.SplitSeq(stdin, "\n") {
@@ -156,6 +224,8 @@ func (k *kernel) run(_ context.Context, stdin, name string, _ ...string) (string
 				}
 			}
 			k.rules = kept
+		case strings.HasPrefix(line, "-X "):
+			delete(k.chains, line[3:])
 		case strings.HasPrefix(line, "-A "):
 			k.rules = append(k.rules, line[3:])
 		case strings.HasPrefix(line, "-D "):
@@ -171,6 +241,26 @@ func (k *kernel) run(_ context.Context, stdin, name string, _ ...string) (string
 		k.interfere(k)
 	}
 	return "", nil
+}
+
+func (k *kernel) save(table string) (string, error) {
+	if table == tableRaw && k.noRaw {
+		return "", errors.New("can't initialize iptables table `raw'")
+	}
+	var b strings.Builder
+	b.WriteString("# Generated\n*" + table + "\n:PREROUTING ACCEPT [5:300]\n:OUTPUT ACCEPT [0:0]\n")
+	here := func(text string) bool { return strings.Contains(text, "_ZONE_") == (table == tableRaw) }
+	for chain := range k.chains {
+		if here(chain) {
+			b.WriteString(":" + chain + " - [0:0]\n")
+		}
+	}
+	for _, rule := range k.rules {
+		if here(rule) {
+			b.WriteString("-A " + rule + "\n")
+		}
+	}
+	return b.String() + "COMMIT\n", nil
 }
 
 func TestApplyConverges(t *testing.T) {

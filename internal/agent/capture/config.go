@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package capture redirects a pod's TCP traffic to its proxy with netfilter rules in the pod's network namespace.
+// Package capture redirects a pod's TCP traffic, and its DNS queries if wanted, to its proxy with netfilter rules in the
+// pod's network namespace.
 //
-// All rules live in chains of our own in table nat, reached by one jump from PREROUTING and one from OUTPUT. They are
-// replaced as a whole by one iptables-restore transaction, which the kernel commits or drops, so a process that is killed
-// at any moment leaves either the old rules or the new ones.
+// All rules live in chains of our own, reached by jumps from the built-in chains. Those of one table are replaced as a
+// whole by one iptables-restore transaction, which the kernel commits or drops, so a process that is killed at any moment
+// leaves either the old rules or the new ones.
 package capture
 
 import (
@@ -40,6 +41,29 @@ type Config struct {
 	IncludeOutboundCIDRs []netip.Prefix
 	// ExcludeOutboundCIDRs are never captured.
 	ExcludeOutboundCIDRs []netip.Prefix
+	// DNSCapturePort is where the application's DNS queries to DNSServers go, by UDP and TCP; 0 leaves them alone. Queries
+	// to other servers are the application's own choice, and a server or port that is excluded above is left alone too.
+	DNSCapturePort uint16
+	DNSServers     []netip.Addr
+}
+
+// dnsPort is where DNS servers listen.
+const dnsPort = 53
+
+// capturedServers are the DNS servers of a family, the queries to which are captured.
+func (c Config) capturedServers(f family) []netip.Addr {
+	if c.DNSCapturePort == 0 || slices.Contains(c.ExcludeOutboundPorts, dnsPort) {
+		return nil
+	}
+	var out []netip.Addr
+	for _, server := range c.DNSServers {
+		excluded := slices.ContainsFunc(c.ExcludeOutboundCIDRs, func(block netip.Prefix) bool { return block.Contains(server) })
+		if server.Is4() == f.is4 && server.Zone() == "" && !excluded {
+			out = append(out, server)
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
 }
 
 // ParsePorts reads a comma-separated list of ports; "*" alone means all. Duplicates are dropped and the result is
@@ -112,6 +136,9 @@ func (c Config) Validate() error {
 	}
 	if c.InboundCapturePort == c.OutboundCapturePort {
 		return fmt.Errorf("inbound and outbound traffic cannot be captured at the same port %d", c.InboundCapturePort)
+	}
+	if c.DNSCapturePort != 0 && (c.DNSCapturePort == c.InboundCapturePort || c.DNSCapturePort == c.OutboundCapturePort) {
+		return fmt.Errorf("DNS queries cannot be captured at port %d, which is for other traffic", c.DNSCapturePort)
 	}
 	if c.ProxyUID == 0 {
 		return fmt.Errorf("the proxy must not run as root: uid 0 cannot be told from the application's init processes")

@@ -5,11 +5,12 @@ package capture
 import (
 	"bufio"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 )
 
-// table is what iptables-save printed of table nat, as far as it concerns us.
+// table is what iptables-save printed of one table, as far as it concerns us.
 type table struct {
 	// chains holds the rules of the chains that we own; an absent key is an absent chain.
 	chains map[string][]string
@@ -17,19 +18,19 @@ type table struct {
 	jumps []jump
 }
 
-// parse reads the output of iptables-save -t nat. Lines that it does not know (comments, counters of other chains, rules of
+// parse reads the output of iptables-save -t NAME. Lines that it does not know (comments, counters of other chains, rules of
 // others) are skipped.
-func parse(r io.Reader) (table, error) {
+func parse(name string, r io.Reader) (table, error) {
 	t := table{chains: map[string][]string{}}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
-	inNAT := false
+	inside := false
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
 		switch {
 		case strings.HasPrefix(line, "*"):
-			inNAT = line == "*nat"
-		case !inNAT:
+			inside = line == "*"+name
+		case !inside:
 		case strings.HasPrefix(line, ":"):
 			if chain, _, _ := strings.Cut(line[1:], " "); isOwn(chain) {
 				t.chains[chain] = []string{}
@@ -63,14 +64,8 @@ func target(rule string) string {
 
 // holds reports whether the table already is what rs wants: our chains equal, and our jumps there exactly once.
 func (t table) holds(rs ruleset) bool {
-	if len(t.chains) != len(ownChains) {
+	if !maps.EqualFunc(t.chains, rs.chains, slices.Equal) {
 		return false
-	}
-	for _, chain := range ownChains {
-		have, ok := t.chains[chain]
-		if !ok || !slices.Equal(have, rs.chains[chain]) {
-			return false
-		}
 	}
 	have := slices.Clone(t.jumps)
 	want := slices.Clone(rs.jumps)
@@ -87,9 +82,11 @@ func compareJumps(a, b jump) int {
 // it, so the chains need no deletions; jumps live in chains of others and are deleted and added one by one.
 func (t table) transaction(rs ruleset) string {
 	var b strings.Builder
-	b.WriteString("*nat\n")
+	b.WriteString("*" + rs.table + "\n")
 	for _, chain := range ownChains {
-		b.WriteString(":" + chain + " - [0:0]\n")
+		if t.has(chain) || rs.chains[chain] != nil {
+			b.WriteString(":" + chain + " - [0:0]\n")
+		}
 	}
 	kept := map[jump]bool{}
 	for _, j := range t.jumps {
@@ -110,6 +107,16 @@ func (t table) transaction(rs ruleset) string {
 			b.WriteString("-A " + j.chain + " " + j.rule + "\n")
 		}
 	}
+	for _, chain := range ownChains {
+		if t.has(chain) && rs.chains[chain] == nil {
+			b.WriteString("-X " + chain + "\n")
+		}
+	}
 	b.WriteString("COMMIT\n")
 	return b.String()
+}
+
+func (t table) has(chain string) bool {
+	_, ok := t.chains[chain]
+	return ok
 }

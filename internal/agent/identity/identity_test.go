@@ -276,8 +276,8 @@ func TestChainHoldsNoRoot(t *testing.T) {
 func TestBackoffGrowsAndIsBounded(t *testing.T) {
 	for failures, bound := range map[int]time.Duration{1: firstRetry, 2: 2 * firstRetry, 5: 16 * firstRetry, 8: lastRetry, 1000: lastRetry} {
 		for range 100 {
-			if got := backoff(failures); got < bound/2 || got > bound {
-				t.Fatalf("backoff(%d) = %s, want between %s and %s", failures, got, bound/2, bound)
+			if got := Backoff(failures); got < bound/2 || got > bound {
+				t.Fatalf("Backoff(%d) = %s, want between %s and %s", failures, got, bound/2, bound)
 			}
 		}
 	}

@@ -94,7 +94,7 @@ func (k *Keeper) Run(ctx context.Context) {
 			pause := k.untilRenewal()
 			if err != nil {
 				failures++
-				pause = backoff(failures)
+				pause = Backoff(failures)
 				k.logFailure(err, pause)
 			} else {
 				failures = 0
@@ -114,8 +114,8 @@ func (k *Keeper) untilRenewal() time.Duration {
 	return max(time.Duration(half*(1-renewalJitter+2*renewalJitter*rand.Float64())), firstRetry)
 }
 
-// backoff is the pause after that many failures in a row: between half of an exponentially growing bound and all of it.
-func backoff(failures int) time.Duration {
+// Backoff is the pause after that many failures in a row: between half of an exponentially growing bound and all of it.
+func Backoff(failures int) time.Duration {
 	bound := lastRetry
 	if shift := failures - 1; shift < 10 {
 		bound = min(firstRetry<<shift, lastRetry)

@@ -7,11 +7,13 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -53,6 +55,8 @@ type Pod struct {
 	ProxyVersion   string
 	Labels         map[string]string
 	Annotations    map[string]string
+	// Metadata is what the user adds to the node's, see ReadMetadata.
+	Metadata map[string]string
 }
 
 // Validate reports what is missing and which setting provides it.
@@ -104,7 +108,11 @@ func (p Pod) Message() (*corev3.Node, error) {
 	for i, ip := range p.IPs {
 		ips[i] = ip.String()
 	}
-	metadata, err := structpb.NewStruct(map[string]any{
+	fields := make(map[string]any, len(p.Metadata))
+	for name, value := range p.Metadata {
+		fields[name] = value
+	}
+	maps.Copy(fields, map[string]any{
 		"NAMESPACE":       p.Namespace,
 		"LABELS":          labels,
 		"CLUSTER_ID":      p.ClusterID,
@@ -115,10 +123,41 @@ func (p Pod) Message() (*corev3.Node, error) {
 		"INSTANCE_IPS":    strings.Join(ips, ","),
 		"PROXY_VERSION":   p.ProxyVersion,
 	})
+	metadata, err := structpb.NewStruct(fields)
 	if err != nil {
 		return nil, fmt.Errorf("node metadata: %w", err)
 	}
 	return &corev3.Node{Id: p.ID(), Cluster: p.Workload() + "." + p.Namespace, Metadata: metadata}, nil
+}
+
+// metadataPrefix marks environment variables that users add to the node's metadata.
+const metadataPrefix = "ISTIO_META_"
+
+// Bounds of what users add.
+const (
+	maxMetadata      = 64
+	maxMetadataValue = 2048
+)
+
+// ReadMetadata finds what users add to the node's metadata in an environment of NAME=VALUE strings: the control plane, and
+// tools that read it, are told the rest of each name that starts with ISTIO_META_. What the agent itself says of the pod
+// is stronger.
+func ReadMetadata(environment []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, entry := range environment {
+		name, value, _ := strings.Cut(entry, "=")
+		key, ok := strings.CutPrefix(name, metadataPrefix)
+		if !ok || key == "" {
+			continue
+		}
+		if len(value) > maxMetadataValue || !utf8.ValidString(entry) {
+			return nil, fmt.Errorf("%s must be UTF-8 text of at most %d bytes", name, maxMetadataValue)
+		}
+		if out[key] = value; len(out) > maxMetadata {
+			return nil, fmt.Errorf("there are more than %d variables that start with %s", maxMetadata, metadataPrefix)
+		}
+	}
+	return out, nil
 }
 
 // ReadInfo reads the files labels and annotations of a downward API volume. Absent files are empty maps.

@@ -3,9 +3,11 @@
 package node
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -138,5 +140,32 @@ func TestParseIPs(t *testing.T) {
 	}
 	if _, err := ParseRole("gateway"); err == nil {
 		t.Error("an unknown role was accepted")
+	}
+}
+
+func TestReadMetadata(t *testing.T) {
+	got, err := ReadMetadata([]string{"ISTIO_META_DNS_CAPTURE=true", "ISTIO_META_NAMESPACE=other", "ISTIO_META_=x", "PATH=/bin", "ISTIO_META_EMPTY"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"DNS_CAPTURE": "true", "NAMESPACE": "other", "EMPTY": ""}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	message, err := Pod{Role: Sidecar, Name: "a", Namespace: "shop", IPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Metadata: got}.Message()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := message.GetMetadata().GetFields()
+	if fields["DNS_CAPTURE"].GetStringValue() != "true" || fields["NAMESPACE"].GetStringValue() != "shop" {
+		t.Errorf("the node says %v", fields)
+	}
+	var many []string
+	for i := range maxMetadata + 1 {
+		many = append(many, fmt.Sprintf("%sN%d=x", metadataPrefix, i))
+	}
+	for what, environment := range map[string][]string{"many": many, "long": {"ISTIO_META_A=" + strings.Repeat("x", maxMetadataValue+1)}, "bytes": {"ISTIO_META_A=\xff"}} {
+		if _, err := ReadMetadata(environment); err == nil || !strings.Contains(err.Error(), metadataPrefix) {
+			t.Errorf("%s: got %v, want an error that names the variable", what, err)
+		}
 	}
 }
