@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Host is a name that the mesh can be asked for, merged over the clusters that have it.
+// Host is a name that the mesh can be asked for, as some namespaces see it, merged
+// over the clusters that have it.
 type Host struct {
 	Name      string
 	Namespace string

@@ -35,9 +35,10 @@ type Service struct {
 	Headless       bool
 	ExternalName   string // type ExternalName only
 	Ports          []ServicePort
-	Selector       Labels // empty: endpoints are maintained by somebody else
-	Created        int64  // seconds since the epoch
-	PublishUnready bool   // publishNotReadyAddresses
+	Selector       Labels      // empty: endpoints are maintained by somebody else
+	Created        int64       // seconds since the epoch
+	PublishUnready bool        // publishNotReadyAddresses
+	ExportTo       *Visibility // nil: everybody
 }
 
 // ServicePort is one port of a Service.

@@ -106,6 +106,10 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 	if x.r.IntN(4) > 0 {
 		s.Selector = x.labels()
 	}
+	if x.r.IntN(3) == 0 {
+		v := x.visibility()
+		s.ExportTo = &v
+	}
 	for i, port := range []uint16{80, 8080, 9000} {
 		if x.r.IntN(3) > 0 {
 			s.Ports = append(s.Ports, ir.ServicePort{

@@ -50,11 +50,11 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 		})
 	m.targetPorts = graph.Derive(g, "targetPorts", byHost.Keys(), strings.Compare,
 		func(c *graph.Ctx, host string, _ struct{}, emit func(string, *ir.TargetPorts)) {
-			h, ok := graph.Get(c, m.hosts, host)
+			d, ok := graph.Get(c, m.serviceHosts, host)
 			if !ok {
 				return
 			}
-			emit(host, targetPorts(h, graph.Lookup(c, byHost, host)))
+			emit(host, targetPorts(d.Host, graph.Lookup(c, byHost, host)))
 		})
 }
 

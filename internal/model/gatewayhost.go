@@ -215,7 +215,7 @@ func (m *Model) gatewayTarget(c *graph.Ctx, k gatewayCluster, _ struct{}, emit f
 	if !ok {
 		return
 	}
-	h, ok := graph.Get(c, m.hosts, k.Cluster.Host)
+	h, ok := m.host(c, class.Namespace, k.Cluster.Host)
 	if !ok {
 		return
 	}

@@ -21,22 +21,25 @@ func (m *Model) deriveHosts(g *graph.Graph) {
 			}
 			return []namespacePair{{Namespace: k.Namespace, Pair: s.Selector[0]}}
 		})
-	m.hosts = graph.Derive(g, "hosts", services.Keys(), strings.Compare,
-		func(c *graph.Ctx, name string, _ struct{}, emit func(string, *ir.Host)) {
+	m.serviceHosts = graph.Derive(g, "serviceHosts", services.Keys(), strings.Compare,
+		func(c *graph.Ctx, name string, _ struct{}, emit func(string, *definition)) {
 			emit(name, mergeHost(name, graph.Lookup(c, services, name)))
 		})
-	m.hostsByTail = graph.NewIndex(g, "hosts.byTail", m.hosts, strings.Compare,
-		func(name string, _ *ir.Host) []string { return wildcards(name) })
+	m.deriveViews(g)
 }
 
 // mergeHost joins the Services of the same name in all clusters. Where they
-// disagree about a port, the first in the order of the keys is believed.
-func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service]) *ir.Host {
+// disagree, the first in the order of the keys is believed.
+func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service]) *definition {
 	h := &ir.Host{Name: name}
+	d := &definition{Host: h, ExportTo: ir.Visibility{All: true}}
 	for i, row := range rows {
 		s := row.Value
 		if i == 0 {
 			h.Namespace, h.Headless, h.Alias = s.Key.Namespace, s.Headless, s.ExternalName
+			if s.ExportTo != nil {
+				d.ExportTo = *s.ExportTo
+			}
 		}
 		h.VIPs = append(h.VIPs, s.VIPs...)
 		for _, p := range s.Ports {
@@ -48,7 +51,7 @@ func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service]) *ir.Hos
 	slices.SortFunc(h.VIPs, netip.Addr.Compare)
 	h.VIPs = slices.Compact(h.VIPs)
 	slices.SortFunc(h.Ports, func(a, b ir.ServicePort) int { return int(a.Port) - int(b.Port) })
-	return h
+	return d
 }
 
 // wildcards is the patterns that cover a name, most specific first:

@@ -7,7 +7,7 @@
 //
 //	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications classes
 //	security   peerAuth, peerAuthDisabling
-//	hosts      hosts, suffixes
+//	hosts      serviceHosts, hosts
 //	endpoints  backends, endpointSets, identities, targetPorts
 //	policies   policyHosts, choices, targets, hashes
 //	outbound   virtualHosts, routeConfigs, httpListeners, tcpListeners, captures
@@ -52,8 +52,12 @@ type Model struct {
 
 	peerAuth     *graph.Table[string, *peerAuth]
 	disabling    *graph.Table[string, struct{}]
-	hosts        *graph.Table[string, *ir.Host]
-	hostsByTail  *graph.Index[string, string, *ir.Host]
+	serviceHosts *graph.Table[string, *definition]
+	hosts        *graph.Table[scopeHost, *ir.Host]
+	hostViews    *graph.Index[string, scopeHost, *ir.Host] // hosts by name
+	hostNames    *graph.Table[string, struct{}]
+	narrowHosts  *graph.Table[string, struct{}] // that some namespace sees in its own way
+	hostsByTail  *graph.Index[string, string, struct{}]
 	choices      *graph.Table[scopeHost, choice]
 	scopes       *graph.Index[string, scopeHost, choice] // choices by host
 	hashes       *graph.Table[TargetKey, ir.LoadBalancer]
@@ -72,8 +76,8 @@ type Model struct {
 	GatewayTargets *graph.Table[TargetKey, *Target]
 
 	VirtualHosts  *graph.Table[VirtualHostKey, *ir.VirtualHost]
-	RouteConfigs  *graph.Table[uint16, *ir.RouteConfig]
-	HTTPListeners *graph.Table[uint16, *ir.HTTPOutbound]
+	RouteConfigs  *graph.Table[PortKey, *ir.RouteConfig]
+	HTTPListeners *graph.Table[PortKey, *ir.HTTPOutbound]
 	TCPListeners  *graph.Table[TCPKey, *ir.TCPOutbound]
 	Captures      *graph.Table[One, *ir.OutboundCapture]
 	Inbounds      *graph.Table[string, *ir.Inbound]

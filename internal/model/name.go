@@ -28,14 +28,17 @@ func (k NameKey) Compare(o NameKey) int {
 // cluster, as is the alias of another name.
 func (m *Model) deriveNames(g *graph.Graph) {
 	m.Names = graph.Derive(g, "names", m.hosts, NameKey.Compare,
-		func(c *graph.Ctx, host string, h *ir.Host, emit func(NameKey, *ir.Name)) {
-			name := &ir.Name{Host: host, Addresses: h.VIPs}
+		func(c *graph.Ctx, k scopeHost, h *ir.Host, emit func(NameKey, *ir.Name)) {
+			if k.Scope != "" && !m.activeIn(c, k.Scope) {
+				return
+			}
+			name := &ir.Name{Host: k.Host, Addresses: h.VIPs}
 			if h.Headless {
-				set, _ := graph.Get(c, m.EndpointSets, host)
+				set, _ := graph.Get(c, m.EndpointSets, k.Host)
 				name.Addresses = serving(set)
 			}
 			if len(name.Addresses) > 0 && h.Alias == "" {
-				emit(NameKey{ir.LayerMesh, host}, name)
+				emit(NameKey{scopeLayer(k.Scope), k.Host}, name)
 			}
 		})
 }

@@ -50,8 +50,8 @@ func (m *Model) derivePolicies(g *graph.Graph) {
 	refs := graph.Derive(g, "policyHosts", m.Policies.Table(), policyHost.Compare, m.policyHosts)
 	byHost := graph.NewIndex(g, "policyHosts.byHost", refs, strings.Compare,
 		func(k policyHost, _ *policyRef) []string { return []string{k.Host} })
-	m.choices = graph.Derive(g, "choices", m.hosts, scopeHost.Compare,
-		func(c *graph.Ctx, name string, h *ir.Host, emit func(scopeHost, choice)) {
+	m.choices = graph.Derive(g, "choices", m.hostNames, scopeHost.Compare,
+		func(c *graph.Ctx, name string, _ struct{}, emit func(scopeHost, choice)) {
 			mesh, ok := m.settings(c)
 			if !ok {
 				return
@@ -60,7 +60,7 @@ func (m *Model) derivePolicies(g *graph.Graph) {
 			for _, r := range graph.Each(c, byHost, name) {
 				candidates = append(candidates, r)
 			}
-			choose(c, h, mesh.RootNamespace, candidates, emit)
+			choose(c, name, m.scopesOf(c, name), mesh.RootNamespace, candidates, emit)
 		})
 	m.Targets = graph.Derive(g, "targets", m.choices, TargetKey.Compare, m.targets)
 	m.scopes = graph.NewIndex(g, "choices.byHost", m.choices, strings.Compare,
@@ -84,10 +84,12 @@ func (m *Model) policyHosts(c *graph.Ctx, k ir.ConfigKey, p *ir.TrafficPolicy, e
 }
 
 // choose decides which policy holds for a host: for everybody, and for each
-// namespace that sees it otherwise. A client's own namespace comes first, then
-// the host's, then the root namespace; within one the most specific pattern,
-// then the oldest.
-func choose(c *graph.Ctx, h *ir.Host, root string, candidates []*policyRef, emit func(scopeHost, choice)) {
+// namespace that sees the host or the policies otherwise. A client's own namespace
+// comes first, then the host's, then the root namespace; within one the most
+// specific pattern, then the oldest.
+func choose(
+	c *graph.Ctx, name string, scopes hostScopes, root string, candidates []*policyRef, emit func(scopeHost, choice),
+) {
 	best := func(namespace, client string) *policyRef {
 		var out *policyRef
 		for _, r := range candidates {
@@ -98,12 +100,19 @@ func choose(c *graph.Ctx, h *ir.Host, root string, candidates []*policyRef, emit
 		}
 		return out
 	}
-	everybody := cmp.Or(best(h.Namespace, ""), best(root, ""))
-	emit(scopeHost{"", h.Name}, chosen(everybody))
-	for _, client := range clients(candidates) {
+	var everybody *policyRef
+	if scopes.all != nil {
+		everybody = cmp.Or(best(scopes.all.Namespace, ""), best(root, ""))
+		emit(scopeHost{"", name}, chosen(everybody))
+	}
+	for _, client := range clients(candidates, scopes) {
+		h := scopes.in(client)
+		if h == nil {
+			continue
+		}
 		own := cmp.Or(best(client, client), best(h.Namespace, client), best(root, client))
-		if own != everybody {
-			emit(scopeHost{client, h.Name}, chosen(own))
+		if own != everybody || h != scopes.all {
+			emit(scopeHost{client, name}, chosen(own))
 		}
 	}
 	for i, a := range candidates {
@@ -157,8 +166,8 @@ func prefer(a, b *policyRef) int {
 }
 
 // clients is the namespaces whose view of a host may differ from everybody's.
-func clients(candidates []*policyRef) []string {
-	var out []string
+func clients(candidates []*policyRef, scopes hostScopes) []string {
+	out := scopes.namespaces()
 	for _, r := range candidates {
 		out = append(out, r.Origin.Namespace)
 		if !r.ExportTo.All {

@@ -33,7 +33,7 @@ func (m *Model) deriveReferences(g *graph.Graph) {
 			if strings.HasPrefix(p.Host, "*") {
 				return
 			}
-			if _, ok := graph.Get(c, m.hosts, p.Host); !ok {
+			if _, ok := m.host(c, p.Origin.Namespace, p.Host); !ok {
 				c.Report(unresolved(p.Origin, "HostNotFound", "spec.host", noHost(p.Host)))
 			}
 		})
@@ -46,7 +46,7 @@ func (m *Model) checkHosts(c *graph.Ctx, r *ir.Routes) {
 		if strings.HasPrefix(host, "*") {
 			continue
 		}
-		if _, ok := graph.Get(c, m.hosts, host); !ok {
+		if _, ok := m.host(c, r.Origin.Namespace, host); !ok {
 			p := unresolved(r.Origin, "HostNotFound", "spec.hosts", noHost(host)+"; requests to it do not meet these routes until then")
 			p.Severity = ir.Warning
 			c.Report(p)
@@ -67,7 +67,7 @@ func (m *Model) checkRule(c *graph.Ctx, r *ir.Routes, rule int) {
 
 func (m *Model) checkDestination(c *graph.Ctx, r *ir.Routes, rule int, field string, d *ir.Destination) {
 	origin := r.HTTP[rule].Origin
-	h, ok := graph.Get(c, m.hosts, d.Host)
+	h, ok := m.host(c, r.Origin.Namespace, d.Host)
 	if !ok {
 		c.Report(unresolved(origin, "HostNotFound", field+".host", noHost(d.Host)))
 		return

@@ -5,6 +5,7 @@ package model
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/meshwright/meshwright/internal/graph"
@@ -28,7 +29,7 @@ func (m *Model) deriveStreams(g *graph.Graph) {
 	m.streams = graph.Derive(g, "streams", m.Targets, TargetKey.Compare, m.stream)
 	m.streamed = graph.NewIndex(g, "streams.byHost", m.streams, strings.Compare,
 		func(k TargetKey, _ ir.Stream) []string { return []string{k.Cluster.Host} }).Keys()
-	m.TCPListeners = graph.Derive(g, "tcpListeners", m.hosts, TCPKey.Compare, m.tcpListeners)
+	m.TCPListeners = graph.Derive(g, "tcpListeners", m.hostNames, TCPKey.Compare, m.tcpListeners)
 }
 
 func (m *Model) stream(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, ir.Stream)) {
@@ -42,35 +43,48 @@ func (m *Model) stream(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey
 	}
 }
 
-// tcpListeners is a listener for each address of a TCP port: for everybody, and
-// for each namespace whose own policy carries bytes in another way.
-func (m *Model) tcpListeners(c *graph.Ctx, name string, h *ir.Host, emit func(TCPKey, *ir.TCPOutbound)) {
+// tcpListeners is a listener for each address of a TCP port: for everybody, and for
+// each namespace that sees the host otherwise or whose own policy carries bytes in
+// another way.
+func (m *Model) tcpListeners(c *graph.Ctx, name string, _ struct{}, emit func(TCPKey, *ir.TCPOutbound)) {
 	mesh, ok := m.settings(c)
 	if !ok {
 		return
 	}
-	views := m.streamViews(c, name)
-	for _, p := range h.Ports {
-		if p.Protocol.IsHTTP() {
+	scopes := m.scopesOf(c, name)
+	views := append(m.streamViews(c, name), scopes.namespaces()...)
+	slices.Sort(views)
+	if scopes.all != nil {
+		views = slices.Insert(views, 0, "")
+	}
+	for _, scope := range slices.Compact(views) {
+		h := scopes.in(scope)
+		if h == nil || scope != "" && !m.activeIn(c, scope) {
 			continue
 		}
-		key := ir.ClusterKey{Host: name, Port: p.Port}
-		all, _ := graph.Get(c, m.streams, TargetKey{ir.LayerMesh, key})
-		for _, vip := range h.VIPs {
-			out := ir.TCPOutbound{
-				Addr: netip.AddrPortFrom(vip, p.Port), Cluster: key, Stream: all, AccessLogFile: mesh.AccessLogFile,
+		for _, p := range h.Ports {
+			if p.Protocol.IsHTTP() {
+				continue
 			}
-			emit(TCPKey{ir.LayerMesh, out.Addr}, &out)
-			for _, scope := range views {
-				own, _ := graph.Get(c, m.streams, TargetKey{scopeLayer(scope), key})
-				if own != all {
-					view := out
-					view.Stream = own
-					emit(TCPKey{scopeLayer(scope), out.Addr}, &view)
+			key := ir.ClusterKey{Host: name, Port: p.Port}
+			how := m.streamFor(c, scope, key)
+			if scope != "" && h == scopes.all && how == m.streamFor(c, "", key) {
+				continue // as everybody has it
+			}
+			for _, vip := range h.VIPs {
+				out := &ir.TCPOutbound{
+					Addr: netip.AddrPortFrom(vip, p.Port), Cluster: key, Stream: how, AccessLogFile: mesh.AccessLogFile,
 				}
+				emit(TCPKey{scopeLayer(scope), out.Addr}, out)
 			}
 		}
 	}
+}
+
+// streamFor is how bytes are carried, as a scope sees it.
+func (m *Model) streamFor(c *graph.Ctx, scope string, key ir.ClusterKey) ir.Stream {
+	out, _ := graph.Get(c, m.streams, TargetKey{scopeLayer(scope), key})
+	return out
 }
 
 // streamViews is the namespaces with a policy of their own for a host of which

@@ -29,7 +29,7 @@ func scopeLayer(scope string) ir.Layer {
 }
 
 func (m *Model) targets(c *graph.Ctx, k scopeHost, ch choice, emit func(TargetKey, *Target)) {
-	h, ok := graph.Get(c, m.hosts, k.Host)
+	h, ok := m.host(c, k.Scope, k.Host)
 	if !ok {
 		return
 	}

@@ -22,23 +22,39 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 			}
 			return r.Hosts
 		})
-	m.VirtualHosts = graph.Derive(g, "virtualHosts", m.hosts, VirtualHostKey.Compare,
-		func(c *graph.Ctx, name string, h *ir.Host, emit func(VirtualHostKey, *ir.VirtualHost)) {
+	m.VirtualHosts = graph.Derive(g, "virtualHosts", m.hostNames, VirtualHostKey.Compare,
+		func(c *graph.Ctx, name string, _ struct{}, emit func(VirtualHostKey, *ir.VirtualHost)) {
 			mesh, ok := m.settings(c)
-			if !ok || !hasHTTP(h) {
+			scopes := m.scopesOf(c, name)
+			if !ok || !scopes.hasHTTP() {
 				return
 			}
 			candidates := routesFor(c, byHost, name)
-			m.emitHost(c, h, "", domains(h, mesh.ClusterDomain, false), visible(candidates, ""), emit)
-			for _, ns := range m.views(c, h, candidates) {
-				names := domains(h, mesh.ClusterDomain, ns == h.Namespace)
-				m.emitHost(c, h, ns, names, visible(candidates, ns), emit)
+			if h := scopes.all; h != nil {
+				m.emitHost(c, h, "", domains(h, mesh.ClusterDomain, false), visible(candidates, ""), emit)
+			}
+			for _, ns := range m.views(c, name, scopes, candidates) {
+				if h := scopes.in(ns); h != nil {
+					m.emitHost(c, h, ns, domains(h, mesh.ClusterDomain, ns == h.Namespace), visible(candidates, ns), emit)
+				}
 			}
 		})
 }
 
-func hasHTTP(h *ir.Host) bool {
-	return slices.ContainsFunc(h.Ports, func(p ir.ServicePort) bool { return p.Protocol.IsHTTP() })
+// hasHTTP tells whether anybody sees a port of the host whose requests are routed.
+func (s hostScopes) hasHTTP() bool {
+	has := func(h *ir.Host) bool {
+		return slices.ContainsFunc(h.Ports, func(p ir.ServicePort) bool { return p.Protocol.IsHTTP() })
+	}
+	if s.all != nil && has(s.all) {
+		return true
+	}
+	for _, h := range s.narrow {
+		if has(h) {
+			return true
+		}
+	}
+	return false
 }
 
 // routesFor is the routes for a host, by how exactly they name it: those with its
@@ -90,8 +106,11 @@ func visible(candidates [][]*ir.Routes, namespace string) []*ir.Routes {
 }
 
 // views is the namespaces with sidecars that see a host in their own way.
-func (m *Model) views(c *graph.Ctx, h *ir.Host, candidates [][]*ir.Routes) []string {
-	all := append([]string{h.Namespace}, m.hashViews(c, h.Name)...)
+func (m *Model) views(c *graph.Ctx, name string, scopes hostScopes, candidates [][]*ir.Routes) []string {
+	all := append(m.hashViews(c, name), scopes.namespaces()...)
+	if scopes.all != nil {
+		all = append(all, scopes.all.Namespace)
+	}
 	for _, level := range candidates {
 		for _, r := range level {
 			if !r.ExportTo.All {
@@ -107,18 +126,16 @@ func (m *Model) views(c *graph.Ctx, h *ir.Host, candidates [][]*ir.Routes) []str
 					}
 				}
 				for _, d := range r.HTTP[i].Destinations {
-					if d.Host != h.Name {
+					if d.Host != name {
 						all = append(all, m.hashViews(c, d.Host)...)
+						all = append(all, m.narrowViews(c, d.Host)...)
 					}
 				}
 			}
 		}
 	}
 	slices.Sort(all)
-	return slices.DeleteFunc(slices.Compact(all), func(ns string) bool {
-		_, active := graph.Get(c, m.namespaces, ns)
-		return !active
-	})
+	return slices.DeleteFunc(slices.Compact(all), func(ns string) bool { return !m.activeIn(c, ns) })
 }
 
 func (m *Model) emitHost(
@@ -205,13 +222,13 @@ func (m *Model) resolve(
 			Timeout: int64(rule.Timeout), Retry: rule.Retry, Handling: rule.Handling,
 		}
 		for _, d := range rule.Destinations {
-			cl := ir.ClusterKey{Host: d.Host, Port: m.destinationPort(c, d, req.port), Subset: d.Subset}
+			cl := ir.ClusterKey{Host: d.Host, Port: m.destinationPort(c, d, &req), Subset: d.Subset}
 			res.Targets = append(res.Targets, ir.Target{
 				Cluster: cl, Weight: d.Weight, Hash: hash(cl), Headers: d.Headers, Authority: d.Authority,
 			})
 		}
 		for _, x := range rule.Mirrors {
-			cl := ir.ClusterKey{Host: x.To.Host, Port: m.destinationPort(c, x.To, req.port), Subset: x.To.Subset}
+			cl := ir.ClusterKey{Host: x.To.Host, Port: m.destinationPort(c, x.To, &req), Subset: x.To.Subset}
 			res.Copies = append(res.Copies, ir.Copy{Cluster: cl, Percent: x.Percent})
 		}
 		out = append(out, res)
@@ -221,12 +238,12 @@ func (m *Model) resolve(
 
 // destinationPort is the port that a destination means: the one it names, else
 // the only one of its host, else the one at which the request came.
-func (m *Model) destinationPort(c *graph.Ctx, d ir.Destination, port uint16) uint16 {
+func (m *Model) destinationPort(c *graph.Ctx, d ir.Destination, req *request) uint16 {
 	if d.Port != 0 {
 		return d.Port
 	}
-	if h, ok := graph.Get(c, m.hosts, d.Host); ok && len(h.Ports) == 1 {
+	if h, ok := m.host(c, req.namespace, d.Host); ok && len(h.Ports) == 1 {
 		return h.Ports[0].Port
 	}
-	return port
+	return req.port
 }

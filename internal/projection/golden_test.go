@@ -226,7 +226,12 @@ func TestUnusedMetadata(t *testing.T) {
 				t.Fatal(err)
 			}
 			meta := tree["metadata"].(map[string]any)
-			meta["annotations"] = map[string]any{"note": "changed"}
+			annotations, _ := meta["annotations"].(map[string]any)
+			if annotations == nil {
+				annotations = map[string]any{}
+			}
+			annotations["note"] = "changed"
+			meta["annotations"] = annotations
 			meta["resourceVersion"], meta["generation"], meta["uid"] = "12345", 7, "another"
 			meta["managedFields"] = []any{map[string]any{"manager": "somebody"}}
 			changed, err := yaml.Marshal(tree)

@@ -6,11 +6,17 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshwright/meshwright/internal/ir"
 )
+
+// annotationExportTo lists the namespaces that see a Service. See
+// https://istio.io/latest/docs/reference/config/annotations/#NetworkingExportTo.
+const annotationExportTo = "networking.istio.io/exportTo"
 
 // Service projects a core/v1 Service.
 func (s Scope) Service(in *corev1.Service) *ir.Service {
@@ -21,6 +27,7 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		Selector:       ir.NewLabels(in.Spec.Selector),
 		Created:        created(&in.ObjectMeta),
 		PublishUnready: in.Spec.PublishNotReadyAddresses,
+		ExportTo:       serviceExport(&in.ObjectMeta),
 	}
 	if in.Spec.Type == corev1.ServiceTypeExternalName {
 		out.ExternalName = in.Spec.ExternalName
@@ -39,6 +46,24 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Name, b.Name))
 	})
 	return out
+}
+
+// serviceExport reads who sees a Service: nil is everybody. Services have no status
+// for problems, so an entry that is in error narrows the Service to its own namespace.
+func serviceExport(meta *metav1.ObjectMeta) *ir.Visibility {
+	text := strings.TrimSpace(meta.Annotations[annotationExportTo])
+	if text == "" {
+		return nil
+	}
+	entries := strings.Split(text, ",")
+	for i := range entries {
+		entries[i] = strings.TrimSpace(entries[i])
+	}
+	out := exportTo(&notes{}, spec, meta.Namespace, entries)
+	if out.All {
+		return nil
+	}
+	return &out
 }
 
 // serviceAddresses keeps the order of the API: the first is of the primary family.

@@ -116,9 +116,9 @@ func capture(c *graph.Ctx, _ model.One, in *ir.OutboundCapture, emit emitter) {
 	put(c, emit, ir.LayerSidecar, TypeListener, ir.ListenerOutbound, listener.OutboundCapture(in), nil)
 }
 
-func httpListener(c *graph.Ctx, _ uint16, in *ir.HTTPOutbound, emit emitter) {
+func httpListener(c *graph.Ctx, k model.PortKey, in *ir.HTTPOutbound, emit emitter) {
 	built := listener.OutboundHTTP(in)
-	put(c, emit, ir.LayerMesh, TypeListener, built.Name, built, nil)
+	put(c, emit, k.Layer, TypeListener, built.Name, built, nil)
 }
 
 func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
@@ -147,8 +147,8 @@ func gatewayListeners(m *model.Model) func(*graph.Ctx, string, *model.GatewayVie
 	}
 }
 
-func routeConfig(c *graph.Ctx, _ uint16, in *ir.RouteConfig, emit emitter) {
-	put(c, emit, ir.LayerMesh, TypeRouteConfig, in.Name, route.Config(in), nil)
+func routeConfig(c *graph.Ctx, k model.PortKey, in *ir.RouteConfig, emit emitter) {
+	put(c, emit, k.Layer, TypeRouteConfig, in.Name, route.Config(in), nil)
 }
 
 func gatewayRouteConfig(c *graph.Ctx, k model.GatewayRouteConfigKey, in *ir.RouteConfig, emit emitter) {
