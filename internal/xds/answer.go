@@ -89,6 +89,7 @@ func (s *session) refused(l *lane, f *flight, message string) []NACK {
 		}
 	}
 	for _, it := range f.items {
+		l.answerAgain(it)
 		switch {
 		case it.version == nil && adds == 0:
 			// Nothing but removals: sending them again would change nothing.

@@ -26,6 +26,15 @@ type class struct {
 	node *core.Node
 
 	lists map[*table]visible
+
+	// scope is nil when the class sees all that its layers hold.
+	scope *scope
+	// own is the layer of hosts that exist for this class only, because its
+	// clients asked for them; nil for a class that does not ask.
+	own *layer
+	// overflowed is set when the class learned more than is worth a scope; it
+	// has none from then on.
+	overflowed bool
 }
 
 // visible is the sorted list of the names that a class sees, shared by the
@@ -39,6 +48,15 @@ func (c *class) has(l *layer) bool { return slices.Contains(c.layers, l) }
 
 // effective is the version that the class sees under a name, nil for none.
 func (c *class) effective(t *table, id uint32) *version {
+	if !c.sees(t, id) {
+		return nil
+	}
+	return c.published(t, id)
+}
+
+// published is the version that the layers have under a name, in or out of the
+// scope of the class.
+func (c *class) published(t *table, id uint32) *version {
 	for i := len(c.layers) - 1; i >= 0; i-- {
 		s := c.layers[i].shelves[t]
 		if s == nil {
@@ -60,6 +78,9 @@ func (c *class) visible(t *table) []uint32 {
 	for _, l := range c.layers {
 		generation += l.generation
 	}
+	if c.scope != nil {
+		generation += c.scope.revision
+	}
 	if v, ok := c.lists[t]; ok && v.generation == generation {
 		return v.ids
 	}
@@ -67,7 +88,9 @@ func (c *class) visible(t *table) []uint32 {
 	for _, l := range c.layers {
 		if s := l.shelves[t]; s != nil {
 			for id := range s.entries {
-				ids = append(ids, id)
+				if c.sees(t, id) {
+					ids = append(ids, id)
+				}
 			}
 		}
 	}

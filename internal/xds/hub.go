@@ -26,8 +26,13 @@ type Hub struct {
 	tables  map[string]*table
 	layers  map[Layer]*layer
 	classes map[string]*class
-	seats   []*session
-	vacant  []int
+	// followers are the classes with a scope by what they see.
+	followers map[topic]map[*class]struct{}
+	seats     []*session
+	vacant    []int
+	// shifts and spilt are what flush has to do after the present change.
+	shifts []shift
+	spilt  []*class
 	// touched are the sessions to wake after the present change.
 	touched []*session
 	// swept is how long the graveyards were after the last sweep.
@@ -53,6 +58,8 @@ func NewHub(opts Options) (*Hub, error) {
 		tables:  map[string]*table{},
 		layers:  map[Layer]*layer{},
 		classes: map[string]*class{},
+
+		followers: map[topic]map[*class]struct{}{},
 	}, nil
 }
 
@@ -112,11 +119,7 @@ func (h *Hub) leave(s *session) {
 	h.mu.Lock()
 	s.mu.Lock()
 	for _, l := range s.lanes {
-		for _, layer := range s.class.layers {
-			if shelf := layer.shelves[l.table]; shelf != nil {
-				delete(shelf.wild, s)
-			}
-		}
+		s.class.delist(s, l)
 		l.held.each(func(id uint32, c cell) {
 			if n := l.table.byID[id]; c.asked() {
 				n.asked.remove(s.seat)
@@ -215,6 +218,14 @@ func (h *Hub) touch(sh *shelf, n *name) int {
 		h.mark(s, sh.table, n.id)
 		marked++
 	})
+	if n.key != "" {
+		h.eachViewer(sh, n, func(c *class) { marked += h.stir(c, sh.table, n) })
+		return marked
+	}
+	for s := range sh.narrow {
+		h.mark(s, sh.table, n.id)
+		marked++
+	}
 	return marked
 }
 
@@ -222,9 +233,9 @@ func (h *Hub) mark(s *session, t *table, id uint32) {
 	s.mu.Lock()
 	if l := s.lane(t.typ); l != nil {
 		l.pending.add(id, h.batch, h.batch)
+		h.later(s)
 	}
 	s.mu.Unlock()
-	h.later(s)
 }
 
 // later wakes a session once the present change is complete.
@@ -236,6 +247,7 @@ func (h *Hub) later(s *session) {
 }
 
 func (h *Hub) wake() {
+	h.flush()
 	for _, s := range h.touched {
 		s.touched = false
 		s.poke()
@@ -287,6 +299,9 @@ func (s *session) alive(t *table, ids map[uint32]struct{}) {
 		}
 	}
 	for _, id := range l.strangers {
+		ids[id] = struct{}{}
+	}
+	for id := range l.asks {
 		ids[id] = struct{}{}
 	}
 	if l.flight != nil {

@@ -31,6 +31,11 @@ type lane struct {
 	scanned   int
 	scanBatch uint64
 
+	// questions are hosts that were asked for and are not looked up yet.
+	questions []string
+	// asks are the names under which hosts were asked for, until they are
+	// answered.
+	asks map[uint32][]string
 	// strangers are hosts that were asked for and do not exist; each is
 	// answered once.
 	strangers []uint32

@@ -47,8 +47,11 @@ type shelf struct {
 	layer   *layer
 	table   *table
 	entries map[uint32]*entry
-	// wild are the sessions that see the layer and want all of the type.
+	// wild are the sessions of classes without scope that see the layer and
+	// want all of the type.
 	wild map[*session]struct{}
+	// narrow are those of classes with a scope.
+	narrow map[*session]struct{}
 }
 
 // layer is a named set of resources. It is guarded by the hub's lock.
@@ -57,6 +60,8 @@ type layer struct {
 	shelves map[*table]*shelf
 	// classes counts the classes that the layer belongs to.
 	classes int
+	// scoped are the classes with a scope among them.
+	scoped map[*class]struct{}
 	// generation changes whenever a name enters or leaves the layer.
 	generation uint64
 }
@@ -64,7 +69,7 @@ type layer struct {
 func (l *layer) shelf(t *table) *shelf {
 	s := l.shelves[t]
 	if s == nil {
-		s = &shelf{layer: l, table: t, entries: map[uint32]*entry{}, wild: map[*session]struct{}{}}
+		s = &shelf{layer: l, table: t, entries: map[uint32]*entry{}, wild: map[*session]struct{}{}, narrow: map[*session]struct{}{}}
 		l.shelves[t] = s
 	}
 	return s
@@ -85,6 +90,7 @@ func (l *layer) unused() bool {
 // set places a resource and reports whether that changed anything.
 func (s *shelf) set(r *Resource) (*name, bool) {
 	n := s.table.intern(r.Name)
+	n.key, n.leads = r.Key, r.Leads
 	e := s.entries[n.id]
 	if e != nil && e.want.res.Version == r.Version {
 		return n, false
@@ -102,7 +108,11 @@ func (s *shelf) set(r *Resource) (*name, bool) {
 	} else if old := e.want; old.accepted.Load() || e.good == nil && !old.refused.Load() {
 		e.good = old
 	}
+	if e.want != nil {
+		s.table.unalias(n, e.want.res)
+	}
 	v.entry, e.want = e, v
+	s.table.alias(n, r)
 	return n, true
 }
 
@@ -112,6 +122,7 @@ func (s *shelf) remove(text string) (*name, bool) {
 	if n == nil || s.entries[n.id] == nil {
 		return nil, false
 	}
+	s.table.unalias(n, s.entries[n.id].want.res)
 	delete(s.entries, n.id)
 	s.layer.generation++
 	n.placements--
@@ -123,7 +134,6 @@ func wireOf(r *Resource) *discovery.Resource {
 	return &discovery.Resource{
 		Name:     r.Name,
 		Version:  r.Version,
-		Aliases:  r.Aliases,
 		Resource: &anypb.Any{TypeUrl: r.Type, Value: r.Body},
 	}
 }

@@ -50,6 +50,18 @@ type Options struct {
 	Events Events
 	// Clock defaults to the system's.
 	Clock Clock
+	// Unknown makes the virtual host under which a client that asks is served a
+	// host that does not exist: one with the given name, ROUTECONFIG/HOST, that
+	// does what rest does, the host with the key Rest. Nil: it is told that
+	// there is no such host.
+	Unknown func(rest *Resource, name string) (*Resource, error)
+	// MaxUnknown bounds the hosts that do not exist of which a class is told. A
+	// class that asks for more holds all hosts of the route configuration, and
+	// Rest, from then on. Default 256.
+	MaxUnknown int
+	// MaxLessons bounds what a class learns; one that would learn more sees
+	// everything from then on. Default 1000.
+	MaxLessons int
 	// Log receives what goes wrong on streams.
 	Log logr.Logger
 	// Hold is for how long a response waits for what must come before it
@@ -78,6 +90,12 @@ func (o *Options) complete() {
 	}
 	if o.MaxResponseBytes <= 0 {
 		o.MaxResponseBytes = 2 << 20
+	}
+	if o.MaxUnknown <= 0 {
+		o.MaxUnknown = 256
+	}
+	if o.MaxLessons <= 0 {
+		o.MaxLessons = 1000
 	}
 	if o.MaxNames <= 0 {
 		o.MaxNames = 1 << 16

@@ -61,23 +61,36 @@ func (h *Hub) place(p Placement, r *Receipt) {
 		return
 	}
 	r.Changed++
+	h.introduce(sh, n)
 	r.Marked += h.touch(sh, n)
 }
 
 // define gives a class its layers and lets its sessions compare everything.
 func (h *Hub) define(def Class, loose map[*layer]struct{}) {
 	c := h.class(def.Key)
-	layers := make([]*layer, 0, len(def.Layers))
+	layers := make([]*layer, 0, len(def.Layers)+1)
+	if c.overflowed {
+		def.Scope = nil
+	}
+	if def.Scope == nil || !def.Scope.Asks {
+		c.abandon()
+	} else {
+		if c.own == nil {
+			c.own = &layer{shelves: map[*table]*shelf{}}
+		}
+		layers = append(layers, c.own)
+	}
 	for _, key := range def.Layers {
 		if l := h.layer(key); !slices.Contains(layers, l) {
 			layers = append(layers, l)
 		}
 	}
-	if c.defined && slices.Equal(c.layers, layers) {
+	if c.defined && slices.Equal(c.layers, layers) && c.scope.equal(def.Scope) {
+		h.teach(c, def.Scope)
 		return
 	}
 	c.defined = true
-	h.relayer(c, layers, loose)
+	h.relayer(c, layers, def.Scope, loose)
 	for s := range c.sessions {
 		h.refresh(s)
 	}
@@ -89,35 +102,36 @@ func (h *Hub) undefine(key string, loose map[*layer]struct{}) {
 	if c == nil {
 		return
 	}
-	c.defined = false
-	h.relayer(c, nil, loose)
+	c.defined, c.overflowed = false, false
+	c.abandon()
+	h.relayer(c, nil, nil, loose)
 	h.reap(c)
 }
 
-func (h *Hub) relayer(c *class, layers []*layer, loose map[*layer]struct{}) {
-	for s := range c.sessions {
-		s.mu.Lock()
-		for _, l := range s.lanes {
-			if !l.wild {
-				continue
-			}
-			for _, layer := range c.layers {
-				delete(layer.shelf(l.table).wild, s)
-			}
-			for _, layer := range layers {
-				layer.shelf(l.table).wild[s] = struct{}{}
-			}
-		}
-		s.mu.Unlock()
-	}
+func (h *Hub) relayer(c *class, layers []*layer, sc *Scope, loose map[*layer]struct{}) {
+	h.eachLane(c, c.delist)
 	for _, l := range c.layers {
 		l.classes--
+		delete(l.scoped, c)
 		loose[l] = struct{}{}
 	}
 	for _, l := range layers {
 		l.classes++
 	}
 	c.layers, c.lists = layers, nil
+	h.rescope(c, sc)
+	h.eachLane(c, c.enlist)
+}
+
+// eachLane calls f for the lanes of all sessions of a class.
+func (h *Hub) eachLane(c *class, f func(*session, *lane)) {
+	for s := range c.sessions {
+		s.mu.Lock()
+		for _, l := range s.lanes {
+			f(s, l)
+		}
+		s.mu.Unlock()
+	}
 }
 
 // refresh marks everything that the client of a session holds or may want.
@@ -125,9 +139,7 @@ func (h *Hub) refresh(s *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.lanes {
-		if l.claims != nil {
-			h.compareClaims(s, l)
-		}
+		h.consider(s, l, l.claims != nil)
 		l.held.each(func(id uint32, _ cell) { l.pending.add(id, h.batch, h.batch) })
 		if l.flight != nil {
 			// What the client is about to hold counts as well.

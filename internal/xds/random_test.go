@@ -59,7 +59,8 @@ func TestRandomEvents(t *testing.T) {
 		}
 	}
 	t.Logf("seed %d, %d events", seed, events)
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), server: serve(t, Options{Hold: 5 * time.Millisecond, MaxResponseBytes: 400})}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1))}
+	w.server = serve(t, Options{Hold: 5 * time.Millisecond, MaxResponseBytes: 400, Unknown: unknownOf, MaxUnknown: 4, MaxLessons: 20})
 	for i := range 8 {
 		w.clients = append(w.clients, newProxy(w, i, fmt.Sprintf("class%d", i%worldClasses), seed))
 	}
@@ -103,6 +104,9 @@ func (w *world) name(typ string) string {
 	case RouteType:
 		return fmt.Sprint("rc", i%4)
 	case VirtualHostType:
+		if i > 8 {
+			return fmt.Sprintf("rc%d/*", i%4)
+		}
 		return fmt.Sprintf("rc%d/h%d", i%4, i)
 	default:
 		return fmt.Sprint("n", i)
@@ -128,6 +132,7 @@ func (w *world) publish() {
 		if typ == ClusterType && w.rng.IntN(2) == 0 {
 			r.EDS = name
 		}
+		w.belong(r)
 		b.Set = append(b.Set, Placement{layer, r})
 	}
 	w.server.hub.Publish(b)
@@ -136,7 +141,7 @@ func (w *world) publish() {
 func (w *world) define(i int) {
 	layers := slices.Clone(worldLayers)
 	w.rng.Shuffle(len(layers), func(a, b int) { layers[a], layers[b] = layers[b], layers[a] })
-	w.server.hub.Publish(Batch{Classes: []Class{{Key: fmt.Sprintf("class%d", i), Layers: layers[:2+w.rng.IntN(3)]}}})
+	w.server.hub.Publish(Batch{Classes: []Class{{Key: fmt.Sprintf("class%d", i), Layers: layers[:2+w.rng.IntN(3)], Scope: w.scope()}}})
 }
 
 // check waits until nothing is under way and compares every client with one
@@ -148,6 +153,14 @@ func (w *world) check(event int) {
 	}
 	w.quiesce(event)
 	for _, p := range w.clients {
+		p.mu.Lock()
+		if len(p.waiting) > 0 {
+			for _, text := range sortedKeys(p.waiting) {
+				w.t.Errorf("after %d events client %d has no answer to %q", event, p.id,
+					w.explain(p, []string{VirtualHostType + " " + text + ":"}))
+			}
+		}
+		p.mu.Unlock()
 		fresh := newProxy(w, 100+p.id, p.class, 0)
 		fresh.follow(p)
 		waitFor(w.t, fresh.caughtUp)
@@ -276,12 +289,17 @@ type proxy struct {
 	// probe is the question whose answer settle waits for.
 	probes int
 	probe  string
+	// waiting are the questions for hosts that no answer came to.
+	waiting map[string]bool
+	// domains are the other names of virtual hosts.
+	domains map[string]string
 }
 
 func newProxy(w *world, id int, class string, seed uint64) *proxy {
 	p := &proxy{
 		w: w, id: id, class: class, rng: rand.New(rand.NewPCG(seed, uint64(id)+7)), calm: seed == 0,
 		asked: map[string]map[string]bool{}, wild: map[string]bool{}, holds: map[string]map[string]string{}, applied: map[string]string{}, routes: map[string]bool{},
+		waiting: map[string]bool{}, domains: map[string]string{},
 	}
 	for _, typ := range worldTypes {
 		p.asked[typ], p.holds[typ] = map[string]bool{}, map[string]string{}
@@ -384,6 +402,7 @@ func (p *proxy) receive(c *client, m *discovery.DeltaDiscoveryResponse) {
 		}
 		req.ErrorDetail = &status.Status{Code: int32(codes.InvalidArgument), Message: message}
 	} else {
+		p.answered(m)
 		for _, r := range m.GetResources() {
 			p.set(typ, r.GetName(), r.GetVersion())
 		}
@@ -413,12 +432,19 @@ func (p *proxy) set(typ, name, version string) {
 	if typ == VirtualHostType && !p.routes[routeConfigOf(name)] {
 		return // Dropped, and counted as held.
 	}
+	if version == absentVersion {
+		delete(p.applied, typ+" "+name)
+		return
+	}
 	p.applied[typ+" "+name] = strings.TrimSuffix(version, unsettled)
 }
 
 func (p *proxy) unset(typ, name string) {
 	delete(p.holds[typ], name)
 	delete(p.applied, typ+" "+name)
+	if typ == RouteType && !p.asked[typ][name] {
+		p.void(name)
+	}
 }
 
 func (p *proxy) dropHosts(rc string) {
@@ -434,6 +460,10 @@ func (p *proxy) command(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	rng := rand.New(rand.NewPCG(uint64(n), 3))
+	if rng.IntN(8) == 0 {
+		p.question(rng)
+		return
+	}
 	typ := worldTypes[rng.IntN(len(worldTypes))]
 	i := rng.IntN(worldNames)
 	name := fmt.Sprint("n", i)
@@ -457,6 +487,7 @@ func (p *proxy) command(n int) {
 		if typ == RouteType {
 			delete(p.routes, name)
 			p.dropHosts(name)
+			p.void(name)
 		}
 		p.send(&discovery.DeltaDiscoveryRequest{TypeUrl: typ, ResourceNamesUnsubscribe: []string{name}})
 	case kind < 9:

@@ -28,8 +28,18 @@ type Resource struct {
 	Version string
 	// Body is the marshalled message, without the Any around it.
 	Body []byte
-	// Aliases are further names under which a client may ask for the resource.
+	// Aliases are further names under which a client may ask for a virtual
+	// host: ROUTECONFIG/DOMAIN, in lower case and without a port.
 	Aliases []string
+	// Key is what the resource belongs to, for example a host; see Scope. All
+	// versions of a name have the same key. Empty: every class sees it.
+	Key string
+	// Leads is set for a resource that makes a client ask for others, such as
+	// a listener: a class that asks sees it without having learned of it.
+	Leads bool
+	// Needs are the clusters that a virtual host sends requests to. A class
+	// that sees the host sees them, too.
+	Needs []string
 	// Origins name the objects that the resource was made of; they come back
 	// in the NACK when a proxy refuses it.
 	Origins []string
@@ -63,7 +73,29 @@ type Class struct {
 	// Layers are the class's layers from the lowest to the highest. A layer
 	// that holds nothing yet is fine.
 	Layers []Layer
+	// Scope narrows what the class sees of its layers; nil does not.
+	Scope *Scope
 }
+
+// Rest is the key of the virtual host that gets the requests of a route
+// configuration for which there is no other host. Clients that ask must not
+// hold it: they ask only when no host fits.
+const Rest = "*"
+
+// Scope is what a class sees of the resources that have a key.
+type Scope struct {
+	// Keys are sorted; all that has one of them is seen.
+	Keys []string
+	// Asks lets the clients of the class ask for what it does not see. What
+	// one asked for, all clients of the class see from then on. Without it the
+	// class sees Rest, and is refused what it asks for.
+	Asks bool
+	// Lessons are what the class knows from earlier; they only ever add.
+	Lessons []Lesson
+}
+
+// Lesson is a resource that a class learned of: a virtual host or a cluster.
+type Lesson struct{ Type, Name string }
 
 // Batch is what one commit of the publisher changed. Sessions see all of it
 // or nothing of it.

@@ -5,7 +5,9 @@ package xds
 import (
 	"encoding/binary"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"weak"
@@ -25,11 +27,12 @@ type item struct {
 	// version is nil for a removal and for the answer that there is no such
 	// resource.
 	version *version
-	// own is set when the resource is not sent as it was published: a virtual
-	// host carries its own name as alias, as the answer to an on-demand
-	// question must, and the version of a route configuration is marked as
+	// own is set when the version of a route configuration is marked as
 	// unsettled.
 	own bool
+	// asked are the names under which the client asked for a virtual host,
+	// separated by spaces; they are aliases of the answer, as Envoy demands.
+	asked string
 }
 
 // response is what one or many streams are sent. It is immutable; streams
@@ -117,6 +120,7 @@ func contentKey(t *table, items []item) [2]uint64 {
 			b[8] = 1
 		}
 		_, _ = h.Write(b[:]) // It never fails.
+		_, _ = h.WriteString(it.asked)
 	}
 	return [2]uint64{h.Sum64(), uint64(t.rank)<<32 | uint64(len(items))}
 }
@@ -137,15 +141,19 @@ func messageOf(t *table, nonce string, items []item) *discovery.DeltaDiscoveryRe
 	m := &discovery.DeltaDiscoveryResponse{TypeUrl: t.typ, Nonce: nonce}
 	for _, it := range items {
 		switch {
-		case it.version != nil && !it.own:
+		case it.version != nil && !it.own && it.asked == "":
 			m.Resources = append(m.Resources, it.version.wire)
 		case it.version != nil:
 			m.Resources = append(m.Resources, ownWire(it))
 		case it.serial == serialAbsent && t.typ == VirtualHostType:
 			// Envoy takes a resource without a body as "there is no such
 			// host"; a removal would leave the request hanging.
+			aliases := strings.Fields(it.asked)
+			if len(aliases) == 0 {
+				aliases = []string{it.name.text}
+			}
 			m.Resources = append(m.Resources, &discovery.Resource{
-				Name: it.name.text, Aliases: []string{it.name.text}, Version: absentVersion,
+				Name: it.name.text, Aliases: aliases, Version: absentVersion,
 			})
 		default:
 			m.RemovedResources = append(m.RemovedResources, it.name.text)
@@ -156,10 +164,16 @@ func messageOf(t *table, nonce string, items []item) *discovery.DeltaDiscoveryRe
 
 func ownWire(it item) *discovery.Resource {
 	w := wireOf(it.version.res)
-	if it.version.res.Type == RouteType {
+	if it.own {
 		w.Version += unsettled
-	} else {
-		w.Aliases = append(append([]string(nil), w.Aliases...), it.name.text)
 	}
+	if it.asked == "" {
+		return w
+	}
+	// All aliases, and not only those that were asked for: requests that wait
+	// for the host under another name go on as well.
+	w.Aliases = append(strings.Fields(it.asked), it.version.res.Aliases...)
+	slices.Sort(w.Aliases)
+	w.Aliases = slices.Compact(w.Aliases)
 	return w
 }

@@ -21,6 +21,9 @@ func (s *session) limits(l *lane) (additions, removals uint64) {
 		}
 	case typ == ClusterType:
 		removals = s.acknowledged(ListenerType, RouteType, VirtualHostType)
+		if s.untold() {
+			removals = 0
+		}
 	case typ == EndpointType:
 		removals = min(s.acknowledged(ListenerType, RouteType, VirtualHostType), s.clustersGone())
 	}

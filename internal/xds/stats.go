@@ -8,6 +8,7 @@ import "sync/atomic"
 const (
 	msgRejected     = "proxy refused a resource"
 	msgStreamEnded  = "discovery stream ended"
+	msgUnknown      = "no host was made for one that does not exist"
 	msgTooManyTypes = "resource not published: too many resource types"
 
 	keyClass   = "class"

@@ -3,6 +3,9 @@
 package xds
 
 import (
+	"slices"
+	"strings"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -24,6 +27,7 @@ func (h *Hub) subscribe(s *session, req *request) error {
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.wake()
 	// Requests can name what does not exist, so they make dead names, too.
 	defer h.sweep()
 	return h.enter(s, l, req)
@@ -60,15 +64,16 @@ func (h *Hub) enter(s *session, l *lane, req *request) error {
 			h.forget(s, l, text)
 		}
 	}
+	if slices.Contains(req.GetResourceNamesSubscribe(), wildcard) {
+		h.widen(s, l)
+	}
 	for _, text := range req.GetResourceNamesSubscribe() {
-		if text == wildcard {
-			h.widen(s, l)
-		} else {
+		if text != wildcard {
 			h.ask(s, l, text, first)
 		}
 	}
-	if first && s.class.defined {
-		h.compareClaims(s, l)
+	if s.class.defined {
+		h.consider(s, l, first)
 	}
 	return nil
 }
@@ -129,6 +134,11 @@ func (h *Hub) compareClaim(s *session, l *lane, text, version []byte) {
 	if !l.wants(c) || e == nil && string(version) == absentVersion {
 		return
 	}
+	if e == nil {
+		// Out of scope, so it is removed, unless the class learns of it first.
+		e = s.class.published(l.table, n.id)
+		l.pending.add(n.id, h.batch, h.batch)
+	}
 	serial := serialUnknown
 	// A cluster that changed at once after the reconnect waits for endpoints,
 	// although the client claims to hold them.
@@ -150,9 +160,7 @@ func (h *Hub) widen(s *session, l *lane) {
 	}
 	l.wild = true
 	l.greet = len(l.claims) == 0 && (l.table.typ == ClusterType || l.table.typ == ListenerType)
-	for _, layer := range s.class.layers {
-		layer.shelf(l.table).wild[s] = struct{}{}
-	}
+	s.class.enlist(s, l)
 	l.startScan(s.class.visible(l.table), h.batch)
 }
 
@@ -163,9 +171,7 @@ func (h *Hub) narrow(s *session, l *lane) {
 		return
 	}
 	l.wild = false
-	for _, layer := range s.class.layers {
-		delete(layer.shelf(l.table).wild, s)
-	}
+	s.class.delist(s, l)
 	l.startScan(nil, h.batch)
 	l.held.each(func(id uint32, c cell) {
 		if !c.asked() {
@@ -177,15 +183,12 @@ func (h *Hub) narrow(s *session, l *lane) {
 // ask subscribes to one name. A client that asks again for what it was sent
 // is sent it again.
 func (h *Hub) ask(s *session, l *lane, text string, first bool) {
-	n := l.table.intern(text)
-	c := l.held.get(n.id)
-	if l.table.typ == VirtualHostType && l.wild && s.class.effective(l.table, n.id) == nil {
-		// A host that some request named: it gets its answer and is not kept,
-		// or requests with made-up hosts would fill the memory. Should it
-		// appear, the client is told because it wants all hosts.
-		l.strangers = append(l.strangers, n.id)
+	if l.table.typ == VirtualHostType && l.wild {
+		l.questions = append(l.questions, strings.Clone(text))
 		return
 	}
+	n := l.table.intern(text)
+	c := l.held.get(n.id)
 	if !c.asked() {
 		c |= askedBit
 		l.asked++

@@ -13,6 +13,9 @@ type name struct {
 	id uint32
 	// parent is the route configuration of a virtual host, else empty.
 	parent string
+	// key and leads are those of the last version; see Resource.
+	key   string
+	leads bool
 	// serial is the last serial number given to a version of this name.
 	serial uint32
 	// placements counts the layers that hold the name.
@@ -35,14 +38,50 @@ type table struct {
 	graveyard []*name
 	// children are the virtual hosts by their route configuration.
 	children map[string]map[*name]struct{}
+	// aliases are the virtual hosts by their aliases, with the number of
+	// layers that say so.
+	aliases map[string]map[*name]int
+	// rest are the virtual hosts with the key Rest by their route configuration.
+	rest map[string]*name
 }
 
 func newTable(typ string) *table {
 	t := &table{typ: typ, rank: rankOf(typ), byText: map[string]*name{}}
 	if typ == VirtualHostType {
 		t.children = map[string]map[*name]struct{}{}
+		t.aliases, t.rest = map[string]map[*name]int{}, map[string]*name{}
 	}
 	return t
+}
+
+// alias notes the aliases of a host that a layer holds.
+func (t *table) alias(n *name, r *Resource) {
+	if t.children == nil {
+		return
+	}
+	if r.Key == Rest {
+		t.rest[n.parent] = n
+	}
+	for _, a := range r.Aliases {
+		if t.aliases[a] == nil {
+			t.aliases[a] = map[*name]int{}
+		}
+		t.aliases[a][n]++
+	}
+}
+
+func (t *table) unalias(n *name, r *Resource) {
+	if t.children == nil {
+		return
+	}
+	for _, a := range r.Aliases {
+		if t.aliases[a][n]--; t.aliases[a][n] == 0 {
+			delete(t.aliases[a], n)
+		}
+		if len(t.aliases[a]) == 0 {
+			delete(t.aliases, a)
+		}
+	}
 }
 
 // intern returns the name with that text and makes it when it is new.
@@ -104,6 +143,9 @@ func (t *table) drop(n *name) {
 	t.free = append(t.free, n.id)
 	if t.children == nil {
 		return
+	}
+	if t.rest[n.parent] == n {
+		delete(t.rest, n.parent)
 	}
 	delete(t.children[n.parent], n)
 	if len(t.children[n.parent]) == 0 {

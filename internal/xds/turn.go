@@ -5,6 +5,7 @@ package xds
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // pump sends all responses that may go out now.
@@ -104,10 +105,20 @@ func (t *turn) deny() {
 	strangers := t.l.strangers
 	t.l.strangers = nil
 	slices.Sort(strangers)
-	for _, id := range slices.Compact(strangers) {
+	strangers = slices.Compact(strangers)
+	for i, id := range strangers {
 		n := t.l.table.byID[id]
-		if n != nil && t.s.class.effective(t.l.table, id) == nil && !t.full {
-			t.put(mark{id, t.s.hub.batch, t.s.hub.batch}, item{name: n, serial: serialAbsent})
+		switch {
+		case n == nil:
+			continue
+		case t.s.class.effective(t.l.table, id) != nil:
+			t.l.await(id, n.text)
+			t.l.pending.add(id, t.s.hub.batch, t.s.hub.batch)
+			continue
+		}
+		if !t.put(mark{id, t.s.hub.batch, t.s.hub.batch}, item{name: n, serial: serialAbsent}) {
+			t.l.strangers = slices.Clone(strangers[i:])
+			return
 		}
 	}
 }
@@ -157,8 +168,8 @@ func (t *turn) merge() {
 }
 
 // take looks at one name and adds it to the response when the client holds
-// something else than its class has. It returns false when the name must stay
-// pending.
+// something else than its class has, or waits for an answer. It returns false
+// when the name must stay pending.
 func (t *turn) take(m mark) bool {
 	l, s := t.l, t.s
 	c := l.held.get(m.id)
@@ -167,7 +178,8 @@ func (t *turn) take(m mark) bool {
 		return true
 	}
 	v := s.class.effective(l.table, m.id)
-	if v != nil && n.parent != "" && !c.asked() {
+	asked := l.asks[m.id]
+	if v != nil && n.parent != "" && !c.asked() && asked == nil {
 		switch s.routes[n.parent] {
 		case routeUnknown:
 			// All hosts are marked when the route configuration is taken.
@@ -176,23 +188,40 @@ func (t *turn) take(m mark) bool {
 			v = nil
 		}
 	}
+	if asked == nil {
+		return t.compare(m, n, v)
+	}
+	it := item{name: n, serial: serialAbsent, asked: strings.Join(asked, " ")}
+	if v != nil && l.refused[m.id] != v.serial {
+		it.version, it.serial = v, v.serial
+	}
+	// Otherwise a request waits for what is gone, or what the client refused.
+	if !t.put(m, it) {
+		return false
+	}
+	delete(l.asks, m.id)
+	return true
+}
+
+// compare adds a name when the client does not hold the version v.
+func (t *turn) compare(m mark, n *name, v *version) bool {
+	l := t.l
+	c := l.held.get(m.id)
 	it := item{name: n, version: v}
 	switch {
 	case v != nil:
-		if c.serial() == v.serial || l.refused[m.id] == v.serial && v.serial != 0 {
+		if c.serial() == v.serial || l.refused[m.id] == v.serial {
 			return true
 		}
 		if m.last > t.additions {
 			return t.wait(m)
 		}
 		it.serial = v.serial
-		switch l.table.typ {
-		case VirtualHostType:
-			it.own = c.asked()
-		case RouteType:
-			if s.inDoubt(n.text, c) {
-				it.own, it.serial = true, serialUnknown
-			}
+		if l.table.typ == VirtualHostType && c.asked() {
+			it.asked = n.text
+		}
+		if l.table.typ == RouteType && t.s.inDoubt(n.text, c) {
+			it.own, it.serial = true, serialUnknown
 		}
 	case c.serial() == serialAbsent:
 		return true

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Scopes.
+//
+// A class with a scope sees a keyed resource for one of three reasons, its
+// topics: the resource's key, its name, or its route configuration. The hub
+// knows the classes by topic, so that a change costs a step for each class that
+// sees it, however many classes and clients there are.
+
+// topic is a reason to see a resource.
+type topic struct {
+	// kind is topicKey, topicRoutes, or the type of a resource.
+	kind string
+	text string
+}
+
+const (
+	topicKey    = "key"    // all with that key
+	topicRoutes = "routes" // all hosts of that route configuration
+)
+
+// scope is what a class sees, and why. It is guarded by the hub's lock.
+type scope struct {
+	asks bool
+	keys []string
+	// reasons count why a topic is followed: given, learned, needed.
+	reasons map[topic]int
+	lessons map[Lesson]struct{}
+	// needs are the clusters that are seen because a host needs them.
+	needs map[string][]string
+	// unknown are the hosts that were asked for and do not exist.
+	unknown map[string]struct{}
+	// revision changes whenever a topic does.
+	revision uint64
+}
+
+func (s *scope) follows(kind, text string) bool { return s.reasons[topic{kind, text}] > 0 }
+
+// equal compares with what a publisher says; lessons are no difference.
+func (s *scope) equal(def *Scope) bool {
+	if s == nil || def == nil {
+		return s == nil && def == nil
+	}
+	return s.asks == def.Asks && slices.Equal(s.keys, def.Keys)
+}
+
+// sees tells whether a name is in the scope of the class.
+func (c *class) sees(t *table, id uint32) bool {
+	s, n := c.scope, t.byID[id]
+	switch {
+	case s == nil || n == nil || n.key == "" || n.leads && s.asks:
+		return true
+	case n.key == Rest:
+		return !s.asks || s.follows(topicRoutes, n.parent)
+	}
+	return s.follows(topicKey, n.key) || s.follows(t.typ, n.text) || n.parent != "" && s.follows(topicRoutes, n.parent)
+}
+
+// enlist lets changes of all resources of a type reach a session that wants
+// them. Resources with a key reach those of a class with a scope through it.
+func (c *class) enlist(s *session, l *lane) {
+	if !l.wild {
+		return
+	}
+	for _, layer := range c.layers {
+		if c.scope == nil {
+			layer.shelf(l.table).wild[s] = struct{}{}
+		} else {
+			layer.shelf(l.table).narrow[s] = struct{}{}
+		}
+	}
+}
+
+func (c *class) delist(s *session, l *lane) {
+	for _, layer := range c.layers {
+		if shelf := layer.shelves[l.table]; shelf != nil {
+			delete(shelf.wild, s)
+			delete(shelf.narrow, s)
+		}
+	}
+}
+
+// eachViewer calls f for the classes with a scope that see a name of a layer,
+// which has a key.
+func (h *Hub) eachViewer(sh *shelf, n *name, f func(*class)) {
+	if n.key == Rest || n.leads {
+		for c := range sh.layer.scoped {
+			if c.sees(sh.table, n.id) || n.key == Rest {
+				f(c)
+			}
+		}
+		return
+	}
+	topics := [...]topic{{sh.table.typ, n.text}, {topicKey, n.key}, {topicRoutes, n.parent}}
+	for i, t := range topics {
+		for c := range h.followers[t] {
+			if c.has(sh.layer) && !slices.ContainsFunc(topics[:i], func(t topic) bool { return c.scope.reasons[t] > 0 }) {
+				f(c)
+			}
+		}
+	}
+}
+
+// rescope gives a class a scope, or none. What it learned stays learned.
+func (h *Hub) rescope(c *class, def *Scope) {
+	old := c.scope
+	if old != nil {
+		for t := range old.reasons {
+			h.unindex(c, t)
+		}
+		for _, l := range c.layers {
+			delete(l.scoped, c)
+		}
+	}
+	if c.scope = nil; def == nil || c.overflowed {
+		return
+	}
+	c.scope = &scope{
+		asks: def.Asks, keys: def.Keys, reasons: map[topic]int{}, lessons: map[Lesson]struct{}{},
+		needs: map[string][]string{}, unknown: map[string]struct{}{},
+	}
+	for _, l := range c.layers {
+		if l.scoped == nil {
+			l.scoped = map[*class]struct{}{}
+		}
+		l.scoped[c] = struct{}{}
+	}
+	for _, key := range def.Keys {
+		h.follow(c, topic{topicKey, key})
+	}
+	hosts := h.tables[VirtualHostType]
+	if old != nil && old.asks && def.Asks {
+		h.inherit(c, old)
+	}
+	h.teach(c, def)
+	if hosts != nil {
+		for _, id := range c.visible(hosts) {
+			h.heed(c, hosts, hosts.byID[id])
+		}
+	}
+}
+
+// inherit takes over what a class knew before its scope or layers changed.
+func (h *Hub) inherit(c *class, old *scope) {
+	for l := range old.lessons {
+		h.learn(c, l.Type, l.Name)
+	}
+	for t := range old.reasons {
+		if t.kind == topicRoutes {
+			h.follow(c, t)
+		}
+	}
+	hosts := h.tables[VirtualHostType]
+	for _, text := range slices.Sorted(maps.Keys(old.unknown)) {
+		if c.own != nil {
+			c.own.shelf(hosts).remove(text)
+		}
+		if n := c.meant(hosts, text); n != nil {
+			h.learn(c, VirtualHostType, n.text)
+		} else {
+			h.unknownHost(c, hosts, text)
+		}
+	}
+}
+
+// teach adds lessons to what a class knows.
+func (h *Hub) teach(c *class, def *Scope) {
+	if def == nil || !def.Asks {
+		return
+	}
+	for _, l := range def.Lessons {
+		if c.scope != nil {
+			h.learn(c, l.Type, l.Name)
+		}
+	}
+}
+
+// learn makes a class see a virtual host or a cluster from now on.
+func (h *Hub) learn(c *class, typ, text string) {
+	l := Lesson{typ, text}
+	if _, known := c.scope.lessons[l]; known || c.overflowed {
+		return
+	}
+	if len(c.scope.lessons) >= h.opts.MaxLessons {
+		c.forget(h)
+		if len(c.scope.lessons) >= h.opts.MaxLessons {
+			c.overflowed = true
+			h.spilt = append(h.spilt, c)
+			return
+		}
+	}
+	l = Lesson{typ, strings.Clone(text)}
+	c.scope.lessons[l] = struct{}{}
+	h.follow(c, topic{l.Type, l.Name})
+}
+
+// forget drops the lessons about what does not exist any more.
+func (c *class) forget(h *Hub) {
+	for l := range c.scope.lessons {
+		if t := h.tables[l.Type]; t == nil || t.byText[l.Name] == nil || c.published(t, t.byText[l.Name].id) == nil {
+			delete(c.scope.lessons, l)
+			h.unfollow(c, topic{l.Type, l.Name})
+		}
+	}
+}
+
+func (h *Hub) follow(c *class, t topic) {
+	c.scope.reasons[t]++
+	if c.scope.reasons[t] > 1 {
+		return
+	}
+	if h.followers[t] == nil {
+		h.followers[t] = map[*class]struct{}{}
+	}
+	h.followers[t][c] = struct{}{}
+	h.shift(c, t)
+}
+
+func (h *Hub) unfollow(c *class, t topic) {
+	if c.scope.reasons[t]--; c.scope.reasons[t] > 0 {
+		return
+	}
+	delete(c.scope.reasons, t)
+	h.unindex(c, t)
+	h.shift(c, t)
+}
+
+func (h *Hub) unindex(c *class, t topic) {
+	delete(h.followers[t], c)
+	if len(h.followers[t]) == 0 {
+		delete(h.followers, t)
+	}
+}
+
+// shift notes that the names of a topic came into the scope of a class or left
+// it. Keys change only with the definition of a class, which compares all.
+func (h *Hub) shift(c *class, t topic) {
+	c.scope.revision++
+	if t.kind == topicRoutes {
+		hosts := h.tables[VirtualHostType]
+		for n := range hosts.children[t.text] {
+			h.shifted(c, hosts, n)
+		}
+	} else if table := h.tables[t.kind]; table != nil {
+		if n := table.byText[t.text]; n != nil {
+			h.shifted(c, table, n)
+		}
+	}
+}
+
+func (h *Hub) shifted(c *class, t *table, n *name) {
+	h.shifts = append(h.shifts, shift{c, t, n.id})
+	h.heed(c, t, n)
+}
+
+// shift is a name that a class may see otherwise than before, for a reason
+// that is not a change of the name. Its sessions are told when the present
+// change is complete, because one of them may be locked now.
+type shift struct {
+	class *class
+	table *table
+	id    uint32
+}
+
+// heed makes a class see the clusters that a host needs, as long as it sees
+// the host.
+func (h *Hub) heed(c *class, t *table, n *name) {
+	if t.typ != VirtualHostType {
+		return
+	}
+	var needs []string
+	if v := c.effective(t, n.id); v != nil {
+		needs = v.res.Needs
+	}
+	old := c.scope.needs[n.text]
+	if slices.Equal(old, needs) {
+		return
+	}
+	if len(needs) == 0 {
+		delete(c.scope.needs, n.text)
+	} else {
+		c.scope.needs[n.text] = needs
+	}
+	for _, cluster := range needs {
+		h.follow(c, topic{ClusterType, cluster})
+	}
+	for _, cluster := range old {
+		h.unfollow(c, topic{ClusterType, cluster})
+	}
+}
+
+// stir tells the sessions of a class that a name changed.
+func (h *Hub) stir(c *class, t *table, n *name) (marked int) {
+	if n.key == Rest && c.scope.asks {
+		h.restate(c, t, n.parent)
+	}
+	h.heed(c, t, n)
+	if n.key == Rest && !c.sees(t, n.id) {
+		return 0
+	}
+	for s := range c.sessions {
+		h.mark(s, t, n.id)
+		marked++
+	}
+	return marked
+}
+
+// flush tells the sessions of everything that came into the scope of their
+// class or left it.
+func (h *Hub) flush() {
+	for len(h.shifts) > 0 || len(h.spilt) > 0 {
+		shifts, spilt := h.shifts, h.spilt
+		h.shifts, h.spilt = nil, nil
+		for _, sh := range shifts {
+			for s := range sh.class.sessions {
+				h.mark(s, sh.table, sh.id)
+			}
+		}
+		for _, c := range spilt {
+			h.relayer(c, slices.DeleteFunc(slices.Clone(c.layers), func(l *layer) bool { return l == c.own }), nil, map[*layer]struct{}{})
+			c.abandon()
+			for s := range c.sessions {
+				h.refresh(s)
+			}
+		}
+	}
+}
+
+// Lessons returns what a class has learned and would need to start with, sorted.
+func (h *Hub) Lessons(key string) []Lesson {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.classes[key]
+	if c == nil || c.scope == nil {
+		return nil
+	}
+	var out []Lesson
+	for l := range c.scope.lessons {
+		t := h.tables[l.Type]
+		n := t.byText[l.Name]
+		if n == nil || c.published(t, n.id) == nil || l.Type == ClusterType && c.scope.reasons[topic{l.Type, l.Name}] > 1 {
+			continue // gone, or seen as long as a host needs it
+		}
+		out = append(out, l)
+	}
+	slices.SortFunc(out, func(a, b Lesson) int {
+		if c := strings.Compare(a.Type, b.Type); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return out
+}

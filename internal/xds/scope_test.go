@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// shop is a hub of one route configuration with hosts a and b: each with a short
+// name, a cluster, and a wildcard for the rest.
+func shop(t *testing.T, opts Options, sc *Scope) *server {
+	t.Helper()
+	if opts.Unknown == nil {
+		opts.Unknown = unknownOf
+	}
+	s := serve(t, opts)
+	s.hub.Publish(Batch{
+		Set:     put("base", append(goods("a", "1"), append(goods("b", "1"), keyed(res(VirtualHostType, "80/*", "pass"), Rest), res(RouteType, "80", "1"), res(VirtualHostType, "80/none", "1"))...)...),
+		Classes: []Class{{Key: "c", Layers: []Layer{"base"}, Scope: sc}},
+	})
+	return s
+}
+
+func keyed(r *Resource, key string) *Resource {
+	r.Key = key
+	return r
+}
+
+func goods(name, version string) []*Resource {
+	full := name + ".ns"
+	vh := keyed(res(VirtualHostType, "80/"+full, version), full)
+	vh.Aliases, vh.Needs = []string{"80/" + name}, []string{"cluster-" + full}
+	return []*Resource{vh, keyed(eds("cluster-"+full, version), full), endpoints("cluster-"+full, version)}
+}
+
+// began is a client that holds what its class starts with.
+func began(t *testing.T, s *server, id, clusters, hosts string) *client {
+	t.Helper()
+	c := s.connect(t, "c", id)
+	c.subscribe(ClusterType)
+	c.take("Cluster" + clusters)
+	c.subscribe(RouteType, "80")
+	c.take("RouteConfiguration 80=1")
+	c.subscribe(VirtualHostType)
+	c.take("VirtualHost" + hosts)
+	return c
+}
+
+func TestAClientHoldsWhatItsClassAskedFor(t *testing.T) {
+	s := shop(t, Options{}, &Scope{Asks: true})
+	c := began(t, s, "n1", "", " 80/none=1")
+	d := began(t, s, "n2", "", " 80/none=1")
+
+	c.subscribe(VirtualHostType, "80/A:8080")
+	c.take("Cluster cluster-a.ns=1")
+	c.take("VirtualHost 80/a.ns=1@80/A:8080,80/a")
+	c.subscribe(EndpointType, "cluster-a.ns")
+	c.take("ClusterLoadAssignment cluster-a.ns=1")
+	c.quiet()
+
+	// Other replicas hold it as well, in the order of any other change.
+	m := d.expect("Cluster cluster-a.ns=1")
+	d.subscribe(EndpointType, "cluster-a.ns")
+	d.take("ClusterLoadAssignment cluster-a.ns=1")
+	d.ack(m)
+	d.take("VirtualHost 80/a.ns=1")
+	d.quiet()
+
+	// What is out of scope reaches nobody.
+	if r := s.hub.Publish(Batch{Set: put("base", append(goods("b", "2"), goods("z", "1")...)...)}); r.Marked != 0 {
+		t.Errorf("%d marks for what nobody sees", r.Marked)
+	}
+	if r := s.hub.Publish(Batch{Set: put("base", goods("a", "2")[0])}); r.Marked != 2 {
+		t.Errorf("%d marks for a host that two clients see", r.Marked)
+	}
+	c.take("VirtualHost 80/a.ns=2")
+	if got, want := s.hub.Lessons("c"), []Lesson{{VirtualHostType, "80/a.ns"}}; !slices.Equal(got, want) {
+		t.Errorf("learned %v, want %v", got, want)
+	}
+	// The host names other clusters: they come and go with it.
+	vh := goods("a", "3")[0]
+	vh.Needs = []string{"cluster-b.ns"}
+	s.hub.Publish(Batch{Set: put("base", vh)})
+	c.take("Cluster cluster-b.ns=2")
+	c.subscribe(EndpointType, "cluster-b.ns")
+	c.take("ClusterLoadAssignment cluster-b.ns=2")
+	c.take("VirtualHost 80/a.ns=3")
+	c.take("Cluster -cluster-a.ns")
+}
+
+func TestClustersOnDemandAreLearned(t *testing.T) {
+	s := shop(t, Options{}, &Scope{Asks: true})
+	c := began(t, s, "n1", "", " 80/none=1")
+	c.subscribe(ClusterType, "cluster-b.ns", "cluster-none")
+	c.take("Cluster -cluster-none cluster-b.ns=1")
+	c.subscribe(EndpointType, "cluster-b.ns")
+	c.take("ClusterLoadAssignment cluster-b.ns=1")
+	if got, want := s.hub.Lessons("c"), []Lesson{{ClusterType, "cluster-b.ns"}}; !slices.Equal(got, want) {
+		t.Errorf("learned %v, want %v", got, want)
+	}
+	began(t, s, "n2", " cluster-b.ns=1", " 80/none=1")
+}
+
+func TestHostsThatDoNotExist(t *testing.T) {
+	s := shop(t, Options{MaxUnknown: 2}, &Scope{Asks: true})
+	c := began(t, s, "n1", "", " 80/none=1")
+	c.subscribe(VirtualHostType, "80/x.example:80")
+	c.take("VirtualHost 80/x.example=pass-80/x.example@80/x.example:80")
+	c.subscribe(VirtualHostType, "80/late")
+	c.take("VirtualHost 80/late=pass-80/late@80/late")
+	// What becomes of their requests changes.
+	s.hub.Publish(Batch{Set: put("base", keyed(res(VirtualHostType, "80/*", "block"), Rest))})
+	c.take("VirtualHost 80/late=block-80/late 80/x.example=block-80/x.example")
+	// One appears, under another name of its own.
+	s.hub.Publish(Batch{Set: put("base", goods("late", "1")...)})
+	m := c.expect("Cluster cluster-late.ns=1")
+	c.take("VirtualHost -80/late")
+	c.subscribe(EndpointType, "cluster-late.ns")
+	c.take("ClusterLoadAssignment cluster-late.ns=1")
+	c.ack(m)
+	c.take("VirtualHost 80/late.ns=1")
+	// Beyond the bound the client holds all hosts, and what is for the rest.
+	c.subscribe(VirtualHostType, "80/y.example")
+	c.take("VirtualHost 80/y.example=block-80/y.example@80/y.example")
+	c.subscribe(VirtualHostType, "80/z.example")
+	c.take("Cluster cluster-a.ns=1 cluster-b.ns=1")
+	c.take("VirtualHost 80/*=block@80/z.example")
+}
+
+func TestAScopeWithoutQuestions(t *testing.T) {
+	s := shop(t, Options{}, &Scope{Keys: []string{"a.ns"}})
+	c := began(t, s, "n1", " cluster-a.ns=1", " 80/*=pass 80/a.ns=1 80/none=1")
+	c.subscribe(VirtualHostType, "80/b")
+	c.take("VirtualHost 80/b=absent@80/b!")
+	c.subscribe(ClusterType, "cluster-b.ns")
+	c.take("Cluster -cluster-b.ns")
+	c.quiet()
+	s.hub.Publish(Batch{Classes: []Class{{Key: "c", Layers: []Layer{"base"}, Scope: &Scope{Keys: []string{"b.ns"}}}}})
+	m := c.expect("Cluster cluster-b.ns=1")
+	c.take("VirtualHost -80/a.ns")
+	c.subscribe(EndpointType, "cluster-b.ns")
+	c.take("ClusterLoadAssignment cluster-b.ns=1")
+	c.ack(m)
+	c.take("VirtualHost 80/b.ns=1")
+	c.take("Cluster -cluster-a.ns")
+}
+
+func TestWhatAClientHoldsTeachesANewHub(t *testing.T) {
+	s := shop(t, Options{}, &Scope{Asks: true})
+	c := s.connect(t, "c", "n1")
+	c.claim(ClusterType, map[string]string{"cluster-a.ns": "1", "cluster-b.ns": "1"}, "*", "cluster-b.ns")
+	c.claim(EndpointType, map[string]string{"cluster-a.ns": "1", "cluster-b.ns": "1"}, "cluster-a.ns", "cluster-b.ns")
+	c.claim(RouteType, map[string]string{"80": "1"}, "80")
+	c.claim(VirtualHostType, map[string]string{"80/none": "1", "80/a.ns": "1", "80/x": "pass-80/x"}, "*", "80/a.ns", "80/x")
+	c.quiet()
+	if got, want := s.hub.Lessons("c"), []Lesson{{ClusterType, "cluster-b.ns"}, {VirtualHostType, "80/a.ns"}}; !slices.Equal(got, want) {
+		t.Errorf("learned %v, want %v", got, want)
+	}
+	// One that held everything learned nothing.
+	s = shop(t, Options{}, &Scope{Asks: true})
+	c = s.connect(t, "c", "n1")
+	c.claim(ClusterType, map[string]string{"cluster-a.ns": "1"}, "*")
+	c.claim(RouteType, map[string]string{"80": "1"}, "80")
+	c.claim(VirtualHostType, map[string]string{"80/none": "1", "80/a.ns": "1", "80/*": "pass"}, "*")
+	c.take("VirtualHost -80/* -80/a.ns")
+	c.take("Cluster -cluster-a.ns")
+	if got := s.hub.Lessons("c"); len(got) != 0 {
+		t.Errorf("learned %v from one that held everything", got)
+	}
+}
+
+func TestAClassThatLearnedTooMuchSeesEverything(t *testing.T) {
+	s := shop(t, Options{MaxLessons: 3}, &Scope{Asks: true, Lessons: []Lesson{{VirtualHostType, "80/gone"}}})
+	var all []*Resource
+	for i := range 5 {
+		all = append(all, keyed(res(ClusterType, fmt.Sprint("c", i), "1"), "k"))
+	}
+	s.hub.Publish(Batch{Set: put("base", all...)})
+	c := began(t, s, "n1", "", " 80/none=1")
+	c.subscribe(ClusterType, "c0")
+	c.take("Cluster c0=1")
+	c.subscribe(ClusterType, "c1", "c2") // What is gone is forgotten first.
+	c.take("Cluster c1=1 c2=1")
+	c.subscribe(ClusterType, "c3")
+	m := c.expect("Cluster c3=1 c4=1 cluster-a.ns=1 cluster-b.ns=1")
+	c.subscribe(EndpointType, "cluster-a.ns", "cluster-b.ns")
+	c.take("ClusterLoadAssignment cluster-a.ns=1 cluster-b.ns=1")
+	c.ack(m)
+	c.take("VirtualHost 80/*=pass 80/a.ns=1 80/b.ns=1")
+	c.quiet()
+}
