@@ -37,29 +37,6 @@ type ServerHost struct {
 	Host      string // exact, "*.SUFFIX" or "*"
 }
 
-// ServerTLSMode is what a gateway does with TLS.
-type ServerTLSMode uint8
-
-// The server modes.
-const (
-	ServerSimple          ServerTLSMode = iota
-	ServerMutual                        // with a certificate of the client
-	ServerPassthrough                   // carried as it is, to where routes say by its server name
-	ServerAutoPassthrough               // carried as it is, to the cluster that its server name is the name of
-)
-
-// Terminates tells whether TLS ends at the gateway.
-func (m ServerTLSMode) Terminates() bool { return m != ServerPassthrough && m != ServerAutoPassthrough }
-
-// ServerTLS is a gateway server's TLS settings.
-type ServerTLS struct {
-	Mode           ServerTLSMode
-	CredentialName string // Secret in the namespace of the gateway's pods
-	MinVersion     string // "", TLSV1_2, TLSV1_3 ...
-	MaxVersion     string
-	CipherSuites   []string
-}
-
 // PrivateBytes is secret material; it never prints itself.
 type PrivateBytes []byte
 
@@ -75,11 +52,14 @@ func (PrivateBytes) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`
 // LogValue hides the content from structured logs.
 func (PrivateBytes) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
-// Credential is a TLS Secret that passed its checks: certificate and key match.
+// Credential is a TLS Secret that passed its checks: certificate and key match. What
+// did not pass is empty, and the reason is there instead.
 type Credential struct {
 	Key         ConfigKey
 	Certificate []byte       // PEM chain
 	PrivateKey  PrivateBytes // PEM
 	CA          []byte       // PEM; for client certificates
-	Invalid     string       // why it cannot be used; the rest is empty then
+	CRL         []byte       // PEM; of the CA
+	Invalid     string       // why certificate and key cannot be used
+	InvalidCA   string       // why CA and CRL cannot be used
 }

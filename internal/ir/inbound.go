@@ -29,7 +29,7 @@ type GatewayListener struct {
 // GatewayChain is the TLS settings and routes of some server names.
 type GatewayChain struct {
 	ServerNames []string // sorted; empty: any
-	TLS         *ServerTLS
+	TLS         *ChainTLS
 	RouteConfig string
 	Origin      Origin
 }

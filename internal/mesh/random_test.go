@@ -251,11 +251,26 @@ func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {
 		switch x.r.IntN(4) {
 		case 0:
 			s.Protocol = ir.ProtocolHTTPS
-			s.TLS = &ir.ServerTLS{CredentialName: fmt.Sprintf("c%d", x.r.IntN(2)), Mode: pick(x.r, ir.ServerSimple, ir.ServerMutual)}
+			s.TLS = x.serverTLS()
 		case 1:
 			s.HTTPSRedirect = true
 		}
 		out.Servers = append(out.Servers, s)
+	}
+	return out
+}
+
+func (x *chaos) serverTLS() *ir.ServerTLS {
+	out := &ir.ServerTLS{Mode: pick(x.r, ir.ServerSimple, ir.ServerMutual, ir.ServerOptionalMutual, ir.ServerMesh)}
+	if out.Mode == ir.ServerMesh {
+		return out
+	}
+	for range 1 + x.r.IntN(2) {
+		out.Certificates = append(out.Certificates, ir.SecretKey{Kind: ir.SecretCertificate, Credential: fmt.Sprintf("c%d", x.r.IntN(2))})
+	}
+	if out.AsksClients() {
+		out.CA = pick(x.r, ir.SecretKey{}, ir.SecretKey{Kind: ir.SecretCA, Credential: "c1"}, ir.SecretKey{Kind: ir.SecretCA, File: "/ca"})
+		out.CRLFile = pick(x.r, "", "/crl")
 	}
 	return out
 }
@@ -276,8 +291,13 @@ func (x *chaos) peerAuthentication(k ir.ConfigKey) *ir.PeerAuthentication {
 }
 
 func (x *chaos) credential(k ir.ConfigKey) *ir.Credential {
-	if x.r.IntN(4) == 0 {
+	switch x.r.IntN(6) {
+	case 0:
 		return &ir.Credential{Key: k, Invalid: "the key is not that of the certificate"}
+	case 1:
+		return &ir.Credential{Key: k, CA: []byte("ca"), CRL: pick(x.r, nil, []byte("crl"))}
+	case 2:
+		return &ir.Credential{Key: k, Certificate: []byte("one"), PrivateKey: ir.PrivateBytes("key"), InvalidCA: "the CA is none"}
 	}
 	return &ir.Credential{
 		Key: k, Certificate: []byte(pick(x.r, "one", "two")), PrivateKey: ir.PrivateBytes("key"), CA: pick(x.r, nil, []byte("ca")),

@@ -142,9 +142,9 @@ func (p *GatewayPort) unclaimed(c *graph.Ctx, s *ir.Server) []string {
 	return out
 }
 
-// Listener is the listener of a port, with the chains whose credentials are
-// there; the others are reported and come back with their Secret.
-func (m *Model) Listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.GatewayListener, bool) {
+// listener is the listener of a port, with the chains whose secrets are there; the
+// others are reported and come back with their Secret.
+func (m *Model) listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.GatewayListener, bool) {
 	mesh, ok := m.settings(c)
 	if !ok {
 		return nil, false
@@ -161,45 +161,15 @@ func (m *Model) Listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.G
 			}
 			continue
 		}
-		if problem, bad := m.credentialProblem(c, view.Namespace, &s.Server); bad {
-			c.Report(problem)
+		tls, ok := m.chainTLS(c, mesh, view.Namespace, &s.Server)
+		if !ok {
 			continue
 		}
-		chain := ir.GatewayChain{
-			ServerNames: s.ServerNames, TLS: s.Server.TLS, RouteConfig: s.RouteConfig, Origin: s.Server.Origin,
-		}
+		chain := ir.GatewayChain{ServerNames: s.ServerNames, TLS: tls, RouteConfig: s.RouteConfig, Origin: s.Server.Origin}
 		if slices.Contains(chain.ServerNames, "*") {
 			chain.ServerNames = nil
 		}
 		out.Chains = append(out.Chains, chain)
 	}
 	return out, len(out.Chains) > 0
-}
-
-func (m *Model) credentialProblem(c *graph.Ctx, namespace string, s *ir.Server) (ir.Problem, bool) {
-	key := ir.ConfigKey{Namespace: namespace, Name: s.TLS.CredentialName}
-	p := ir.Problem{Origin: s.Origin, Condition: ir.Programmed, Field: "tls.credentialName"}
-	cred, ok := graph.Get(c, m.Credentials.Table(), key)
-	switch {
-	case !ok:
-		p.Reason = "CredentialNotFound"
-		p.Message = "the server is not programmed: there is no Secret " + key.String() +
-			" with tls.crt and tls.key; create it in the namespace of the gateway's pods"
-	case cred.Invalid != "":
-		p.Reason = "CredentialInvalid"
-		p.Message = "the server is not programmed: Secret " + key.String() + ": " + cred.Invalid
-	case s.TLS.Mode == ir.ServerMutual && len(cred.CA) == 0:
-		p.Reason = "CredentialInvalid"
-		p.Message = "the server is not programmed: Secret " + key.String() +
-			" has no ca.crt, which tls.mode MUTUAL needs to check client certificates"
-	default:
-		return ir.Problem{}, false
-	}
-	return p, true
-}
-
-// Credential is a usable Secret of a gateway's namespace.
-func (m *Model) Credential(c *graph.Ctx, namespace, name string) (*ir.Credential, bool) {
-	cred, ok := graph.Get(c, m.Credentials.Table(), ir.ConfigKey{Namespace: namespace, Name: name})
-	return cred, ok && cred.Invalid == ""
 }

@@ -13,7 +13,7 @@
 //	outbound   virtualHosts, routeConfigs, httpListeners, tcpListeners, captures
 //	inbound    inbounds
 //	dns        names
-//	gateways   gatewayViews, gatewayHosts, gatewayVirtualHosts, gatewayTargets
+//	gateways   gatewayViews, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets
 //	reports    routeReferences, policyReferences
 package model
 
@@ -69,6 +69,9 @@ type Model struct {
 	byPair       *graph.Index[namespacePair, ir.ObjectKey, *ir.Service]
 	gatewayHosts *graph.Table[gatewayHostKey, *gatewayHost]
 
+	credentialStates *graph.Table[ir.ConfigKey, credentialState]
+	secretUsers      *graph.Index[GatewaySecretKey, GatewayListenerKey, *ir.GatewayListener]
+
 	EndpointSets *graph.Table[string, *ir.EndpointSet]
 	Identities   *graph.Table[string, *ir.HostIdentity]
 
@@ -84,6 +87,8 @@ type Model struct {
 	Names         *graph.Table[NameKey, *ir.Name]
 
 	GatewayViews        *graph.Table[string, *GatewayView]
+	GatewayListeners    *graph.Table[GatewayListenerKey, *ir.GatewayListener]
+	GatewaySecrets      *graph.Table[GatewaySecretKey, struct{}]
 	GatewayVirtualHosts *graph.Table[VirtualHostKey, *ir.VirtualHost]
 	GatewayRouteConfigs *graph.Table[GatewayRouteConfigKey, *ir.RouteConfig]
 }
@@ -114,6 +119,7 @@ func New(g *graph.Graph) *Model {
 	m.deriveInbound(g)
 	m.deriveNames(g)
 	m.deriveGateways(g)
+	m.deriveGatewayListeners(g)
 	m.deriveGatewayHosts(g)
 	m.deriveReferences(g)
 	return m

@@ -19,12 +19,12 @@ import (
 // minRSABits is the shortest RSA key that Envoy takes.
 const minRSABits = 2048
 
-// credentialKeys is the names under which a Secret holds certificate, key and CA:
-// those of kubernetes.io/tls, and those of generic secrets; see
+// credentialKeys is the names under which a Secret holds certificate, key, CA and
+// revocation list: those of kubernetes.io/tls, and those of generic secrets; see
 // https://istio.io/latest/docs/tasks/traffic-management/ingress/secure-ingress/#key-formats.
-var credentialKeys = []struct{ certificate, key, ca string }{
-	{corev1.TLSCertKey, corev1.TLSPrivateKeyKey, corev1.ServiceAccountRootCAKey},
-	{"cert", "key", "cacert"},
+var credentialKeys = []struct{ certificate, key, ca, crl string }{
+	{corev1.TLSCertKey, corev1.TLSPrivateKeyKey, corev1.ServiceAccountRootCAKey, "ca.crl"},
+	{"cert", "key", "cacert", "crl"},
 }
 
 // Secret projects a core/v1 Secret into a Credential. It is nil for a Secret that
@@ -33,31 +33,38 @@ func (s Scope) Secret(in *corev1.Secret, now time.Time) *ir.Credential {
 	if in.Type != "" && in.Type != corev1.SecretTypeOpaque && in.Type != corev1.SecretTypeTLS {
 		return nil
 	}
+	out := &ir.Credential{Key: configKey(&in.ObjectMeta)}
+	found := false
 	for _, names := range credentialKeys {
-		certificate, key, ca := in.Data[names.certificate], in.Data[names.key], in.Data[names.ca]
-		if len(certificate) == 0 && len(key) == 0 && len(ca) == 0 {
+		certificate, key := in.Data[names.certificate], in.Data[names.key]
+		ca, crl := in.Data[names.ca], in.Data[names.crl]
+		if len(certificate)+len(key)+len(ca)+len(crl) == 0 {
 			continue
 		}
-		out := &ir.Credential{Key: configKey(&in.ObjectMeta)}
-		if err := checkCredential(certificate, key, ca, now); err != nil {
-			out.Invalid = err.Error()
-			return out
+		found = true
+		if len(certificate)+len(key) > 0 && len(out.Certificate) == 0 && out.Invalid == "" {
+			if err := checkPair(certificate, key, now); err != nil {
+				out.Invalid = err.Error()
+			} else {
+				out.Certificate, out.PrivateKey = certificate, ir.PrivateBytes(key)
+			}
 		}
-		out.Certificate, out.PrivateKey, out.CA = certificate, ir.PrivateBytes(key), ca
-		return out
+		if len(ca)+len(crl) > 0 && len(out.CA) == 0 && out.InvalidCA == "" {
+			if err := checkAuthorities(ca, crl); err != nil {
+				out.InvalidCA = err.Error()
+			} else {
+				out.CA, out.CRL = ca, crl
+			}
+		}
 	}
-	return nil
+	if !found {
+		return nil
+	}
+	return out
 }
 
-func checkCredential(certificate, key, ca []byte, now time.Time) error {
-	if len(ca) > 0 {
-		if err := checkCA(ca); err != nil {
-			return err
-		}
-	}
+func checkPair(certificate, key []byte, now time.Time) error {
 	switch {
-	case len(certificate) == 0 && len(key) == 0:
-		return errors.New("has a CA but neither certificate nor key; add both")
 	case len(certificate) == 0:
 		return errors.New("has a key but no certificate; add it")
 	case len(key) == 0:
@@ -83,6 +90,19 @@ func checkCredential(certificate, key, ca []byte, now time.Time) error {
 	return nil
 }
 
+func checkAuthorities(ca, crl []byte) error {
+	if len(ca) == 0 {
+		return errors.New("has a revocation list but no CA; add it")
+	}
+	if err := checkCA(ca); err != nil {
+		return err
+	}
+	if len(crl) > 0 {
+		return checkCRL(crl)
+	}
+	return nil
+}
+
 func checkCA(bundle []byte) error {
 	found := false
 	for rest := bundle; ; {
@@ -100,6 +120,27 @@ func checkCA(bundle []byte) error {
 	}
 	if !found {
 		return errors.New("the CA holds no PEM certificate")
+	}
+	return nil
+}
+
+func checkCRL(list []byte) error {
+	found := false
+	for rest := list; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "X509 CRL" {
+			continue
+		}
+		if _, err := x509.ParseRevocationList(block.Bytes); err != nil {
+			return fmt.Errorf("revocation list cannot be parsed: %w", err)
+		}
+		found = true
+	}
+	if !found {
+		return errors.New("the revocation list holds no PEM list")
 	}
 	return nil
 }

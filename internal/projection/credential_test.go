@@ -48,6 +48,55 @@ func ecKey(t *testing.T) crypto.Signer {
 	return key
 }
 
+// TestSecretCA: what is wrong with a CA does not keep a certificate from being used,
+// and the other way round.
+func TestSecretCA(t *testing.T) {
+	certificate, key := pair(t, ecKey(t), noon.Add(24*time.Hour))
+	list := revocations(t)
+	for _, c := range []struct {
+		name        string
+		data        map[string][]byte
+		certificate bool
+		ca, crl     bool
+		invalidCA   string
+		invalid     string
+	}{
+		{name: "CA only", data: map[string][]byte{"cacert": certificate}, ca: true},
+		{name: "CA with a list", data: map[string][]byte{"ca.crt": certificate, "ca.crl": list}, ca: true, crl: true},
+		{name: "older names", data: map[string][]byte{"cacert": certificate, "crl": list}, ca: true, crl: true},
+		{name: "names of both kinds", data: map[string][]byte{"tls.crt": certificate, "tls.key": key, "cacert": certificate}, certificate: true, ca: true},
+		{name: "bad CA", data: map[string][]byte{"tls.crt": certificate, "tls.key": key, "ca.crt": []byte("x")}, certificate: true, invalidCA: "no PEM certificate"},
+		{name: "bad list", data: map[string][]byte{"ca.crt": certificate, "ca.crl": []byte("x")}, invalidCA: "no PEM list"},
+		{name: "list without CA", data: map[string][]byte{"ca.crl": list}, invalidCA: "no CA"},
+		{name: "bad key beside a good CA", data: map[string][]byte{"tls.crt": certificate, "tls.key": []byte("x"), "ca.crt": certificate}, ca: true, invalid: "cannot be used"},
+	} {
+		got := scope.Secret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "gw", Name: "s"}, Data: c.data}, noon)
+		if got == nil {
+			t.Errorf("%s: nothing", c.name)
+			continue
+		}
+		if len(got.Certificate) > 0 != c.certificate || len(got.CA) > 0 != c.ca || len(got.CRL) > 0 != c.crl {
+			t.Errorf("%s: certificate %t, CA %t, list %t", c.name, len(got.Certificate) > 0, len(got.CA) > 0, len(got.CRL) > 0)
+		}
+		if !strings.Contains(got.InvalidCA, c.invalidCA) || (c.invalidCA == "") != (got.InvalidCA == "") ||
+			!strings.Contains(got.Invalid, c.invalid) || (c.invalid == "") != (got.Invalid == "") {
+			t.Errorf("%s: invalid %q, CA invalid %q", c.name, got.Invalid, got.InvalidCA)
+		}
+	}
+}
+
+// revocations is an empty list.
+func revocations(t *testing.T) []byte {
+	t.Helper()
+	key := ecKey(t)
+	issuer := &x509.Certificate{Subject: pkix.Name{CommonName: "ca"}, SubjectKeyId: []byte{1}, KeyUsage: x509.KeyUsageCRLSign}
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: noon, NextUpdate: noon.Add(time.Hour)}, issuer, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
+}
+
 func TestSecret(t *testing.T) {
 	tomorrow := noon.Add(24 * time.Hour)
 	certificate, key := pair(t, ecKey(t), tomorrow)
@@ -79,8 +128,6 @@ func TestSecret(t *testing.T) {
 		{"weak", corev1.SecretTypeTLS, data{"tls.crt": weak, "tls.key": weakKey}, false, "1024 bits", false},
 		{"no key", corev1.SecretTypeTLS, data{"tls.crt": certificate}, false, "no key", false},
 		{"no certificate", corev1.SecretTypeTLS, data{"tls.key": key}, false, "no certificate", false},
-		{"CA only", corev1.SecretTypeOpaque, data{"cacert": certificate}, false, "neither certificate nor key", false},
-		{"bad CA", corev1.SecretTypeTLS, data{"tls.crt": certificate, "tls.key": key, "ca.crt": []byte("x")}, false, "no PEM certificate", false},
 		{"nonsense", corev1.SecretTypeTLS, data{"tls.crt": []byte("x"), "tls.key": []byte("y")}, false, "cannot be used", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

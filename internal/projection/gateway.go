@@ -17,8 +17,7 @@ var servedGateway = serves(
 	"selector",
 	"servers[].port.number", "servers[].port.name", "servers[].port.protocol",
 	"servers[].hosts", "servers[].name",
-	"servers[].tls.httpsRedirect", "servers[].tls.mode", "servers[].tls.credentialName",
-	"servers[].tls.minProtocolVersion", "servers[].tls.maxProtocolVersion", "servers[].tls.cipherSuites",
+	"servers[].tls", // all of it
 )
 
 // harmless is fields of a server that can be ignored and leave it as safe and as

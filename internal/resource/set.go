@@ -35,12 +35,12 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.httpListeners", m.HTTPListeners, Key.Compare, httpListener),
 		graph.Derive(g, "resource.tcpListeners", m.TCPListeners, Key.Compare, tcpListener),
 		graph.Derive(g, "resource.inboundListeners", m.Inbounds, Key.Compare, inboundListener),
-		graph.Derive(g, "resource.gatewayListeners", m.GatewayViews, Key.Compare, gatewayListeners(m)),
+		graph.Derive(g, "resource.gatewayListeners", m.GatewayListeners, Key.Compare, gatewayListener),
 		graph.Derive(g, "resource.routeConfigs", m.RouteConfigs, Key.Compare, routeConfig),
 		graph.Derive(g, "resource.gatewayRouteConfigs", m.GatewayRouteConfigs, Key.Compare, gatewayRouteConfig),
 		graph.Derive(g, "resource.virtualHosts", m.VirtualHosts, Key.Compare, virtualHost),
 		graph.Derive(g, "resource.gatewayVirtualHosts", m.GatewayVirtualHosts, Key.Compare, virtualHost),
-		graph.Derive(g, "resource.secrets", m.GatewayViews, Key.Compare, secrets(m)),
+		graph.Derive(g, "resource.secrets", m.GatewaySecrets, Key.Compare, secrets(m)),
 		graph.Derive(g, "resource.names", m.Names, Key.Compare, name),
 	}}
 }
@@ -130,21 +130,12 @@ func inboundListener(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
 	put(c, emit, ir.ClassLayer(class), TypeListener, ir.ListenerInbound, listener.InboundCapture(in), in.Origins)
 }
 
-func gatewayListeners(m *model.Model) func(*graph.Ctx, string, *model.GatewayView, emitter) {
-	return func(c *graph.Ctx, class string, v *model.GatewayView, emit emitter) {
-		for i := range v.Ports {
-			in, ok := m.Listener(c, v, &v.Ports[i])
-			if !ok {
-				continue
-			}
-			built := listener.Gateway(in)
-			var origins []ir.Origin
-			for _, chain := range in.Chains {
-				origins = append(origins, chain.Origin)
-			}
-			put(c, emit, ir.ClassLayer(class), TypeListener, built.Name, built, origins)
-		}
+func gatewayListener(c *graph.Ctx, k model.GatewayListenerKey, in *ir.GatewayListener, emit emitter) {
+	var origins []ir.Origin
+	for i := range in.Chains {
+		origins = append(origins, in.Chains[i].Origin)
 	}
+	put(c, emit, ir.ClassLayer(k.Class), TypeListener, k.Name, listener.Gateway(in), origins)
 }
 
 func routeConfig(c *graph.Ctx, k model.PortKey, in *ir.RouteConfig, emit emitter) {
@@ -163,26 +154,10 @@ func name(c *graph.Ctx, k model.NameKey, in *ir.Name, emit emitter) {
 	put(c, emit, k.Layer, TypeName, k.Host, dns.Domain(in), nil)
 }
 
-func secrets(m *model.Model) func(*graph.Ctx, string, *model.GatewayView, emitter) {
-	return func(c *graph.Ctx, class string, v *model.GatewayView, emit emitter) {
-		done := map[string]bool{}
-		for i := range v.Ports {
-			for j := range v.Ports[i].Servers {
-				t := v.Ports[i].Servers[j].Server.TLS
-				if t == nil || done[t.CredentialName] {
-					continue
-				}
-				done[t.CredentialName] = true
-				cred, ok := m.Credential(c, v.Namespace, t.CredentialName)
-				if !ok {
-					continue
-				}
-				layer := ir.ClassLayer(class)
-				put(c, emit, layer, TypeSecret, tls.SecretName(t.CredentialName), tls.Certificate(cred), nil)
-				if len(cred.CA) > 0 {
-					put(c, emit, layer, TypeSecret, tls.CASecretName(t.CredentialName), tls.ClientCA(cred), nil)
-				}
-			}
+func secrets(m *model.Model) func(*graph.Ctx, model.GatewaySecretKey, struct{}, emitter) {
+	return func(c *graph.Ctx, k model.GatewaySecretKey, _ struct{}, emit emitter) {
+		if cred, users, ok := m.Secret(c, k); ok {
+			put(c, emit, ir.ClassLayer(k.Class), TypeSecret, k.Secret.Name(), tls.Secret(k.Secret, cred), users)
 		}
 	}
 }

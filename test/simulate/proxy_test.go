@@ -114,7 +114,7 @@ func TestDangling(t *testing.T) {
 			Name: "l", Address: typed.Address("0.0.0.0", 80),
 			FilterChains: []*listenerv3.FilterChain{{
 				Filters:         []*listenerv3.Filter{filter.HTTP{StatPrefix: "h", RouteConfig: "routes"}.Build()},
-				TransportSocket: tls.Gateway(&ir.ServerTLS{CredentialName: "shop"}, nil),
+				TransportSocket: tls.Gateway(&ir.ChainTLS{Certificates: []ir.SecretKey{{Kind: ir.SecretCertificate, Credential: "shop"}}}, nil),
 			}},
 			DefaultFilterChain: &listenerv3.FilterChain{Filters: []*listenerv3.Filter{filter.TCP("bytes", "")}},
 		}),

@@ -4,7 +4,6 @@ package simulate
 
 import (
 	"slices"
-	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -60,9 +59,10 @@ func (p *Proxy) missing(chain *listenerv3.FilterChain) []string {
 	}
 	common := socket.GetCommonTlsContext()
 	secrets := slices.Clone(common.GetTlsCertificateSdsSecretConfigs())
-	secrets = append(secrets, common.GetValidationContextSdsSecretConfig())
+	secrets = append(secrets, common.GetValidationContextSdsSecretConfig(),
+		common.GetCombinedValidationContext().GetValidationContextSdsSecretConfig())
 	for _, s := range secrets {
-		if strings.HasPrefix(s.GetName(), "kubernetes://") && !p.secrets[s.GetName()] {
+		if s.GetSdsConfig().GetAds() != nil && !p.secrets[s.GetName()] {
 			out = append(out, "no secret "+s.GetName())
 		}
 	}

@@ -214,14 +214,24 @@ func gateway() *ir.Gateway {
 			Hosts: []ir.ServerHost{{Namespace: "*", Host: host}}, TLS: tls,
 		}
 	}
+	cert := []ir.SecretKey{{Kind: ir.SecretCertificate, Credential: "cert"}}
 	redirect := server("redirect", 8080, "secure.example.com", nil)
 	redirect.HTTPSRedirect = true
 	return &ir.Gateway{
 		Origin: origin, Selector: ir.Labels{{Key: "istio", Value: "ingressgateway"}},
 		Servers: []ir.Server{
 			server("http", 8080, "*", nil), redirect,
-			server("https", 8443, "shop.example.com", &ir.ServerTLS{CredentialName: "cert"}),
-			server("mutual", 8443, "*.example.org", &ir.ServerTLS{Mode: ir.ServerMutual, CredentialName: "cert", MinVersion: "TLSV1_3"}),
+			server("https", 8443, "shop.example.com", &ir.ServerTLS{Certificates: cert}),
+			server("mutual", 8443, "*.example.org", &ir.ServerTLS{Mode: ir.ServerMutual, Certificates: cert, MinVersion: "TLSV1_3"}),
+			server("optional", 8443, "optional.example.org", &ir.ServerTLS{
+				Mode: ir.ServerOptionalMutual, Certificates: []ir.SecretKey{{Kind: ir.SecretCertificate, File: "/tls.crt", KeyFile: "/tls.key"}},
+				CA: ir.SecretKey{Kind: ir.SecretCA, File: "/ca.crt"}, CRLFile: "/crl.pem",
+				Client: ir.ClientCheck{
+					Names: []string{"a.example.com"}, SPKI: []string{"NvqYIYSbgK2vCJpQhObf77vv+bQWtc5ek5RIOwPiC9A="},
+					Hashes: []string{"df6ff72fe9116521268f6f2dd4966f51df479883fe7037b39f75916ac3049d1a"}, Lax: true,
+				},
+			}),
+			server("mesh", 8443, "mesh.example.org", &ir.ServerTLS{Mode: ir.ServerMesh}),
 		},
 	}
 }

@@ -41,7 +41,7 @@ func gatewayChain(in *ir.GatewayListener, c *ir.GatewayChain) *listenerv3.Filter
 			StatPrefix:    c.RouteConfig,
 			RouteConfig:   c.RouteConfig,
 			Edge:          true,
-			ClientCert:    c.TLS != nil && c.TLS.Mode == ir.ServerMutual,
+			ClientCert:    c.TLS != nil && c.TLS.Mode != ir.ServerSimple,
 			AccessLogFile: in.AccessLogFile,
 		}.Build()},
 	}

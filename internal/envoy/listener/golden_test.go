@@ -30,11 +30,19 @@ func tcp(addr string) func() golden.Message {
 	}
 }
 
-func chain(names []string, tls *ir.ServerTLS) ir.GatewayChain {
+func chain(names []string, tls *ir.ChainTLS) ir.GatewayChain {
 	return ir.GatewayChain{
 		ServerNames: names, TLS: tls, RouteConfig: "https.8443.https.web.books",
 		Origin: ir.Origin{Kind: "Gateway", Namespace: "books", Name: "web", Section: "https"},
 	}
+}
+
+func certificates(names ...string) []ir.SecretKey {
+	var out []ir.SecretKey
+	for _, n := range names {
+		out = append(out, ir.SecretKey{Kind: ir.SecretCertificate, Credential: n})
+	}
+	return out
 }
 
 func gateway(chains ...ir.GatewayChain) func() golden.Message {
@@ -61,11 +69,23 @@ func TestGolden(t *testing.T) {
 		"inbound-mixed":   inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSDisable)),
 		"gateway-http":    gateway(chain(nil, nil)),
 		"gateway-https": gateway(
-			chain([]string{"shop.example.com"}, &ir.ServerTLS{CredentialName: "shop"}),
-			ir.GatewayChain{TLS: &ir.ServerTLS{CredentialName: "rest"}, RouteConfig: "https.8443.rest.web.books", Origin: ir.Origin{Kind: "Gateway", Namespace: "books", Name: "web", Section: "rest"}},
+			chain([]string{"shop.example.com"}, &ir.ChainTLS{Certificates: certificates("shop")}),
+			ir.GatewayChain{TLS: &ir.ChainTLS{Certificates: certificates("rest", "rest-rsa")}, RouteConfig: "https.8443.rest.web.books", Origin: ir.Origin{Kind: "Gateway", Namespace: "books", Name: "web", Section: "rest"}},
 		),
-		"gateway-mutual": gateway(chain([]string{"*.example.com"}, &ir.ServerTLS{
-			Mode: ir.ServerMutual, CredentialName: "shop", MinVersion: "TLSV1_2", MaxVersion: "TLSV1_3", CipherSuites: []string{"ECDHE-RSA-AES128-GCM-SHA256"},
+		"gateway-mutual": gateway(chain([]string{"*.example.com"}, &ir.ChainTLS{
+			Mode: ir.ServerMutual, Certificates: certificates("shop"), CA: ir.SecretKey{Kind: ir.SecretCA, Credential: "shop"},
+			MinVersion: "TLSV1_2", MaxVersion: "TLSV1_3", CipherSuites: []string{"ECDHE-RSA-AES128-GCM-SHA256"},
 		})),
+		"gateway-optional-mutual": gateway(chain([]string{"*.example.com"}, &ir.ChainTLS{
+			Mode: ir.ServerOptionalMutual, Certificates: certificates("shop"), CA: ir.SecretKey{Kind: ir.SecretCA, File: "/etc/tls/ca.crt"},
+			Client: ir.ClientCheck{
+				Names:  []string{"spiffe://example.com/a"},
+				SPKI:   []string{"NvqYIYSbgK2vCJpQhObf77vv+bQWtc5ek5RIOwPiC9A="},
+				Hashes: []string{"df6ff72fe9116521268f6f2dd4966f51df479883fe7037b39f75916ac3049d1a"},
+				Lax:    true,
+			},
+		})),
+		"gateway-mesh":       gateway(chain([]string{"*.example.com"}, &ir.ChainTLS{Mode: ir.ServerMesh, TrustDomain: "cluster.local"})),
+		"gateway-mesh-names": gateway(chain(nil, &ir.ChainTLS{Mode: ir.ServerMesh, TrustDomain: "cluster.local", Client: ir.ClientCheck{Names: []string{"spiffe://cluster.local/ns/a/sa/b"}}})),
 	})
 }

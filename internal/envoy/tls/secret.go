@@ -9,31 +9,33 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// SecretName is the SDS name of a Secret's certificate and key.
-func SecretName(credential string) string { return gatewayPrefix + credential }
-
-// CASecretName is the SDS name of a Secret's client CA.
-func CASecretName(credential string) string { return gatewayPrefix + credential + gatewayCASuffix }
-
-// Certificate is the SDS resource of a Secret's certificate and key.
-func Certificate(c *ir.Credential) *tlsv3.Secret {
-	return &tlsv3.Secret{
-		Name: SecretName(c.Key.Name),
-		Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
-			CertificateChain: inline(c.Certificate),
-			PrivateKey:       inline(c.PrivateKey),
-		}},
+// Secret is the SDS resource of a key. The credential is nil for a key of files:
+// the proxy reads them itself, and again when they are replaced. Files are named
+// here and not in a listener, which Envoy would refuse as a whole were one missing.
+func Secret(k ir.SecretKey, c *ir.Credential) *tlsv3.Secret {
+	out := &tlsv3.Secret{Name: k.Name()}
+	if k.Kind == ir.SecretCertificate {
+		pair := &tlsv3.TlsCertificate{CertificateChain: file(k.File), PrivateKey: file(k.KeyFile)}
+		if k.Credential != "" {
+			pair = &tlsv3.TlsCertificate{CertificateChain: inline(c.Certificate), PrivateKey: inline(c.PrivateKey)}
+		}
+		out.Type = &tlsv3.Secret_TlsCertificate{TlsCertificate: pair}
+		return out
 	}
-}
-
-// ClientCA is the SDS resource of the CA that client certificates must come from.
-func ClientCA(c *ir.Credential) *tlsv3.Secret {
-	return &tlsv3.Secret{
-		Name: CASecretName(c.Key.Name),
-		Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-			TrustedCa: inline(c.CA),
-		}},
+	check := &tlsv3.CertificateValidationContext{}
+	if k.Credential != "" {
+		check.TrustedCa = inline(c.CA)
+		if len(c.CRL) > 0 {
+			check.Crl = inline(c.CRL)
+		}
+	} else {
+		check.TrustedCa = file(k.File)
 	}
+	if k.CRLFile != "" {
+		check.Crl = file(k.CRLFile)
+	}
+	out.Type = &tlsv3.Secret_ValidationContext{ValidationContext: check}
+	return out
 }
 
 func inline(b []byte) *corev3.DataSource {

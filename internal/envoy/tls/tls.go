@@ -27,12 +27,10 @@ func MeshALPNs() []string {
 }
 
 const (
-	socketName      = "envoy.transport_sockets.tls"
-	agentCluster    = "sds-grpc" // the agent's Unix socket, in the bootstrap
-	workloadSecret  = "default"
-	rootSecret      = "ROOTCA"
-	gatewayPrefix   = "kubernetes://"
-	gatewayCASuffix = "-cacert"
+	socketName     = "envoy.transport_sockets.tls"
+	agentCluster   = "sds-grpc" // the agent's Unix socket, in the bootstrap
+	workloadSecret = "default"
+	rootSecret     = "ROOTCA"
 )
 
 // MeshClient is mutual TLS to a server whose identity is one of the given SPIFFE
@@ -79,31 +77,6 @@ func Origination(t *ir.ClientTLS, http2 bool) *corev3.TransportSocket {
 		}
 	}
 	return socket(&tlsv3.UpstreamTlsContext{Sni: t.SNI, CommonTlsContext: ctx})
-}
-
-// Gateway is TLS that a gateway terminates with a Kubernetes Secret.
-func Gateway(t *ir.ServerTLS, alpn []string) *corev3.TransportSocket {
-	ctx := &tlsv3.CommonTlsContext{
-		AlpnProtocols: alpn,
-		TlsParams: &tlsv3.TlsParameters{
-			TlsMinimumProtocolVersion: version(t.MinVersion, tlsv3.TlsParameters_TLSv1_2),
-			TlsMaximumProtocolVersion: version(t.MaxVersion, tlsv3.TlsParameters_TLS_AUTO),
-			CipherSuites:              t.CipherSuites,
-		},
-		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{
-			Name: SecretName(t.CredentialName), SdsConfig: typed.ADS(),
-		}},
-	}
-	out := &tlsv3.DownstreamTlsContext{CommonTlsContext: ctx}
-	if t.Mode == ir.ServerMutual {
-		out.RequireClientCertificate = wrapperspb.Bool(true)
-		ctx.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContextSdsSecretConfig{
-			ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{
-				Name: CASecretName(t.CredentialName), SdsConfig: typed.ADS(),
-			},
-		}
-	}
-	return socket(out)
 }
 
 func meshContext(trustDomain string, identities, alpn []string) *tlsv3.CommonTlsContext {

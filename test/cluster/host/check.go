@@ -191,13 +191,12 @@ func install(ctx context.Context, missing []Tool, still func() []Tool, say func(
 		return err
 	}
 	defer unlock()
-	if missing = Missing(); len(missing) == 0 {
+	if missing = still(); len(missing) == 0 {
 		return nil
 	}
 	packages := packagesOf(missing)
 	say("installing Debian packages: " + strings.Join(packages, " "))
-	// Several tests may need the same package at once: wait for the lock.
-	command := append([]string{"install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"}, packages...)
+	command := append([]string{"install", "-y", "--no-install-recommends"}, packages...)
 	// The package lists may be absent or old on a fresh machine: try once as
 	// it is, then with fresh lists.
 	if err := aptGet(ctx, apt, command); err != nil {
