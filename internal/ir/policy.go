@@ -2,17 +2,61 @@
 
 package ir
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // TrafficPolicy is how clients reach a host; a DestinationRule projects into it.
 type TrafficPolicy struct {
 	Origin   Origin
 	Created  int64
 	Host     string // fully qualified or "*.SUFFIX"
+	Selector Labels // of the workloads of its namespace that it is for; empty: all clients
 	ExportTo Visibility
 	Settings PolicySettings
 	Ports    []PortPolicy // sorted by port; each replaces Settings as a whole
 	Subsets  []Subset     // sorted by name
+}
+
+// Shapes tells whether the policy says anything of the host as a whole.
+func (p *TrafficPolicy) Shapes() bool { return p.Settings != (PolicySettings{}) || len(p.Ports) > 0 }
+
+// Subset finds a subset by name.
+func (p *TrafficPolicy) Subset(name string) (*Subset, bool) {
+	for i := range p.Subsets {
+		if p.Subsets[i].Name == name {
+			return &p.Subsets[i], true
+		}
+	}
+	return nil, false
+}
+
+// Merged is the policy that several for one host make, the one that decides first:
+// the host as a whole has the settings of the first that has any, and a subset is
+// that of the first that has one of its name.
+func Merged(all []*TrafficPolicy) *TrafficPolicy {
+	if len(all) == 0 {
+		return nil
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	out := *all[0]
+	out.Subsets = slices.Clone(out.Subsets)
+	for _, p := range all[1:] {
+		if !out.Shapes() {
+			out.Settings, out.Ports = p.Settings, p.Ports
+		}
+		for i := range p.Subsets {
+			if _, known := out.Subset(p.Subsets[i].Name); !known {
+				out.Subsets = append(out.Subsets, p.Subsets[i])
+			}
+		}
+	}
+	slices.SortFunc(out.Subsets, func(a, b Subset) int { return strings.Compare(a.Name, b.Name) })
+	return &out
 }
 
 // PortPolicy is the settings of one port.

@@ -219,6 +219,9 @@ func (x *chaos) policy(k ir.ConfigKey) *ir.TrafficPolicy {
 		Created: int64(x.r.IntN(4)), ExportTo: x.visibility(), Settings: x.settings(),
 		Host: pick(x.r, x.host(), x.host(), "*.apps.svc.cluster.local", "*.cluster.local"),
 	}
+	if x.r.IntN(4) == 0 {
+		out.Selector, out.ExportTo = x.labels(), ir.Visibility{Namespaces: []string{k.Namespace}}
+	}
 	for _, name := range []string{"v1", "v2"} {
 		if x.r.IntN(2) == 0 {
 			s := ir.Subset{Name: name, Labels: ir.Labels{{Key: "version", Value: pick(x.r, "v1", "v2")}}}

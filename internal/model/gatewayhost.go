@@ -202,7 +202,7 @@ func (m *Model) gatewayVirtualHost(
 		holds := func(x *ir.Place) bool { return x.OnGateway(ref.Gateway) }
 		req := request{gh.Port, gh.TLS, class.Namespace, class.Labels}
 		vh.Rules = append(vh.Rules, m.resolve(c, r, req, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
-			return m.hashFor(c, class.Namespace, cl)
+			return m.hashFor(c, viewer{class.Namespace, k.Class}, cl)
 		})...)
 	}
 	vh.Origins = slices.Compact(vh.Origins)
@@ -223,7 +223,7 @@ func (m *Model) gatewayTarget(c *graph.Ctx, k gatewayCluster, _ struct{}, emit f
 	if !ok {
 		return
 	}
-	ch := m.choiceFor(c, class.Namespace, h.Name)
+	ch := m.choiceFor(c, viewer{class.Namespace, k.Class}, h.Name)
 	var labels ir.Labels
 	if k.Cluster.Subset != "" {
 		s, ok := m.subset(c, ch, k.Cluster.Subset)
@@ -237,18 +237,10 @@ func (m *Model) gatewayTarget(c *graph.Ctx, k gatewayCluster, _ struct{}, emit f
 	emit(TargetKey{ir.ClassLayer(k.Class), k.Cluster}, t)
 }
 
-func (m *Model) subset(c *graph.Ctx, ch choice, name string) (ir.Subset, bool) {
-	if !ch.Has {
-		return ir.Subset{}, false
+func (m *Model) subset(c *graph.Ctx, ch choice, name string) (*ir.Subset, bool) {
+	p := m.policyOf(c, ch)
+	if p == nil {
+		return nil, false
 	}
-	p, ok := graph.Get(c, m.Policies.Table(), ch.Policy)
-	if !ok {
-		return ir.Subset{}, false
-	}
-	for i := range p.Subsets {
-		if p.Subsets[i].Name == name {
-			return p.Subsets[i], true
-		}
-	}
-	return ir.Subset{}, false
+	return p.Subset(name)
 }

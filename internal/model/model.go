@@ -58,14 +58,15 @@ type Model struct {
 	hostNames    *graph.Table[string, struct{}]
 	narrowHosts  *graph.Table[string, struct{}] // that some namespace sees in its own way
 	hostsByTail  *graph.Index[string, string, struct{}]
-	choices      *graph.Table[scopeHost, choice]
-	scopes       *graph.Index[string, scopeHost, choice] // choices by host
+	choices      *graph.Table[seenHost, choice]
+	scopes       *graph.Index[string, seenHost, choice] // choices by host
 	hashes       *graph.Table[TargetKey, ir.LoadBalancer]
 	hashed       *graph.Table[string, struct{}] // hosts that have a hash
 	streams      *graph.Table[TargetKey, ir.Stream]
 	streamed     *graph.Table[string, struct{}] // hosts that have a stream
 	targetPorts  *graph.Table[string, *ir.TargetPorts]
-	namespaces   *graph.Table[string, struct{}] // with sidecars
+	namespaces   *graph.Table[string, struct{}]          // with sidecars
+	classesOf    *graph.Index[string, string, *ir.Class] // by namespace
 	byPair       *graph.Index[namespacePair, ir.ObjectKey, *ir.Service]
 	gatewayHosts *graph.Table[gatewayHostKey, *gatewayHost]
 
@@ -156,6 +157,8 @@ func (k TargetKey) Compare(o TargetKey) int {
 }
 
 func (m *Model) deriveNamespaces(g *graph.Graph) {
+	m.classesOf = graph.NewIndex(g, "classes.byNamespace", m.Classes.Table(), strings.Compare,
+		func(_ string, c *ir.Class) []string { return []string{c.Namespace} })
 	m.namespaces = graph.NewIndex(g, "sidecarNamespaces", m.Classes.Table(), strings.Compare,
 		func(_ string, c *ir.Class) []string {
 			if c.Role != ir.RoleSidecar {

@@ -33,10 +33,10 @@ func (m *Model) deriveStreams(g *graph.Graph) {
 }
 
 func (m *Model) stream(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, ir.Stream)) {
-	if !t.HasPolicy || t.Protocol.IsHTTP() || k.Cluster.Subset != "" {
+	if t.Protocol.IsHTTP() || k.Cluster.Subset != "" {
 		return
 	}
-	if p, ok := graph.Get(c, m.Policies.Table(), t.Policy); ok {
+	if p := m.policyOf(c, t.Choice); p != nil {
 		if s := p.For(k.Cluster.Port, "").Stream(); s != (ir.Stream{}) {
 			emit(k, s)
 		}
@@ -44,22 +44,17 @@ func (m *Model) stream(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey
 }
 
 // tcpListeners is a listener for each address of a TCP port: for everybody, and for
-// each namespace that sees the host otherwise or whose own policy carries bytes in
-// another way.
+// each namespace or class that sees the host otherwise or whose own policy carries
+// bytes in another way.
 func (m *Model) tcpListeners(c *graph.Ctx, name string, _ struct{}, emit func(TCPKey, *ir.TCPOutbound)) {
 	mesh, ok := m.settings(c)
 	if !ok {
 		return
 	}
 	scopes := m.scopesOf(c, name)
-	views := append(m.streamViews(c, name), scopes.namespaces()...)
-	slices.Sort(views)
-	if scopes.all != nil {
-		views = slices.Insert(views, 0, "")
-	}
-	for _, scope := range slices.Compact(views) {
-		h := scopes.in(scope)
-		if h == nil || scope != "" && !m.activeIn(c, scope) {
+	for _, by := range m.streamViews(c, name, scopes) {
+		h := scopes.in(by.namespace)
+		if h == nil {
 			continue
 		}
 		for _, p := range h.Ports {
@@ -67,37 +62,40 @@ func (m *Model) tcpListeners(c *graph.Ctx, name string, _ struct{}, emit func(TC
 				continue
 			}
 			key := ir.ClusterKey{Host: name, Port: p.Port}
-			how := m.streamFor(c, scope, key)
-			if scope != "" && h == scopes.all && how == m.streamFor(c, "", key) {
-				continue // as everybody has it
+			how := m.streamFor(c, by, key)
+			if below := by.below(); by != below && h == scopes.in(below.namespace) && how == m.streamFor(c, below, key) {
+				continue // as those have it whose view this one would hide
 			}
 			for _, vip := range h.VIPs {
 				out := &ir.TCPOutbound{
 					Addr: netip.AddrPortFrom(vip, p.Port), Cluster: key, Stream: how, AccessLogFile: mesh.AccessLogFile,
 				}
-				emit(TCPKey{scopeLayer(scope), out.Addr}, out)
+				emit(TCPKey{by.layer(), out.Addr}, out)
 			}
 		}
 	}
 }
 
-// streamFor is how bytes are carried, as a scope sees it.
-func (m *Model) streamFor(c *graph.Ctx, scope string, key ir.ClusterKey) ir.Stream {
-	out, _ := graph.Get(c, m.streams, TargetKey{scopeLayer(scope), key})
+// streamFor is how bytes are carried, as somebody sees it.
+func (m *Model) streamFor(c *graph.Ctx, by viewer, key ir.ClusterKey) ir.Stream {
+	out, _ := graph.Get(c, m.streams, TargetKey{m.viewOf(c, by, key.Host).layer(), key})
 	return out
 }
 
-// streamViews is the namespaces with a policy of their own for a host of which
-// some policy shapes a listener.
-func (m *Model) streamViews(c *graph.Ctx, host string) []string {
-	if _, streamed := graph.Get(c, m.streamed, host); !streamed {
-		return nil
+// streamViews is who sees a host in their own way, or has a policy of their own for
+// it while some policy shapes a listener; only those that have sidecars.
+func (m *Model) streamViews(c *graph.Ctx, host string, scopes hostScopes) []viewer {
+	out := []viewer{{}}
+	for _, ns := range scopes.namespaces() {
+		out = append(out, viewer{namespace: ns})
 	}
-	var out []string
-	for k := range graph.Each(c, m.scopes, host) {
-		if k.Scope != "" {
-			out = append(out, k.Scope)
+	if _, streamed := graph.Get(c, m.streamed, host); streamed {
+		for k := range graph.Each(c, m.scopes, host) {
+			out = append(out, k.Viewer)
 		}
 	}
-	return out
+	slices.SortFunc(out, viewer.compare)
+	return slices.DeleteFunc(slices.Compact(out), func(v viewer) bool {
+		return v.class != "" && !m.isSidecar(c, v) || v.namespace != "" && !m.activeIn(c, v.namespace)
+	})
 }

@@ -3,6 +3,9 @@
 package model
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/ir"
 )
@@ -16,41 +19,30 @@ type Target struct {
 	Discovery ir.Discovery
 	Alias     string // with ir.DiscoverDNS
 	Subset    ir.Labels
-	HasPolicy bool
-	Policy    ir.ConfigKey
+	Choice    choice
 	Gateway   bool // for gateways, which have no address that the client dialled
 }
 
-func scopeLayer(scope string) ir.Layer {
-	if scope == "" {
-		return ir.LayerMesh
-	}
-	return ir.NamespaceLayer(scope)
-}
-
-func (m *Model) targets(c *graph.Ctx, k scopeHost, ch choice, emit func(TargetKey, *Target)) {
-	h, ok := m.host(c, k.Scope, k.Host)
-	if !ok {
-		return
+func (m *Model) targets(c *graph.Ctx, k seenHost, ch choice, emit func(TargetKey, *Target)) {
+	h, ok := m.host(c, k.Viewer.namespace, k.Host)
+	if !ok || k.Viewer.class != "" && !m.isSidecar(c, k.Viewer) {
+		return // gateways have only the clusters that their routes name
 	}
 	var subsets []ir.Subset
-	if p, ok := graph.Get(c, m.Policies.Table(), ch.Policy); ok && ch.Has {
+	if p := m.policyOf(c, ch); p != nil {
 		subsets = p.Subsets
 	}
 	for _, port := range h.Ports {
-		emit(TargetKey{scopeLayer(k.Scope), ir.ClusterKey{Host: h.Name, Port: port.Port}}, target(h, port, ch, nil))
+		emit(TargetKey{k.Viewer.layer(), ir.ClusterKey{Host: h.Name, Port: port.Port}}, target(h, port, ch, nil))
 		for i := range subsets {
 			key := ir.ClusterKey{Host: h.Name, Port: port.Port, Subset: subsets[i].Name}
-			emit(TargetKey{scopeLayer(k.Scope), key}, target(h, port, ch, subsets[i].Labels))
+			emit(TargetKey{k.Viewer.layer(), key}, target(h, port, ch, subsets[i].Labels))
 		}
 	}
 }
 
 func target(h *ir.Host, port ir.ServicePort, ch choice, subset ir.Labels) *Target {
-	t := &Target{
-		PortName: port.Name, Protocol: port.Protocol, Subset: subset,
-		HasPolicy: ch.Has, Policy: ch.Policy,
-	}
+	t := &Target{PortName: port.Name, Protocol: port.Protocol, Subset: subset, Choice: ch}
 	if h.Alias != "" {
 		t.Discovery, t.Alias = ir.DiscoverDNS, h.Alias
 	}
@@ -70,11 +62,9 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 	if ids, ok := graph.Get(c, m.Identities, k.Cluster.Host); ok {
 		out.Identities = ids.Identities
 	}
-	if t.HasPolicy {
-		if p, ok := graph.Get(c, m.Policies.Table(), t.Policy); ok {
-			out.Settings = p.For(k.Cluster.Port, k.Cluster.Subset)
-			out.Origins = []ir.Origin{p.Origin}
-		}
+	if all := m.policies(c, t.Choice); len(all) > 0 {
+		out.Settings = ir.Merged(all).For(k.Cluster.Port, k.Cluster.Subset)
+		out.Origins = shaping(all, k.Cluster.Subset)
 	}
 	if t.Gateway && out.Settings.LoadBalancer.Balance == ir.BalancePassthrough {
 		out.Settings.LoadBalancer = ir.LoadBalancer{}
@@ -85,11 +75,8 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 // hash keeps what consistent hashing looks at apart from the rest of a policy,
 // so that virtual hosts need not read policies.
 func (m *Model) hash(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, ir.LoadBalancer)) {
-	if !t.HasPolicy {
-		return
-	}
-	p, ok := graph.Get(c, m.Policies.Table(), t.Policy)
-	if !ok {
+	p := m.policyOf(c, t.Choice)
+	if p == nil {
 		return
 	}
 	lb := p.For(k.Cluster.Port, k.Cluster.Subset).LoadBalancer
@@ -99,28 +86,67 @@ func (m *Model) hash(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, 
 	}
 }
 
-// hashFor is what is hashed for a cluster, as a namespace sees it; "" is everybody.
-func (m *Model) hashFor(c *graph.Ctx, namespace string, key ir.ClusterKey) ir.LoadBalancer {
-	if namespace != "" {
-		if _, own := graph.Get(c, m.choices, scopeHost{namespace, key.Host}); !own {
-			namespace = ""
+// shaping is where the settings of a cluster come from: the policy that has its
+// subset, and the first that has any for the host as a whole.
+func shaping(all []*ir.TrafficPolicy, subset string) []ir.Origin {
+	var out []ir.Origin
+	add := func(fits func(*ir.TrafficPolicy) bool) {
+		if i := slices.IndexFunc(all, fits); i >= 0 && !slices.Contains(out, all[i].Origin) {
+			out = append(out, all[i].Origin)
 		}
 	}
-	lb, _ := graph.Get(c, m.hashes, TargetKey{scopeLayer(namespace), key})
+	add(func(p *ir.TrafficPolicy) bool { _, has := p.Subset(subset); return has })
+	add((*ir.TrafficPolicy).Shapes)
+	slices.SortFunc(out, ir.Origin.Compare)
+	return out
+}
+
+// hashFor is what is hashed for a cluster, as somebody sees it.
+func (m *Model) hashFor(c *graph.Ctx, by viewer, key ir.ClusterKey) ir.LoadBalancer {
+	lb, _ := graph.Get(c, m.hashes, TargetKey{m.viewOf(c, by, key.Host).layer(), key})
 	return lb
 }
 
 // hashViews is the namespaces with a policy of their own for a host which some
 // cluster hashes for: what their routes hash by may differ from everybody's.
 func (m *Model) hashViews(c *graph.Ctx, host string) []string {
+	var out []string
+	for _, v := range m.hashViewers(c, host) {
+		if v.class == "" && v.namespace != "" {
+			out = append(out, v.namespace)
+		}
+	}
+	return out
+}
+
+// hashClasses is the classes that a policy for some host of a host's rules selects,
+// if some cluster hashes for it.
+func (m *Model) hashClasses(c *graph.Ctx, name string, candidates [][]*ir.Routes) []viewer {
+	all := m.hashViewers(c, name)
+	for _, level := range candidates {
+		for _, r := range level {
+			for i := range r.HTTP {
+				for _, d := range r.HTTP[i].Destinations {
+					if d.Host != name {
+						all = append(all, m.hashViewers(c, d.Host)...)
+					}
+				}
+			}
+		}
+	}
+	all = slices.DeleteFunc(all, func(v viewer) bool { return v.class == "" })
+	slices.SortFunc(all, func(a, b viewer) int { return strings.Compare(a.class, b.class) })
+	return slices.Compact(all)
+}
+
+// hashViewers is who sees a host in their own way, if some cluster hashes for it.
+func (m *Model) hashViewers(c *graph.Ctx, host string) []viewer {
 	if _, hashed := graph.Get(c, m.hashed, host); !hashed {
 		return nil
 	}
-	var out []string
+	var out []viewer
 	for k := range graph.Each(c, m.scopes, host) {
-		if k.Scope != "" {
-			out = append(out, k.Scope)
-		}
+		out = append(out, k.Viewer)
 	}
 	return out
 }

@@ -3,12 +3,31 @@
 package model
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/ir"
 )
+
+// scopeHost is a host as the clients of a namespace see it; the scope "" is
+// everybody whose namespace has no view of its own.
+type scopeHost struct {
+	Scope string
+	Host  string
+}
+
+func (k scopeHost) Compare(o scopeHost) int {
+	return cmp.Or(strings.Compare(k.Scope, o.Scope), strings.Compare(k.Host, o.Host))
+}
+
+func scopeLayer(scope string) ir.Layer {
+	if scope == "" {
+		return ir.LayerMesh
+	}
+	return ir.NamespaceLayer(scope)
+}
 
 // definition is what one place says of a host, and who may know it.
 type definition struct {

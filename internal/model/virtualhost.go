@@ -14,6 +14,7 @@ import (
 // host as everybody sees it; a namespace's layer has it again where the
 // namespace's view differs: because short names are valid there, because routes
 // are exported to it or are its own, or because its clusters hash by something else.
+// A class's layer has it where policies that select the class hash by something else.
 func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 	byHost := graph.NewIndex(g, "routes.byHost", m.Routes.Table(), strings.Compare,
 		func(_ ir.ConfigKey, r *ir.Routes) []string {
@@ -30,12 +31,19 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 				return
 			}
 			candidates := routesFor(c, byHost, name)
-			if h := scopes.all; h != nil {
-				m.emitHost(c, h, "", domains(h, mesh.ClusterDomain, false), visible(candidates, ""), emit)
+			seen := func(by viewer) {
+				if h := scopes.in(by.namespace); h != nil {
+					names := domains(h, mesh.ClusterDomain, by.namespace == h.Namespace)
+					m.emitHost(c, h, by, names, visible(candidates, by.namespace), emit)
+				}
 			}
+			seen(viewer{})
 			for _, ns := range m.views(c, name, scopes, candidates) {
-				if h := scopes.in(ns); h != nil {
-					m.emitHost(c, h, ns, domains(h, mesh.ClusterDomain, ns == h.Namespace), visible(candidates, ns), emit)
+				seen(viewer{namespace: ns})
+			}
+			for _, v := range m.hashClasses(c, name, candidates) {
+				if m.isSidecar(c, v) {
+					seen(v)
 				}
 			}
 		})
@@ -139,19 +147,19 @@ func (m *Model) views(c *graph.Ctx, name string, scopes hostScopes, candidates [
 }
 
 func (m *Model) emitHost(
-	c *graph.Ctx, h *ir.Host, namespace string, names []string, routes []*ir.Routes,
+	c *graph.Ctx, h *ir.Host, by viewer, names []string, routes []*ir.Routes,
 	emit func(VirtualHostKey, *ir.VirtualHost),
 ) {
-	hash := func(k ir.ClusterKey) ir.LoadBalancer { return m.hashFor(c, namespace, k) }
+	hash := func(k ir.ClusterKey) ir.LoadBalancer { return m.hashFor(c, by, k) }
 	for _, port := range h.Ports {
 		if !port.Protocol.IsHTTP() {
 			continue
 		}
-		key := VirtualHostKey{scopeLayer(namespace), ir.VirtualHostKey{RouteConfig: ir.OutboundRouteName(port.Port), Host: h.Name}}
+		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: ir.OutboundRouteName(port.Port), Host: h.Name}}
 		vh := &ir.VirtualHost{Key: key.Host, Domains: names}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origin)
-			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port, namespace: namespace}, (*ir.Place).InSidecars, hash)...)
+			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port, namespace: by.namespace}, (*ir.Place).InSidecars, hash)...)
 		}
 		if len(routes) == 0 {
 			cl := ir.ClusterKey{Host: h.Name, Port: port.Port}

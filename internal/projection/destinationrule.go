@@ -14,7 +14,7 @@ import (
 )
 
 var servedDestinationRule = serves(append(
-	[]string{"host", "exportTo", "subsets[].name", "subsets[].labels", "trafficPolicy.tunnel"},
+	[]string{"host", "exportTo", "workloadSelector", "subsets[].name", "subsets[].labels", "trafficPolicy.tunnel"},
 	servedSettings("trafficPolicy", "trafficPolicy.portLevelSettings[]",
 		"subsets[].trafficPolicy", "subsets[].trafficPolicy.portLevelSettings[]")...,
 )...)
@@ -82,13 +82,14 @@ func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.Traffi
 		return nil, nil, err
 	}
 	d := &destinationRule{notes: notes{origin: origin(KindDestinationRule, meta)}}
-	selects := d.findGaps(in)
+	d.findGaps(in)
 	out := &ir.TrafficPolicy{
 		Origin:   d.notes.origin,
 		Created:  created(meta),
 		Host:     s.resolve(in.Host, meta.Namespace),
 		ExportTo: exportTo(&d.notes, spec.field("exportTo"), meta.Namespace, in.ExportTo),
 	}
+	selects := d.selector(out, spec.field("workloadSelector"), in)
 	err := checkHost(in.Host)
 	if err != nil {
 		d.notes.invalid(spec.field("host"), "host %v", err)
@@ -100,7 +101,7 @@ func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.Traffi
 		out.Ports = d.ports(at.field("portLevelSettings"), p.PortLevelSettings)
 	}
 	out.Subsets = d.subsets(spec.field("subsets"), in.Subsets)
-	if err != nil || selects {
+	if err != nil || !selects {
 		out = nil
 	}
 	return out, d.notes.sorted(), nil
@@ -112,14 +113,28 @@ type destinationRule struct {
 	hidden []path // tls settings that lean on something that is not served
 }
 
-// findGaps reports what is not served; selects is whether the rule is for some
-// clients only, by something that is not served: it must not hold for all.
-func (d *destinationRule) findGaps(in *networking.DestinationRule) (selects bool) {
+// selector projects which workloads of its own namespace a rule is for. A selector
+// in error selects nobody: the rule must not hold for more clients than was meant.
+func (d *destinationRule) selector(out *ir.TrafficPolicy, at path, in *networking.DestinationRule) (ok bool) {
+	if in.WorkloadSelector == nil {
+		return true
+	}
+	out.Selector = ir.NewLabels(in.WorkloadSelector.MatchLabels)
+	if len(out.Selector) == 0 || out.Selector[0].Key == "" {
+		d.notes.invalid(at.field("matchLabels"), "needs at least one label, each with a key; nothing of the object is in effect")
+		return false
+	}
+	if out.ExportTo.All && len(in.ExportTo) > 0 || slices.ContainsFunc(out.ExportTo.Namespaces, func(ns string) bool { return ns != d.notes.origin.Namespace }) {
+		d.notes.warn(ReasonUnreachable, spec.field("exportTo"), "with a workloadSelector the object is for workloads of its own namespace only")
+	}
+	out.ExportTo = ir.Visibility{Namespaces: []string{d.notes.origin.Namespace}}
+	return true
+}
+
+// findGaps reports what is not served.
+func (d *destinationRule) findGaps(in *networking.DestinationRule) {
 	for _, g := range servedDestinationRule.gaps(in.ProtoReflect()) {
 		switch {
-		case g.pattern == "workloadSelector":
-			selects = true
-			d.notes.refused(g.at, "the object is left out, as it would hold for more clients without it")
 		case strings.HasSuffix(g.pattern, "tls.credentialName"), strings.HasSuffix(g.pattern, "tls.caCrl"):
 			at := path(strings.TrimSuffix(string(g.at), g.pattern[strings.LastIndexByte(g.pattern, '.'):]))
 			d.hidden = append(d.hidden, at)
@@ -128,7 +143,6 @@ func (d *destinationRule) findGaps(in *networking.DestinationRule) (selects bool
 			d.notes.ignored(g.at)
 		}
 	}
-	return selects
 }
 
 func (d *destinationRule) subsets(at path, in []*networking.Subset) []ir.Subset {

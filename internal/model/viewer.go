@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// viewer is who sees something in a way of their own: the proxies of a class of a
+// namespace, all of a namespace when class is "", everybody else when both are.
+type viewer struct{ namespace, class string }
+
+// below is whose view a view hides.
+func (v viewer) below() viewer {
+	if v.class != "" {
+		return viewer{namespace: v.namespace}
+	}
+	return viewer{}
+}
+
+func (v viewer) compare(o viewer) int {
+	return cmp.Or(strings.Compare(v.namespace, o.namespace), strings.Compare(v.class, o.class))
+}
+
+// layer is where the viewer's view is.
+func (v viewer) layer() ir.Layer {
+	if v.class != "" {
+		return ir.ClassLayer(v.class)
+	}
+	return scopeLayer(v.namespace)
+}
+
+// seenHost is a host as somebody sees it.
+type seenHost struct {
+	Viewer viewer
+	Host   string
+}
+
+func (k seenHost) Compare(o seenHost) int {
+	return cmp.Or(k.Viewer.compare(o.Viewer), strings.Compare(k.Host, o.Host))
+}
+
+// viewOf is whose view of the policies for a host a viewer has: his own if there is
+// one, else his namespace's, else everybody's.
+func (m *Model) viewOf(c *graph.Ctx, v viewer, host string) viewer {
+	for _, w := range []viewer{v, {namespace: v.namespace}} {
+		if w == (viewer{}) {
+			break
+		}
+		if _, own := graph.Get(c, m.choices, seenHost{w, host}); own {
+			return w
+		}
+	}
+	return viewer{}
+}
+
+// choiceFor is the choice as a viewer sees it.
+func (m *Model) choiceFor(c *graph.Ctx, v viewer, host string) choice {
+	out, _ := graph.Get(c, m.choices, seenHost{m.viewOf(c, v, host), host})
+	return out
+}
+
+// isSidecar tells whether a viewer is a class of sidecars.
+func (m *Model) isSidecar(c *graph.Ctx, v viewer) bool {
+	class, ok := graph.Get(c, m.Classes.Table(), v.class)
+	return ok && class.Role == ir.RoleSidecar
+}
