@@ -5,12 +5,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/meshwright/meshwright/controllers/row"
@@ -21,7 +19,6 @@ import (
 	"github.com/meshwright/meshwright/internal/mesh"
 	"github.com/meshwright/meshwright/internal/meshconfig"
 	"github.com/meshwright/meshwright/internal/projection"
-	"github.com/meshwright/meshwright/internal/status"
 	"github.com/meshwright/meshwright/internal/validate"
 	"github.com/meshwright/meshwright/internal/webhook"
 )
@@ -46,13 +43,10 @@ func discovery(env environment) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
-	writer, err := dynamic.NewForConfigAndClient(env.manager.GetConfig(), env.manager.GetHTTPClient())
+	statuses, err := newStatuses(env, configs.Status)
 	if err != nil {
-		return part{}, fmt.Errorf("client for status: %w", err)
+		return part{}, err
 	}
-	statuses := status.New(status.Options{
-		Writer: status.NewWriter(writer), Current: status.FromStatus(configs.Status), Log: env.log.WithName("status"),
-	})
 	m, err := mesh.New(mesh.Options{
 		Intake: intake.NewBarrier(inbox, append(configs.Synced(), cluster.Synced())...),
 		Status: statuses, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
@@ -66,6 +60,7 @@ func discovery(env environment) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
+	statuses.Follow(m)
 	return part{
 		secure: m.Hub().Register, plaintext: m.Hub().Register,
 		checks:  []webhook.Check{{Name: "discovery", Ready: ready(m)}},
@@ -75,9 +70,7 @@ func discovery(env environment) (part, error) {
 			group.Go(func() error { return cluster.Run(ctx) })
 			group.Go(func() error { return configs.Run(ctx) })
 			group.Go(func() error { return m.Run(ctx) })
-			group.Go(func() error {
-				return lead(ctx, env.manager.GetConfig(), o, env.log.WithName("election"), statuses.Start)
-			})
+			group.Go(func() error { return statuses.run(ctx, env) })
 			return group.Wait()
 		},
 		drain: func(context.Context) { m.Hub().Close() },

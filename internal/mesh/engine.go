@@ -6,6 +6,8 @@
 package mesh
 
 import (
+	"slices"
+
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -102,6 +104,9 @@ func served(r *resource.Resource) *xds.Resource {
 	out := &xds.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: r.Body, EDS: r.EDS}
 	for _, o := range r.Origins {
 		out.Origins = append(out.Origins, o.String())
+		if owner := o.Object().String(); !slices.Contains(out.Owners, owner) {
+			out.Owners = append(out.Owners, owner)
+		}
 	}
 	return out
 }

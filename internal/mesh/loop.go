@@ -31,6 +31,7 @@ type Status interface {
 	Problems(map[ir.Origin][]ir.Problem)
 	Rejected(origin ir.Origin, resource, message string)
 	Superseded(resources ...string)
+	Moved(objects []ir.Origin)
 }
 
 // Options say how a mesh runs.
@@ -94,6 +95,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	m.engine.SetMesh(m.options.Settings)
 	m.step()
 	close(m.ready)
+	go m.follow(ctx)
 	for {
 		select {
 		case <-ctx.Done():

@@ -31,7 +31,10 @@ type Aggregator struct {
 	fresh    []ir.Origin                       // projected, commit not published yet
 	rejected map[string]map[ir.Origin]struct{} // objects by refused resource
 	dirty    map[ir.Origin]struct{}            // to be looked at by the writer
+	proxies  Proxies                           // nil: nobody tells
+	shunned  map[ir.Origin]struct{}            // those of which proxies of other replicas refuse something
 	wake     chan struct{}
+	refused  chan struct{}
 }
 
 // object is what is known of one object.
@@ -42,6 +45,18 @@ type object struct {
 	projection []ir.Problem
 	graph      []ir.Problem
 	rejections map[string]string // message by resource name
+	peers      map[string]string // the same, of proxies of other replicas
+	advance    advance
+}
+
+// refused is what proxies of any replica refused.
+func (o *object) refused() map[string]string {
+	if len(o.peers) == 0 {
+		return o.rejections
+	}
+	all := maps.Clone(o.peers)
+	maps.Copy(all, o.rejections)
+	return all
 }
 
 // New makes an aggregator.
@@ -53,6 +68,7 @@ func New(options Options) *Aggregator {
 		rejected: map[string]map[ir.Origin]struct{}{},
 		dirty:    map[ir.Origin]struct{}{},
 		wake:     make(chan struct{}, 1),
+		refused:  make(chan struct{}, 1),
 	}
 }
 
@@ -129,6 +145,7 @@ func (a *Aggregator) Rejected(origin ir.Origin, resource, message string) {
 		a.rejected[resource] = map[ir.Origin]struct{}{}
 	}
 	a.rejected[resource][key] = struct{}{}
+	a.shared()
 	a.touch(key)
 	a.signal()
 }
@@ -144,7 +161,10 @@ func (a *Aggregator) Superseded(resources ...string) {
 			delete(a.objects[key].rejections, r)
 			a.touch(key)
 		}
-		delete(a.rejected, r)
+		if len(a.rejected[r]) > 0 {
+			delete(a.rejected, r)
+			a.shared()
+		}
 	}
 	a.signal()
 }
@@ -158,7 +178,9 @@ func (a *Aggregator) forget(key ir.Origin) {
 		if delete(a.rejected[r], key); len(a.rejected[r]) == 0 {
 			delete(a.rejected, r)
 		}
+		a.shared()
 	}
+	delete(a.shunned, key)
 	delete(a.objects, key)
 	delete(a.dirty, key)
 }

@@ -3,6 +3,7 @@
 package status
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ const (
 	reasonResolved   = "ResolvedRefs"
 	reasonProgrammed = "Programmed"
 	reasonRejected   = "RejectedByProxy"
+	reasonPending    = "Pending" // not in all proxies yet
 )
 
 // maxMessage bounds a condition's message. Objects are limited to about 1.5 MiB
@@ -90,15 +92,10 @@ func condition(kind ir.Condition, key ir.Origin, o *object, problems []ir.Proble
 // programmed is false when any part of the object is not in effect: because of an
 // error anywhere, or because a proxy refused what came out of it.
 func programmed(o *object, problems []ir.Problem) Condition {
-	if len(o.rejections) > 0 {
-		names := make([]string, 0, len(o.rejections))
-		for r := range o.rejections {
-			names = append(names, r)
-		}
-		slices.Sort(names)
-		lines := make([]string, len(names))
-		for i, r := range names {
-			lines[i] = "a proxy refused " + r + ": " + o.rejections[r]
+	if all := o.refused(); len(all) > 0 {
+		lines := make([]string, 0, len(all))
+		for _, r := range slices.Sorted(maps.Keys(all)) {
+			lines = append(lines, "a proxy refused "+r+": "+all[r])
 		}
 		return Condition{Status: statusFalse, Reason: reasonRejected, Message: strings.Join(lines, "; ")}
 	}

@@ -5,6 +5,7 @@ package status
 import (
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 	"k8s.io/client-go/util/workqueue"
@@ -19,47 +20,69 @@ type work struct {
 	pace       *rate.Limiter
 
 	mu      sync.Mutex
-	written map[ir.Origin][]Condition // by us in this term
+	written map[ir.Origin]written // by us in this term
+}
+
+type written struct {
+	conditions []Condition
+	at         time.Time
 }
 
 func newPace(perSecond float64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(2*perSecond)))
 }
 
-// write brings one object up to date. Observe, decide, act: only the last line
-// changes the world.
-func (w *work) write(ctx context.Context, key ir.Origin) error {
+// write brings one object up to date. Observe, decide, act: only the last part
+// changes the world. again is when the object should be looked at once more, 0: not
+// before something changes.
+func (w *work) write(ctx context.Context, key ir.Origin) (again time.Duration, err error) {
 	o, ok := w.aggregator.known(key)
 	if !ok {
 		w.mu.Lock()
 		delete(w.written, key)
 		w.mu.Unlock()
-		return nil
+		return 0, nil
 	}
-	next := conditions(key, &o)
 	options := &w.aggregator.options
-	current := options.Current(key)
-	w.mu.Lock()
-	last, wrote := w.written[key]
-	w.mu.Unlock()
-	if wrote {
+	now := options.Now()
+	next := conditions(key, &o)
+	current, last := options.Current(key), w.last(key)
+	if last.conditions != nil {
 		// What is known of the object may be older than our own write.
-		current = last
+		current = last.conditions
 	}
+	if p := &next[len(next)-1]; p.Reason == reasonProgrammed && w.aggregator.proxies != nil {
+		since, pending := w.aggregator.pending(key, isProgrammed(current, o.generation), now)
+		lag := now.Sub(since)
+		switch {
+		case pending && lag < grace:
+			return grace - lag, nil
+		case pending:
+			again = refresh
+		}
+		w.aggregator.count(p, key, pending, lag)
+	}
+	steady(next, current, now.Sub(last.at) >= refresh)
 	if same(next, current) {
-		return nil
+		return again, nil
 	}
-	stamp(next, current, options.Now())
+	stamp(next, current, now)
 	if err := w.pace.Wait(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	if err := options.Writer.Write(bounded, key, o.generation, next); err != nil {
-		return err
+		return 0, err
 	}
 	w.mu.Lock()
-	w.written[key] = next
+	w.written[key] = written{next, now}
 	w.mu.Unlock()
-	return nil
+	return again, nil
+}
+
+func (w *work) last(key ir.Origin) written {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.written[key]
 }

@@ -73,7 +73,7 @@ func (o *Options) complete() {
 // It is for the leader; it may be called again after it has returned.
 func (a *Aggregator) Start(ctx context.Context) error {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[ir.Origin](minBackoff, maxBackoff))
-	w := &work{aggregator: a, queue: queue, pace: newPace(a.options.WritesPerSecond), written: map[ir.Origin][]Condition{}}
+	w := &work{aggregator: a, queue: queue, pace: newPace(a.options.WritesPerSecond), written: map[ir.Origin]written{}}
 	done := make(chan struct{})
 	for range writers {
 		go func() {
@@ -111,7 +111,10 @@ func (w *work) next(ctx context.Context) bool {
 		return false
 	}
 	defer w.queue.Done(key)
-	err := w.write(ctx, key)
+	again, err := w.write(ctx, key)
+	if again > 0 {
+		w.queue.AddAfter(key, again)
+	}
 	switch {
 	case err == nil, ctx.Err() != nil:
 		w.queue.Forget(key)

@@ -49,7 +49,7 @@ func (s *session) acked(l *lane, f *flight) []*version {
 		if !l.wants(c) || it.serial == serialAbsent && !c.asked() {
 			continue
 		}
-		l.held.set(it.name.id, c.with(it.serial))
+		l.hold(it.name.id, c.with(it.serial))
 		delete(l.refused, it.name.id)
 		switch l.table.typ {
 		case EndpointType:
@@ -94,7 +94,7 @@ func (s *session) refused(l *lane, f *flight, message string) []NACK {
 		case it.version == nil && adds == 0:
 			// Nothing but removals: sending them again would change nothing.
 			if c := l.held.get(it.name.id); l.wants(c) {
-				l.held.set(it.name.id, c.with(it.serial))
+				l.hold(it.name.id, c.with(it.serial))
 			}
 		case it.version != nil && (adds == 1 || mentions(message, it.name.text)):
 			culprits = append(culprits, it)

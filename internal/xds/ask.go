@@ -59,7 +59,7 @@ func (h *Hub) consider(s *session, l *lane, first bool) {
 			}
 			continue
 		}
-		l.held.set(m.name.id, c.forced())
+		l.hold(m.name.id, c.forced())
 		l.await(m.name.id, m.text)
 	}
 	for _, m := range meant {
@@ -203,8 +203,9 @@ func (h *Hub) state(c *class, t *table, rest *name, text string) *name {
 	}
 	made := *r
 	made.Key = text
-	n, changed := c.own.shelf(t).set(&made)
-	if changed {
+	set, _ := c.own.shelf(t).set(&made)
+	n := t.byText[made.Name]
+	if set != nil {
 		h.shifts = append(h.shifts, shift{c, t, n.id})
 	}
 	return n
@@ -237,7 +238,7 @@ func (h *Hub) restate(c *class, t *table, parent string) {
 		if h.state(c, t, rest, text) != nil {
 			continue
 		}
-		if n, removed := c.own.shelf(t).remove(text); removed {
+		if n, old := c.own.shelf(t).remove(text); old != nil {
 			h.shifts = append(h.shifts, shift{c, t, n.id})
 		}
 	}
@@ -278,7 +279,7 @@ func (h *Hub) replace(c *class, t *table, text string, by *name) {
 	}
 	delete(c.scope.unknown, text)
 	h.learn(c, t.typ, by.text)
-	if n, removed := c.own.shelf(t).remove(text); removed {
+	if n, old := c.own.shelf(t).remove(text); old != nil {
 		h.shifts = append(h.shifts, shift{c, t, n.id})
 	}
 	h.unfollow(c, topic{t.typ, text})

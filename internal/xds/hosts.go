@@ -97,7 +97,7 @@ func (s *session) routeTaken(it item) {
 	}
 	for n := range l.table.children[text] {
 		if c := l.held.get(n.id); l.wants(c) {
-			l.held.set(n.id, c.forced())
+			l.hold(n.id, c.forced())
 			l.pending.add(n.id, s.hub.batch, s.hub.batch)
 		}
 	}

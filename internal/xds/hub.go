@@ -31,8 +31,9 @@ type Hub struct {
 	seats     []*session
 	vacant    []int
 	// shifts and spilt are what flush has to do after the present change.
-	shifts []shift
-	spilt  []*class
+	shifts  []shift
+	spilt   []*class
+	tallies map[string]*tally // by owner
 	// touched are the sessions to wake after the present change.
 	touched []*session
 	// swept is how long the graveyards were after the last sweep.
@@ -40,6 +41,7 @@ type Hub struct {
 
 	// events serializes ClassWanted and ClassIdle.
 	events sync.Mutex
+	moves  *moves
 }
 
 // maxTables bounds the resource types of a hub, because clients name types.
@@ -60,6 +62,8 @@ func NewHub(opts Options) (*Hub, error) {
 		classes: map[string]*class{},
 
 		followers: map[topic]map[*class]struct{}{},
+		tallies:   map[string]*tally{},
+		moves:     newMoves(),
 	}, nil
 }
 
@@ -121,7 +125,11 @@ func (h *Hub) leave(s *session) {
 	for _, l := range s.lanes {
 		s.class.delist(s, l)
 		l.held.each(func(id uint32, c cell) {
-			if n := l.table.byID[id]; c.asked() {
+			n := l.table.byID[id]
+			if n != nil {
+				n.moved(c.serial(), serialNone)
+			}
+			if c.asked() {
 				n.asked.remove(s.seat)
 				l.table.release(n)
 			}

@@ -22,6 +22,10 @@ type version struct {
 	accepted atomic.Bool
 	// refused is set when a proxy refused the version before any accepted it.
 	refused atomic.Bool
+	// tallies are of the owners that are told who holds the version, and holders is
+	// how many do; see progress.go.
+	tallies []*tally
+	holders atomic.Int64
 }
 
 // entry is a name's place in a layer. It is guarded by the hub's lock.
@@ -87,13 +91,14 @@ func (l *layer) unused() bool {
 	return true
 }
 
-// set places a resource and reports whether that changed anything.
-func (s *shelf) set(r *Resource) (*name, bool) {
+// set places a resource. It returns its new version and the one that it replaces;
+// no new one when nothing changed.
+func (s *shelf) set(r *Resource) (set, old *version) {
 	n := s.table.intern(r.Name)
 	n.key, n.leads = r.Key, r.Leads
 	e := s.entries[n.id]
 	if e != nil && e.want.res.Version == r.Version {
-		return n, false
+		return nil, nil
 	}
 	n.serial++
 	v := &version{name: n, res: r, serial: n.serial}
@@ -105,7 +110,7 @@ func (s *shelf) set(r *Resource) (*name, bool) {
 		s.entries[n.id] = e
 		n.placements++
 		s.layer.generation++
-	} else if old := e.want; old.accepted.Load() || e.good == nil && !old.refused.Load() {
+	} else if old = e.want; old.accepted.Load() || e.good == nil && !old.refused.Load() {
 		e.good = old
 	}
 	if e.want != nil {
@@ -113,21 +118,22 @@ func (s *shelf) set(r *Resource) (*name, bool) {
 	}
 	v.entry, e.want = e, v
 	s.table.alias(n, r)
-	return n, true
+	return v, old
 }
 
-// remove takes a name off the shelf and reports whether it was there.
-func (s *shelf) remove(text string) (*name, bool) {
+// remove takes a name off the shelf and returns its version, nil when there is none.
+func (s *shelf) remove(text string) (*name, *version) {
 	n := s.table.byText[text]
 	if n == nil || s.entries[n.id] == nil {
-		return nil, false
+		return nil, nil
 	}
-	s.table.unalias(n, s.entries[n.id].want.res)
+	old := s.entries[n.id].want
+	s.table.unalias(n, old.res)
 	delete(s.entries, n.id)
 	s.layer.generation++
 	n.placements--
 	s.table.release(n)
-	return n, true
+	return n, old
 }
 
 func wireOf(r *Resource) *discovery.Resource {

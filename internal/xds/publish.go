@@ -13,11 +13,12 @@ func (h *Hub) Publish(b Batch) Receipt {
 	h.batch++
 	var r Receipt
 	loose := map[*layer]struct{}{}
+	var gone []*version
 	for _, rm := range b.Delete {
-		h.remove(rm, &r, loose)
+		h.remove(rm, &r, loose, &gone)
 	}
 	for _, p := range b.Set {
-		h.place(p, &r)
+		h.place(p, &r, &gone)
 	}
 	for _, c := range b.Classes {
 		h.define(c, loose)
@@ -30,36 +31,45 @@ func (h *Hub) Publish(b Batch) Receipt {
 			delete(h.layers, l.key)
 		}
 	}
+	h.settleTallies(gone)
 	h.sweep()
 	h.wake()
 	return r
 }
 
-func (h *Hub) remove(rm Removal, r *Receipt, loose map[*layer]struct{}) {
+func (h *Hub) remove(rm Removal, r *Receipt, loose map[*layer]struct{}, gone *[]*version) {
 	l, t := h.layers[rm.Layer], h.tables[rm.Type]
 	if l == nil || t == nil || l.shelves[t] == nil {
 		return
 	}
-	n, changed := l.shelves[t].remove(rm.Name)
-	if !changed {
+	n, old := l.shelves[t].remove(rm.Name)
+	if old == nil {
 		return
 	}
+	h.dismiss(old)
+	*gone = append(*gone, old)
 	r.Changed++
 	r.Marked += h.touch(l.shelves[t], n)
 	loose[l] = struct{}{}
 }
 
-func (h *Hub) place(p Placement, r *Receipt) {
+func (h *Hub) place(p Placement, r *Receipt, gone *[]*version) {
 	t := h.table(p.Resource.Type)
 	if t == nil {
 		h.opts.Log.Info(msgTooManyTypes, keyType, p.Resource.Type, keyName, p.Resource.Name)
 		return
 	}
 	sh := h.layer(p.Layer).shelf(t)
-	n, changed := sh.set(p.Resource)
-	if !changed {
+	v, old := sh.set(p.Resource)
+	if v == nil {
 		return
 	}
+	n := v.name
+	if old != nil {
+		h.dismiss(old)
+		*gone = append(*gone, old)
+	}
+	h.enroll(v)
 	r.Changed++
 	h.introduce(sh, n)
 	r.Marked += h.touch(sh, n)

@@ -43,6 +43,8 @@ type Resource struct {
 	// Origins name the objects that the resource was made of; they come back
 	// in the NACK when a proxy refuses it.
 	Origins []string
+	// Owners name those who are told how many proxies hold the resource.
+	Owners []string
 	// EDS is the name of the ClusterLoadAssignment that a cluster needs before
 	// it is warm. Empty for other types and for clusters that need none.
 	EDS string

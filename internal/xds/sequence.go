@@ -106,7 +106,7 @@ func (s *session) await(text string, batch uint64) {
 		return
 	}
 	if c := l.held.get(n.id); l.wants(c) && c.serial() != serialNone {
-		l.held.set(n.id, c.forced())
+		l.hold(n.id, c.forced())
 		l.pending.add(n.id, s.hub.batch, s.hub.batch)
 	}
 }
@@ -125,7 +125,7 @@ func (s *session) arrived(l *lane, n *name, sent uint64) {
 		}
 		return
 	}
-	l.held.set(n.id, l.held.get(n.id).forced())
+	l.hold(n.id, l.held.get(n.id).forced())
 	l.pending.add(n.id, s.hub.batch, s.hub.batch)
 }
 

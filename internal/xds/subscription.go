@@ -147,7 +147,7 @@ func (h *Hub) compareClaim(s *session, l *lane, text, version []byte) {
 	if e != nil && e.res.Version == string(version) && !s.doubtful(n) && !awaited {
 		serial = e.serial
 	}
-	l.held.set(n.id, c.with(serial))
+	l.hold(n.id, c.with(serial))
 	if serial == serialUnknown {
 		l.pending.add(n.id, h.batch, h.batch)
 	}
@@ -175,7 +175,7 @@ func (h *Hub) narrow(s *session, l *lane) {
 	l.startScan(nil, h.batch)
 	l.held.each(func(id uint32, c cell) {
 		if !c.asked() {
-			l.held.set(id, 0)
+			l.hold(id, 0)
 		}
 	})
 }
@@ -198,7 +198,7 @@ func (h *Hub) ask(s *session, l *lane, text string, first bool) {
 		c = c.forced()
 		l.disown(text)
 	}
-	l.held.set(n.id, c)
+	l.hold(n.id, c)
 	l.pending.add(n.id, h.batch, h.batch)
 }
 
@@ -229,10 +229,10 @@ func (h *Hub) forget(s *session, l *lane, text string) {
 	}
 	if l.wild {
 		// The client may have dropped it, and still wants all there is.
-		l.held.set(n.id, (c &^ askedBit).forced())
+		l.hold(n.id, (c &^ askedBit).forced())
 		l.pending.add(n.id, h.batch, h.batch)
 		return
 	}
-	l.held.set(n.id, 0)
+	l.hold(n.id, 0)
 	delete(l.refused, n.id)
 }

@@ -22,6 +22,8 @@ type name struct {
 	placements int
 	// asked says which sessions subscribe to the name explicitly.
 	asked seats
+	// tallied are the versions whose holders are counted, one per layer at most.
+	tallied []*version
 	// dying is true while the name waits in the table's graveyard.
 	dying bool
 }
