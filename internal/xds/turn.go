@@ -252,7 +252,10 @@ func (t *turn) put(m mark, it item) bool {
 	if it.version != nil {
 		size = it.version.size
 	}
-	if t.kind == turnNormal && len(t.items) > 0 && t.size+size > t.s.hub.opts.MaxResponseBytes {
+	// Envoy takes a secret that it refused before for one that it holds: sent again to
+	// find out which one of many it was, it is acknowledged. So each goes alone.
+	alone := t.l.table.typ == SecretType
+	if t.kind == turnNormal && len(t.items) > 0 && (alone || t.size+size > t.s.hub.opts.MaxResponseBytes) {
 		t.full = true
 		return false
 	}

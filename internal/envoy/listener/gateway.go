@@ -19,24 +19,24 @@ func Gateway(in *ir.GatewayListener) *listenerv3.Listener {
 		Address:          typed.Address("0.0.0.0", in.Port),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 	}
-	var origins []ir.Origin
 	inspect := false
 	for i := range in.Chains {
 		c := &in.Chains[i]
 		out.FilterChains = append(out.FilterChains, gatewayChain(in, c))
 		inspect = inspect || c.TLS != nil
-		origins = append(origins, c.Origin)
 	}
 	if inspect {
 		out.ListenerFilters = []*listenerv3.ListenerFilter{filter.TLSInspector()}
 	}
-	out.Metadata = typed.Origins(origins)
 	return out
 }
 
 func gatewayChain(in *ir.GatewayListener, c *ir.GatewayChain) *listenerv3.FilterChain {
 	out := &listenerv3.FilterChain{
 		Name: c.RouteConfig,
+		// Not at the listener: as long as only chains differ, Envoy drains the
+		// connections of those that changed and of no others.
+		Metadata: typed.Origins([]ir.Origin{c.Origin}),
 		Filters: []*listenerv3.Filter{filter.HTTP{
 			StatPrefix:    c.RouteConfig,
 			RouteConfig:   c.RouteConfig,

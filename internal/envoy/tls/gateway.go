@@ -37,11 +37,10 @@ func gatewayContext(t *ir.ChainTLS, alpn []string) *tlsv3.DownstreamTlsContext {
 	if !t.CA.IsZero() {
 		validate(ctx, t)
 	}
-	out := &tlsv3.DownstreamTlsContext{CommonTlsContext: ctx}
-	if t.Mode == ir.ServerMutual || t.Mode == ir.ServerMesh {
-		out.RequireClientCertificate = wrapperspb.Bool(true)
+	return &tlsv3.DownstreamTlsContext{
+		CommonTlsContext:         ctx,
+		RequireClientCertificate: wrapperspb.Bool(t.Mode == ir.ServerMutual || t.Mode == ir.ServerMesh),
 	}
-	return out
 }
 
 // validate checks client certificates against the CA, and against what else is asked of them.
