@@ -28,6 +28,7 @@ type gatewayHost struct {
 	Port        uint16         // as users see it
 	TLS         bool           // it comes as HTTPS
 	RedirectTLS bool
+	Answer      uint32 // given to every request in place of the routes; 0: none
 }
 
 type gatewayRoute struct {
@@ -62,8 +63,10 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 		func(_ ir.ConfigKey, r *ir.Routes) []ir.ConfigKey { return r.Gateways })
 	m.gatewayHosts = graph.Derive(g, "gatewayHosts", m.GatewayViews, gatewayHostKey.Compare,
 		func(c *graph.Ctx, class string, v *GatewayView, emit func(gatewayHostKey, *gatewayHost)) {
-			for host, gh := range m.hostsOf(c, byGateway, v) {
-				emit(gatewayHostKey{class, host}, gh)
+			for config, hosts := range m.hostsOf(c, byGateway, v) {
+				for host, gh := range hosts {
+					emit(gatewayHostKey{class, ir.VirtualHostKey{RouteConfig: config, Host: host}}, gh)
+				}
 			}
 		})
 	configs := graph.NewIndex(g, "gatewayHosts.byRouteConfig", m.gatewayHosts, GatewayRouteConfigKey.Compare,
@@ -103,25 +106,28 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 func layerClass(l ir.Layer) string { return strings.TrimPrefix(string(l), string(ir.ClassLayer(""))) }
 
 // hostsOf joins the servers of a view with the routes that are bound to their
-// gateways. Routes must be exported to where the proxies are: that counts, and not
+// gateways, by route configuration and host. Routes must be exported to where the proxies are: that counts, and not
 // where the Gateway is. See
 // https://istio.io/latest/docs/reference/config/networking/virtual-service/#VirtualService.
 func (m *Model) hostsOf(
 	c *graph.Ctx, byGateway *graph.Index[ir.ConfigKey, ir.ConfigKey, *ir.Routes], v *GatewayView,
-) map[ir.VirtualHostKey]*gatewayHost {
-	out := map[ir.VirtualHostKey]*gatewayHost{}
+) map[string]map[string]*gatewayHost {
+	out := map[string]map[string]*gatewayHost{}
 	at := func(s *GatewayServer, host string) *gatewayHost {
-		k := ir.VirtualHostKey{RouteConfig: s.RouteConfig, Host: host}
-		if out[k] == nil {
-			out[k] = &gatewayHost{Port: s.Server.Port, TLS: s.Server.TLS != nil}
+		hosts := out[s.RouteConfig]
+		if hosts[host] == nil {
+			hosts[host] = &gatewayHost{Port: s.Server.Port, TLS: s.Server.TLS != nil}
 		}
-		return out[k]
+		return hosts[host]
 	}
 	for i := range v.Ports {
 		for j := range v.Ports[i].Servers {
 			s := &v.Ports[i].Servers[j]
 			if !s.Server.IsHTTP() {
 				continue
+			}
+			if out[s.RouteConfig] == nil {
+				out[s.RouteConfig] = map[string]*gatewayHost{}
 			}
 			if s.Server.HTTPSRedirect {
 				for _, h := range s.Server.Hosts {
@@ -139,16 +145,26 @@ func (m *Model) hostsOf(
 				}
 			}
 		}
+		if v.Ports[i].TLS {
+			v.Ports[i].misdirect(out)
+		}
 	}
-	for _, gh := range out {
-		slices.SortFunc(gh.Routes, func(a, b gatewayRoute) int {
-			return cmp.Or(cmp.Compare(a.created, b.created), a.Route.Compare(b.Route), a.Gateway.Compare(b.Gateway))
-		})
-		gh.Routes = slices.CompactFunc(gh.Routes, func(a, b gatewayRoute) bool {
-			return a.Route == b.Route && a.Gateway == b.Gateway
-		})
+	for _, hosts := range out {
+		for _, gh := range hosts {
+			gh.order()
+		}
 	}
 	return out
+}
+
+// order puts the oldest routes first, each once.
+func (gh *gatewayHost) order() {
+	slices.SortFunc(gh.Routes, func(a, b gatewayRoute) int {
+		return cmp.Or(cmp.Compare(a.created, b.created), a.Route.Compare(b.Route), a.Gateway.Compare(b.Gateway))
+	})
+	gh.Routes = slices.CompactFunc(gh.Routes, func(a, b gatewayRoute) bool {
+		return a.Route == b.Route && a.Gateway == b.Gateway
+	})
 }
 
 // served is the hosts of the routes that a server takes: for each pair of
@@ -193,6 +209,9 @@ func (m *Model) gatewayVirtualHost(
 		return
 	}
 	vh := &ir.VirtualHost{Key: k.Host, Domains: []string{k.Host.Host}, RedirectTLS: gh.RedirectTLS}
+	if gh.Answer != 0 {
+		vh.Rules = []ir.ResolvedRule{{Direct: &ir.Direct{Status: gh.Answer}}}
+	}
 	for _, ref := range gh.Routes {
 		r, ok := graph.Get(c, m.Routes.Table(), ref.Route)
 		if !ok {

@@ -62,7 +62,8 @@ func (e *edge) start() {
 }
 
 // call is a request to NAME.example.com with a client certificate, if any.
-func (e *edge) call(name string, config tls.Config, certificates ...Pair) Call {
+func (e *edge) call(name string, base *tls.Config, certificates ...Pair) Call {
+	config := base.Clone()
 	if len(certificates) > 0 {
 		// Whatever the server asks for: Go would keep back a certificate of a CA that it does not name.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -70,7 +71,7 @@ func (e *edge) call(name string, config tls.Config, certificates ...Pair) Call {
 		}
 	}
 	config.InsecureSkipVerify = true
-	return Call{To: e.ingress.At(443), URL: "https://" + name + ".example.com/", TLS: &config}
+	return Call{To: e.ingress.At(443), URL: "https://" + name + ".example.com/", TLS: config}
 }
 
 func TestGatewayModes(t *testing.T) {
@@ -130,48 +131,48 @@ func TestGatewayModes(t *testing.T) {
 		https("missing", "mode: SIMPLE, credentialName: none"),
 	))
 	e.start()
-	e.client.Expect(e.call("simple", tls.Config{}), "200 cart-1")
+	e.client.Expect(e.call("simple", &tls.Config{}), "200 cart-1")
 
 	const ok, no = "200 cart-1", "error: "
-	only := func(v uint16, suites ...uint16) tls.Config {
-		return tls.Config{MinVersion: v, MaxVersion: v, CipherSuites: suites}
+	only := func(v uint16, suites ...uint16) *tls.Config {
+		return &tls.Config{MinVersion: v, MaxVersion: v, CipherSuites: suites}
 	}
 	for _, c := range []struct {
 		host   string
-		config tls.Config
+		config *tls.Config
 		with   []Pair
 		want   string
 	}{
-		{"simple", tls.Config{}, nil, ok},
-		{"simple", tls.Config{}, []Pair{wrong}, ok},
-		{"mutual", tls.Config{}, nil, no},
-		{"mutual", tls.Config{}, []Pair{right}, ok},
-		{"mutual", tls.Config{}, []Pair{wrong}, no},
-		{"beside", tls.Config{}, []Pair{right}, ok},
-		{"beside", tls.Config{}, []Pair{wrong}, no},
-		{"named", tls.Config{}, []Pair{right}, ok},
-		{"named", tls.Config{}, []Pair{wrong}, no},
-		{"named", tls.Config{}, []Pair{revoked}, ok},
-		{"revoked", tls.Config{}, []Pair{right}, ok},
-		{"revoked", tls.Config{}, []Pair{revoked}, no},
-		{"optional", tls.Config{}, nil, ok},
-		{"optional", tls.Config{}, []Pair{right}, ok},
-		{"optional", tls.Config{}, []Pair{wrong}, no},
-		{"lax", tls.Config{}, []Pair{wrong}, ok},
-		{"mesh", tls.Config{}, nil, no},
-		{"mesh", tls.Config{}, []Pair{right}, no},
-		{"mesh", tls.Config{}, []Pair{member}, ok},
-		{"mesh-name", tls.Config{}, []Pair{member}, no},
-		{"mesh-name", tls.Config{}, []Pair{e.Identity("shop", "page")}, ok},
-		{"san", tls.Config{}, []Pair{right}, ok},
-		{"san", tls.Config{}, []Pair{other}, no},
-		{"san", tls.Config{}, []Pair{wrong}, no},
-		{"san-uri", tls.Config{}, []Pair{right}, ok},
-		{"san-uri", tls.Config{}, []Pair{other}, no},
-		{"spki", tls.Config{}, []Pair{right}, ok},
-		{"spki", tls.Config{}, []Pair{other}, no},
-		{"hash", tls.Config{}, []Pair{right}, ok},
-		{"hash", tls.Config{}, []Pair{other}, no},
+		{"simple", &tls.Config{}, nil, ok},
+		{"simple", &tls.Config{}, []Pair{wrong}, ok},
+		{"mutual", &tls.Config{}, nil, no},
+		{"mutual", &tls.Config{}, []Pair{right}, ok},
+		{"mutual", &tls.Config{}, []Pair{wrong}, no},
+		{"beside", &tls.Config{}, []Pair{right}, ok},
+		{"beside", &tls.Config{}, []Pair{wrong}, no},
+		{"named", &tls.Config{}, []Pair{right}, ok},
+		{"named", &tls.Config{}, []Pair{wrong}, no},
+		{"named", &tls.Config{}, []Pair{revoked}, ok},
+		{"revoked", &tls.Config{}, []Pair{right}, ok},
+		{"revoked", &tls.Config{}, []Pair{revoked}, no},
+		{"optional", &tls.Config{}, nil, ok},
+		{"optional", &tls.Config{}, []Pair{right}, ok},
+		{"optional", &tls.Config{}, []Pair{wrong}, no},
+		{"lax", &tls.Config{}, []Pair{wrong}, ok},
+		{"mesh", &tls.Config{}, nil, no},
+		{"mesh", &tls.Config{}, []Pair{right}, no},
+		{"mesh", &tls.Config{}, []Pair{member}, ok},
+		{"mesh-name", &tls.Config{}, []Pair{member}, no},
+		{"mesh-name", &tls.Config{}, []Pair{e.Identity("shop", "page")}, ok},
+		{"san", &tls.Config{}, []Pair{right}, ok},
+		{"san", &tls.Config{}, []Pair{other}, no},
+		{"san", &tls.Config{}, []Pair{wrong}, no},
+		{"san-uri", &tls.Config{}, []Pair{right}, ok},
+		{"san-uri", &tls.Config{}, []Pair{other}, no},
+		{"spki", &tls.Config{}, []Pair{right}, ok},
+		{"spki", &tls.Config{}, []Pair{other}, no},
+		{"hash", &tls.Config{}, []Pair{right}, ok},
+		{"hash", &tls.Config{}, []Pair{other}, no},
 		{"two", only(tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256), nil, ok},
 		{"one-of-two", only(tls.VersionTLS12, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256), nil, ok},
 		{"one-of-two", only(tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256), nil, no},
@@ -181,18 +182,18 @@ func TestGatewayModes(t *testing.T) {
 		{"old", only(tls.VersionTLS12), nil, no},
 		{"cipher", only(tls.VersionTLS12, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384), nil, ok},
 		{"cipher", only(tls.VersionTLS12, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256), nil, no},
-		{"files", tls.Config{}, []Pair{right}, ok},
-		{"files", tls.Config{}, []Pair{wrong}, no},
-		{"files", tls.Config{}, []Pair{revoked}, no},
-		{"no-files", tls.Config{}, nil, no},
-		{"missing", tls.Config{}, nil, no},
+		{"files", &tls.Config{}, []Pair{right}, ok},
+		{"files", &tls.Config{}, []Pair{wrong}, no},
+		{"files", &tls.Config{}, []Pair{revoked}, no},
+		{"no-files", &tls.Config{}, nil, no},
+		{"missing", &tls.Config{}, nil, no},
 	} {
 		got := e.client.Call(e.call(c.host, c.config, c.with...))
 		if !strings.HasPrefix(got.String(), c.want) {
 			t.Errorf("%s with %d certificates and %v: got %s, want %s", c.host, len(c.with), c.config.CipherSuites, got, c.want)
 		}
 	}
-	if got := e.client.Call(e.call("mutual", tls.Config{}, right)).Echo().Header.Get("X-Forwarded-Client-Cert"); !strings.Contains(got, "spiffe://example.com/a") {
+	if got := e.client.Call(e.call("mutual", &tls.Config{}, right)).Echo().Header.Get("X-Forwarded-Client-Cert"); !strings.Contains(got, "spiffe://example.com/a") {
 		t.Errorf("the server is told %q of the client's certificate", got)
 	}
 	for _, want := range []string{"shop/web#one-of-two Programmed CredentialNotFound", "shop/web#missing Programmed CredentialNotFound", "shop/web#no-files Rejected"} {
@@ -215,7 +216,7 @@ func TestGatewaySecretLife(t *testing.T) {
 	e.Apply(gateway("web", https("renewed", "mode: SIMPLE, credentialName: renewed"), https("steady", "mode: SIMPLE, credentialName: steady")))
 	e.start()
 	open := func(name string) Call {
-		c := e.call(name, tls.Config{})
+		c := e.call(name, &tls.Config{})
 		c.Client = e.client.Client(c.To, c.TLS, false)
 		e.client.Expect(c, "200 cart-1")
 		return c
@@ -232,7 +233,7 @@ func TestGatewaySecretLife(t *testing.T) {
 		}
 	}
 	serving := func(p Pair) error {
-		got := e.client.Call(e.call("renewed", tls.Config{}))
+		got := e.client.Call(e.call("renewed", &tls.Config{}))
 		if got.Err != nil {
 			return got.Err
 		}
@@ -257,7 +258,7 @@ func TestGatewaySecretLife(t *testing.T) {
 	broken["tls.key"] = first.Key
 	e.Secret(RootNamespace, "renewed", broken)
 	e.Eventually("the server with the broken Secret is gone", func() error {
-		if got := e.client.Call(e.call("renewed", tls.Config{})); got.Err == nil {
+		if got := e.client.Call(e.call("renewed", &tls.Config{})); got.Err == nil {
 			return fmt.Errorf("it answers %s", got)
 		}
 		return nil
@@ -269,5 +270,50 @@ func TestGatewaySecretLife(t *testing.T) {
 	modified, inPlace := e.ingress.Stat("listener_manager.listener_modified"), e.ingress.Stat("listener_manager.listener_in_place_updated")
 	if modified == 0 || inPlace != modified {
 		t.Errorf("the listener changed %d times, %d times without draining all its connections", modified, inPlace)
+	}
+}
+
+// TestMisdirected: a connection for one server is no way into another.
+func TestMisdirected(t *testing.T) {
+	e := newEdge(t)
+	servers, clients := NewAuthority(t, "servers"), NewAuthority(t, "clients")
+	secret := servers.Issue(Leaf{DNS: []string{"*.example.com"}}).Secret()
+	secret["ca.crt"] = clients.PEM()
+	e.Secret(RootNamespace, "cert", secret)
+	server := func(name, host, tls string) string {
+		return fmt.Sprintf("{port: {number: 443, name: %s, protocol: HTTPS}, hosts: ['%s'], tls: {%s, credentialName: cert}}", name, host, tls)
+	}
+	e.Apply(gateway("web",
+		server("any", "*", "mode: SIMPLE"),
+		server("wild", "*.example.com", "mode: SIMPLE"),
+		server("closed", "closed.example.com", "mode: MUTUAL"),
+		server("plain", "plain.example.com", "mode: SIMPLE"),
+	))
+	e.start()
+	certificate := clients.Issue(Leaf{DNS: []string{"a"}})
+	for _, c := range []struct {
+		name, host string
+		with       []Pair
+		want       string
+	}{
+		{"plain.example.com", "plain.example.com", nil, "200 cart-1"},
+		{"plain.example.com", "plain.example.com:443", nil, "200 cart-1"},
+		{"closed.example.com", "closed.example.com", []Pair{certificate}, "200 cart-1"},
+		{"closed.example.com", "plain.example.com", []Pair{certificate}, "421"},
+		{"plain.example.com", "closed.example.com", nil, "421"},
+		{"plain.example.com", "other.example.com", nil, "421"},
+		{"plain.example.com", "example.org", nil, "421"},
+		{"other.example.com", "more.example.com", nil, "200 cart-1"},
+		{"other.example.com", "closed.example.com", nil, "421"},
+		{"example.org", "example.net", nil, "200 cart-1"},
+		{"example.org", "closed.example.com", nil, "421"},
+		{"example.org", "other.example.com", nil, "421"},
+	} {
+		call := e.call("x", &tls.Config{ServerName: c.name}, c.with...)
+		call.URL = "https://" + c.host + "/"
+		e.client.Expect(call, c.want)
+	}
+	if problems := e.Problems(); len(problems) > 0 {
+		t.Errorf("problems: %q", problems)
 	}
 }
