@@ -18,6 +18,7 @@ func Kinds(scope projection.Scope) []row.Kind {
 		virtualService(scope),
 		destinationRule(scope),
 		gateway(scope),
+		proxyConfig(scope),
 	}
 }
 

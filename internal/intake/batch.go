@@ -19,6 +19,7 @@ type Batch struct {
 	Policies            map[ir.ConfigKey]*ir.TrafficPolicy
 	Gateways            map[ir.ConfigKey]*ir.Gateway
 	PeerAuthentications map[ir.ConfigKey]*ir.PeerAuthentication
+	ProxyConfigs        map[ir.ConfigKey]*ir.ProxyConfig
 	Statuses            map[ir.Origin]ConfigStatus
 }
 

@@ -56,6 +56,7 @@ func newBatch() Batch {
 		Policies:            map[ir.ConfigKey]*ir.TrafficPolicy{},
 		Gateways:            map[ir.ConfigKey]*ir.Gateway{},
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{},
+		ProxyConfigs:        map[ir.ConfigKey]*ir.ProxyConfig{},
 		Statuses:            map[ir.Origin]ConfigStatus{},
 	}
 }

@@ -91,6 +91,12 @@ func budgets() []budget {
 		},
 		sent: []string{"set class/" + first + " Listener virtualInbound"},
 	}, {
+		name: "a ProxyConfig",
+		change: intake.Batch{ProxyConfigs: map[ir.ConfigKey]*ir.ProxyConfig{{Namespace: "apps", Name: "c"}: {
+			Origin: ir.Origin{Kind: "ProxyConfig", Namespace: "apps", Name: "c"}, Workers: ir.Workers{Set: true, Number: 2},
+		}}},
+		evaluated: map[string]int{"proxyDefaults": 1},
+	}, {
 		name:    "the first proxy of another workload",
 		classes: func() map[string]*ir.Class { return map[string]*ir.Class{classKey(&second): &second} },
 		evaluated: map[string]int{
@@ -156,10 +162,14 @@ func TestNothingIsLeft(t *testing.T) {
 		Routes:              map[ir.ConfigKey]*ir.Routes{{Namespace: "apps", Name: "r"}: nil},
 		Policies:            map[ir.ConfigKey]*ir.TrafficPolicy{{Namespace: "apps", Name: "p"}: nil},
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "s"}: nil},
+		ProxyConfigs:        map[ir.ConfigKey]*ir.ProxyConfig{{Namespace: "apps", Name: "c"}: nil},
 	}
 	out := e.Step(gone, map[string]*ir.Class{key: nil})
 	if !slices.Equal(out.Publish.DropClasses, []string{key}) {
 		t.Errorf("dropped classes %q, want %q", out.Publish.DropClasses, key)
+	}
+	if n := e.model.ProxyDefaults.Len(); n != 0 {
+		t.Errorf("%d namespaces with defaults for proxies are left", n)
 	}
 	for _, table := range e.resources.Tables {
 		table.Range(func(k resource.Key, _ *resource.Resource) bool {

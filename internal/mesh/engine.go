@@ -28,8 +28,9 @@ type Engine struct {
 type Outcome struct {
 	Commit   graph.Result
 	Publish  xds.Batch
-	Problems map[ir.Origin][]ir.Problem // all problems of each object about which something changed
-	Other    []graph.Report             // panics and what else is about no object
+	Proxies  map[string]*ir.ProxyDefaults // by namespace; nil: there are none any more
+	Problems map[ir.Origin][]ir.Problem   // all problems of each object about which something changed
+	Other    []graph.Report               // panics and what else is about no object
 }
 
 // NewEngine builds the tables. Up to workers evaluations of one table run side
@@ -63,6 +64,7 @@ func (e *Engine) Step(batch intake.Batch, classes map[string]*ir.Class) Outcome 
 		}
 		out.Publish.Classes = append(out.Publish.Classes, class)
 	}
+	out.Proxies = e.model.ProxyChanges()
 	out.Problems, out.Other = e.reports.update(e.graph.Reports())
 	return out
 }
@@ -77,6 +79,7 @@ func (e *Engine) stage(b intake.Batch) {
 	stage(e.model.Policies, b.Policies)
 	stage(e.model.Gateways, b.Gateways)
 	stage(e.model.PeerAuths, b.PeerAuthentications)
+	stage(e.model.ProxyConfigs, b.ProxyConfigs)
 }
 
 // stage writes rows into a source; a nil row is a removal.

@@ -34,10 +34,17 @@ type Status interface {
 	Moved(objects []ir.Origin)
 }
 
+// Proxies is who injects proxies into pods.
+type Proxies interface {
+	// Update takes what changed of a namespace's defaults; nil is a namespace without any.
+	Update(changed map[string]*ir.ProxyDefaults)
+}
+
 // Options say how a mesh runs.
 type Options struct {
 	Intake   Intake
 	Status   Status
+	Proxies  Proxies  // nil: nobody injects
 	Settings *ir.Mesh // fixed for the life of the process
 	Workers  int      // evaluations side by side; below 2: none
 	Log      logr.Logger
@@ -112,6 +119,9 @@ func (m *Mesh) step() {
 	batch := m.options.Intake.Drain()
 	out := m.engine.Step(batch, m.population.take())
 	m.hub.Publish(out.Publish)
+	if m.options.Proxies != nil {
+		m.options.Proxies.Update(out.Proxies)
+	}
 	m.options.Status.Superseded(names(&out.Publish)...)
 	m.options.Status.Projected(batch.Statuses)
 	m.options.Status.Problems(out.Problems)

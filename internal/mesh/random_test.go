@@ -45,7 +45,7 @@ func (x *chaos) step() edit {
 	config := func(prefix string, n int) ir.ConfigKey {
 		return ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
 	}
-	switch x.r.IntN(14) {
+	switch x.r.IntN(15) {
 	case 0, 1:
 		change(x, x.rows.Services, e.batch.Services, object("s", 3), x.service)
 	case 2, 3:
@@ -63,6 +63,8 @@ func (x *chaos) step() edit {
 	case 11:
 		change(x, x.rows.PeerAuthentications, e.batch.PeerAuthentications, config("a", 3), x.peerAuthentication)
 	case 12:
+		change(x, x.rows.ProxyConfigs, e.batch.ProxyConfigs, config("q", 4), x.proxyConfig)
+	case 13:
 		change(x, x.rows.Credentials, e.batch.Credentials, config("c", 2), x.credential)
 	default:
 		c := x.class()
@@ -312,4 +314,15 @@ func (x *chaos) class() *ir.Class {
 		Role: pick(x.r, ir.RoleSidecar, ir.RoleRouter), Namespace: pick(x.r, chaosNamespaces...),
 		Workload: "w", ServiceAccount: "one", Labels: x.labels(),
 	}
+}
+
+func (x *chaos) proxyConfig(k ir.ConfigKey) *ir.ProxyConfig {
+	out := &ir.ProxyConfig{
+		Origin:  ir.Origin{Kind: "ProxyConfig", Namespace: k.Namespace, Name: k.Name},
+		Created: int64(x.r.IntN(3)), Workers: ir.Workers{Set: true, Number: int32(x.r.IntN(3))},
+	}
+	if x.r.IntN(2) == 0 {
+		out.Selector = x.labels()
+	}
+	return out
 }

@@ -73,7 +73,7 @@ func TestIncrementalEqualsRebuild(t *testing.T) {
 			}
 			for _, what := range []string{
 				"mesh Cluster", "mesh VirtualHost", "namespace Cluster", "namespace VirtualHost", "class Listener",
-				"class VirtualHost", "class Cluster", "class Secret",
+				"class VirtualHost", "class Cluster", "class Secret", "proxies apps",
 			} {
 				if !seen[what] {
 					t.Errorf("the edits never made a %s", what)
@@ -106,6 +106,7 @@ type holder struct {
 	layers   map[place]*xds.Resource
 	classes  map[string]string
 	problems map[ir.Origin][]ir.Problem
+	proxies  map[string]*ir.ProxyDefaults
 }
 
 type place struct {
@@ -116,7 +117,7 @@ type place struct {
 func newHolder(options ...graph.Option) *holder {
 	h := &holder{
 		engine: NewEngine(0, options...), layers: map[place]*xds.Resource{}, classes: map[string]string{},
-		problems: map[ir.Origin][]ir.Problem{},
+		problems: map[ir.Origin][]ir.Problem{}, proxies: map[string]*ir.ProxyDefaults{},
 	}
 	h.engine.SetMesh(settings())
 	return h
@@ -144,6 +145,11 @@ func (h *holder) take(t *testing.T, batch intake.Batch, classes map[string]*ir.C
 	for object, problems := range out.Problems {
 		h.problems[object] = problems
 	}
+	for namespace, d := range out.Proxies {
+		if h.proxies[namespace] = d; d == nil {
+			delete(h.proxies, namespace)
+		}
+	}
 }
 
 func (h *holder) state() []string {
@@ -153,6 +159,16 @@ func (h *holder) state() []string {
 	}
 	for key, layers := range h.classes {
 		out = append(out, "class "+key+" "+layers)
+	}
+	for namespace, d := range h.proxies {
+		line := "proxies " + namespace
+		if d.Whole != nil {
+			line += " " + d.Whole.Origin.String()
+		}
+		for _, p := range d.Workloads {
+			line += " " + p.Origin.String() + p.Selector.String()
+		}
+		out = append(out, line)
 	}
 	for object, problems := range h.problems {
 		for _, p := range problems {
@@ -185,6 +201,7 @@ func joined(a, b edit) edit {
 	maps.Copy(a.batch.Policies, b.batch.Policies)
 	maps.Copy(a.batch.Gateways, b.batch.Gateways)
 	maps.Copy(a.batch.PeerAuthentications, b.batch.PeerAuthentications)
+	maps.Copy(a.batch.ProxyConfigs, b.batch.ProxyConfigs)
 	maps.Copy(a.batch.Credentials, b.batch.Credentials)
 	maps.Copy(a.classes, b.classes)
 	return a
@@ -204,6 +221,7 @@ func pieces(x *chaos) []edit {
 	deal(x.r, x.rows.Policies, out, func(e edit) map[ir.ConfigKey]*ir.TrafficPolicy { return e.batch.Policies })
 	deal(x.r, x.rows.Gateways, out, func(e edit) map[ir.ConfigKey]*ir.Gateway { return e.batch.Gateways })
 	deal(x.r, x.rows.PeerAuthentications, out, func(e edit) map[ir.ConfigKey]*ir.PeerAuthentication { return e.batch.PeerAuthentications })
+	deal(x.r, x.rows.ProxyConfigs, out, func(e edit) map[ir.ConfigKey]*ir.ProxyConfig { return e.batch.ProxyConfigs })
 	deal(x.r, x.rows.Credentials, out, func(e edit) map[ir.ConfigKey]*ir.Credential { return e.batch.Credentials })
 	deal(x.r, x.classes, out, func(e edit) map[string]*ir.Class { return e.classes })
 	return out

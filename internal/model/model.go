@@ -5,7 +5,8 @@
 // All of it is tables of the incremental engine. The order below is the order of
 // evaluation; a table reads only tables above it.
 //
-//	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications classes
+//	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications proxyconfigs classes
+//	injection  proxyDefaults
 //	security   peerAuth, peerAuthDisabling
 //	hosts      serviceHosts, hosts
 //	endpoints  backends, endpointSets, identities, targetPorts
@@ -27,17 +28,18 @@ import (
 
 // Sources are the tables that the outside writes.
 type Sources struct {
-	Mesh        *graph.Source[One, *ir.Mesh]
-	Services    *graph.Source[ir.ObjectKey, *ir.Service]
-	Slices      *graph.Source[ir.ObjectKey, *ir.EndpointSlice]
-	Pods        *graph.Source[ir.ObjectKey, *ir.Pod]
-	Nodes       *graph.Source[ir.NodeKey, *ir.Node]
-	Credentials *graph.Source[ir.ConfigKey, *ir.Credential]
-	Routes      *graph.Source[ir.ConfigKey, *ir.Routes]
-	Policies    *graph.Source[ir.ConfigKey, *ir.TrafficPolicy]
-	Gateways    *graph.Source[ir.ConfigKey, *ir.Gateway]
-	PeerAuths   *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
-	Classes     *graph.Source[string, *ir.Class]
+	Mesh         *graph.Source[One, *ir.Mesh]
+	Services     *graph.Source[ir.ObjectKey, *ir.Service]
+	Slices       *graph.Source[ir.ObjectKey, *ir.EndpointSlice]
+	Pods         *graph.Source[ir.ObjectKey, *ir.Pod]
+	Nodes        *graph.Source[ir.NodeKey, *ir.Node]
+	Credentials  *graph.Source[ir.ConfigKey, *ir.Credential]
+	Routes       *graph.Source[ir.ConfigKey, *ir.Routes]
+	Policies     *graph.Source[ir.ConfigKey, *ir.TrafficPolicy]
+	Gateways     *graph.Source[ir.ConfigKey, *ir.Gateway]
+	PeerAuths    *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
+	ProxyConfigs *graph.Source[ir.ConfigKey, *ir.ProxyConfig]
+	Classes      *graph.Source[string, *ir.Class]
 }
 
 // One is the key of a table with a single row.
@@ -73,6 +75,8 @@ type Model struct {
 	credentialStates *graph.Table[ir.ConfigKey, credentialState]
 	secretUsers      *graph.Index[GatewaySecretKey, GatewayListenerKey, *ir.GatewayListener]
 
+	ProxyDefaults *graph.Table[string, *ir.ProxyDefaults]
+
 	EndpointSets *graph.Table[string, *ir.EndpointSet]
 	Identities   *graph.Table[string, *ir.HostIdentity]
 
@@ -97,19 +101,21 @@ type Model struct {
 // New builds the tables into an empty graph.
 func New(g *graph.Graph) *Model {
 	m := &Model{Sources: Sources{
-		Mesh:        graph.NewSource[One, *ir.Mesh](g, "mesh", One.Compare),
-		Services:    graph.NewSource[ir.ObjectKey, *ir.Service](g, "services", ir.ObjectKey.Compare),
-		Slices:      graph.NewSource[ir.ObjectKey, *ir.EndpointSlice](g, "slices", ir.ObjectKey.Compare),
-		Pods:        graph.NewSource[ir.ObjectKey, *ir.Pod](g, "pods", ir.ObjectKey.Compare),
-		Nodes:       graph.NewSource[ir.NodeKey, *ir.Node](g, "nodes", ir.NodeKey.Compare),
-		Credentials: graph.NewSource[ir.ConfigKey, *ir.Credential](g, "credentials", ir.ConfigKey.Compare),
-		Routes:      graph.NewSource[ir.ConfigKey, *ir.Routes](g, "routes", ir.ConfigKey.Compare),
-		Policies:    graph.NewSource[ir.ConfigKey, *ir.TrafficPolicy](g, "policies", ir.ConfigKey.Compare),
-		Gateways:    graph.NewSource[ir.ConfigKey, *ir.Gateway](g, "gateways", ir.ConfigKey.Compare),
-		PeerAuths:   graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),
-		Classes:     graph.NewSource[string, *ir.Class](g, "classes", strings.Compare),
+		Mesh:         graph.NewSource[One, *ir.Mesh](g, "mesh", One.Compare),
+		Services:     graph.NewSource[ir.ObjectKey, *ir.Service](g, "services", ir.ObjectKey.Compare),
+		Slices:       graph.NewSource[ir.ObjectKey, *ir.EndpointSlice](g, "slices", ir.ObjectKey.Compare),
+		Pods:         graph.NewSource[ir.ObjectKey, *ir.Pod](g, "pods", ir.ObjectKey.Compare),
+		Nodes:        graph.NewSource[ir.NodeKey, *ir.Node](g, "nodes", ir.NodeKey.Compare),
+		Credentials:  graph.NewSource[ir.ConfigKey, *ir.Credential](g, "credentials", ir.ConfigKey.Compare),
+		Routes:       graph.NewSource[ir.ConfigKey, *ir.Routes](g, "routes", ir.ConfigKey.Compare),
+		Policies:     graph.NewSource[ir.ConfigKey, *ir.TrafficPolicy](g, "policies", ir.ConfigKey.Compare),
+		Gateways:     graph.NewSource[ir.ConfigKey, *ir.Gateway](g, "gateways", ir.ConfigKey.Compare),
+		PeerAuths:    graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),
+		ProxyConfigs: graph.NewSource[ir.ConfigKey, *ir.ProxyConfig](g, "proxyConfigs", ir.ConfigKey.Compare),
+		Classes:      graph.NewSource[string, *ir.Class](g, "classes", strings.Compare),
 	}}
 	m.deriveNamespaces(g)
+	m.deriveProxyDefaults(g)
 	m.derivePeerAuth(g)
 	m.deriveDisabling(g)
 	m.deriveHosts(g)

@@ -22,29 +22,14 @@ func (m *Model) derivePeerAuth(g *graph.Graph) {
 		func(k ir.ConfigKey, _ *ir.PeerAuthentication) []string { return []string{k.Namespace} })
 	m.peerAuth = graph.Derive(g, "peerAuth", byNamespace.Keys(), strings.Compare,
 		func(c *graph.Ctx, namespace string, _ struct{}, emit func(string, *peerAuth)) {
-			out := &peerAuth{}
 			var all []*ir.PeerAuthentication
 			for _, p := range graph.Each(c, byNamespace, namespace) {
 				all = append(all, p)
 			}
-			slices.SortFunc(all, func(a, b *ir.PeerAuthentication) int {
-				return ir.Precedence(a.Created, a.Origin, b.Created, b.Origin)
+			out := &peerAuth{}
+			out.Whole, out.Workloads = oldest(c, all, func(p *ir.PeerAuthentication) claim {
+				return claim{"PeerAuthentication", p.Origin, p.Created, p.Selector}
 			})
-			for _, p := range all {
-				switch {
-				case len(p.Selector) > 0:
-					older := slices.IndexFunc(out.Workloads, func(o *ir.PeerAuthentication) bool { return slices.Equal(o.Selector, p.Selector) })
-					if older >= 0 {
-						c.Report(conflict(p.Origin, out.Workloads[older].Origin, "another PeerAuthentication with the same selector"))
-						continue
-					}
-					out.Workloads = append(out.Workloads, p)
-				case out.Whole == nil:
-					out.Whole = p
-				default:
-					c.Report(conflict(p.Origin, out.Whole.Origin, "another PeerAuthentication without a selector"))
-				}
-			}
 			emit(namespace, out)
 		})
 }

@@ -46,6 +46,7 @@ var kinds = map[string]func([]byte) (output, error){
 	"destinationrule":    configured(scope.DestinationRule),
 	"gateway":            configured(scope.Gateway),
 	"peerauthentication": configured(scope.PeerAuthentication),
+	"proxyconfig":        configured(scope.ProxyConfig),
 }
 
 func plain[O corev1.Service | discoveryv1.EndpointSlice | corev1.Pod | corev1.Node | corev1.Namespace, R any](project func(*O) *R) func([]byte) (output, error) {

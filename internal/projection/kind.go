@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	networking "istio.io/api/networking/v1alpha3"
+	networkingv1beta1 "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -41,6 +42,7 @@ func (s Scope) Kinds() []Kind {
 		{groupNetworking, KindVirtualService, check(s.VirtualService), &networking.VirtualService{}, servedVirtualService},
 		{groupNetworking, KindDestinationRule, check(s.DestinationRule), &networking.DestinationRule{}, servedDestinationRule},
 		{groupNetworking, KindGateway, check(s.Gateway), &networking.Gateway{}, servedGateway},
+		{groupNetworking, KindProxyConfig, check(s.ProxyConfig), &networkingv1beta1.ProxyConfig{}, servedProxyConfig},
 		{groupSecurity, KindPeerAuthentication, check(s.PeerAuthentication), &security.PeerAuthentication{}, servedPeerAuthentication},
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
-	"strings"
 
 	security "istio.io/api/security/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,7 +40,7 @@ func (s Scope) PeerAuthentication(meta *metav1.ObjectMeta, text []byte) (*ir.Pee
 		Selector: ir.NewLabels(in.GetSelector().GetMatchLabels()),
 		Mode:     p.mode(spec.field("mtls").field("mode"), in.GetMtls()),
 	}
-	selects := p.selector(spec.field("selector").field("matchLabels"), out.Selector)
+	selects := workloadSelector(&p.notes, spec.field("selector").field("matchLabels"), out.Selector)
 	out.Ports = p.ports(spec.field("portLevelMtls"), in.PortLevelMtls)
 	if len(out.Ports) > 0 && len(out.Selector) == 0 {
 		p.notes.invalid(spec.field("portLevelMtls"), "needs a selector, as ports are those of workloads; add spec.selector.matchLabels")
@@ -64,20 +63,6 @@ func (p *peerAuthentication) mode(at path, in *security.PeerAuthentication_Mutua
 		return ir.MTLSStrict
 	}
 	return mode
-}
-
-// selector tells whether the labels can be those of a workload.
-func (p *peerAuthentication) selector(at path, labels ir.Labels) bool {
-	before := p.notes.errors()
-	for _, l := range labels {
-		switch {
-		case l.Key == "":
-			p.notes.invalid(at, "a label must have a key")
-		case strings.Contains(l.Key, "*"), strings.Contains(l.Value, "*"):
-			p.notes.invalid(at.key(l.Key), "must not contain wildcards")
-		}
-	}
-	return p.notes.errors() == before
 }
 
 func (p *peerAuthentication) ports(at path, in map[uint32]*security.PeerAuthentication_MutualTLS) []ir.PortMTLS {

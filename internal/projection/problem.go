@@ -18,6 +18,7 @@ const (
 	KindDestinationRule    = "DestinationRule"
 	KindGateway            = "Gateway"
 	KindPeerAuthentication = "PeerAuthentication"
+	KindProxyConfig        = "ProxyConfig"
 )
 
 // Reasons of problems. They are stable: users may wait for them.

@@ -23,6 +23,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"VirtualService":     {Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"},
 	"DestinationRule":    {Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"},
 	"Gateway":            {Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
+	"ProxyConfig":        {Group: "networking.istio.io", Version: "v1beta1", Resource: "proxyconfigs"},
 	"PeerAuthentication": {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},
 }
 

@@ -91,6 +91,8 @@ var kinds = map[string]kind{
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.TrafficPolicy { return b.Policies }),
 	projection.KindGateway: configured(projection.KindGateway, scope.Gateway,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.Gateway { return b.Gateways }),
+	projection.KindProxyConfig: configured(projection.KindProxyConfig, scope.ProxyConfig,
+		func(b *intake.Batch) map[ir.ConfigKey]*ir.ProxyConfig { return b.ProxyConfigs }),
 	projection.KindPeerAuthentication: configured(projection.KindPeerAuthentication, scope.PeerAuthentication,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.PeerAuthentication { return b.PeerAuthentications }),
 }

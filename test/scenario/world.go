@@ -94,6 +94,7 @@ func (w *World) Step() ([]string, error) {
 	merge(w.rows.Policies, w.staged.Policies)
 	merge(w.rows.Gateways, w.staged.Gateways)
 	merge(w.rows.PeerAuthentications, w.staged.PeerAuthentications)
+	merge(w.rows.ProxyConfigs, w.staged.ProxyConfigs)
 	merge(w.classes, w.connected)
 	w.staged, w.connected = newBatch(), map[string]*ir.Class{}
 	return w.take(out)
