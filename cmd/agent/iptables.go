@@ -20,7 +20,7 @@ type iptablesFlags struct {
 	inbound, excludeInbound                          string
 	includeOutboundPorts, excludeOutboundPorts       string
 	includeOutboundCIDRs, excludeOutboundCIDRs, ipv6 string
-	resolvConf                                       string
+	resolvConf, excludeInterfaces                    string
 	dryRun                                           bool
 }
 
@@ -43,6 +43,7 @@ func iptablesCommand() *cobra.Command {
 	flags.StringVar(&f.excludeOutboundPorts, "exclude-outbound-ports", "", "destination ports never to capture")
 	flags.StringVar(&f.includeOutboundCIDRs, "include-outbound-cidrs", "*", "destinations to capture, comma-separated; * is all, empty none")
 	flags.StringVar(&f.excludeOutboundCIDRs, "exclude-outbound-cidrs", "", "destinations never to capture")
+	flags.StringVar(&f.excludeInterfaces, "exclude-interfaces", "", "network interfaces whose traffic is never captured")
 	flags.Uint16Var(&f.config.DNSCapturePort, "dns-capture-port", 0, "where the application's queries to the pod's name servers go; 0 leaves them alone")
 	flags.StringVar(&f.resolvConf, "resolv-conf", resolvconf.Path, "file with the name servers of the pod")
 	flags.StringVar(&f.ipv6, "ipv6", "auto", "capture IPv6: auto (when the pod has an address), on, off")
@@ -112,6 +113,9 @@ func (f *iptablesFlags) parse() error {
 	ports("exclude-outbound-ports", f.excludeOutboundPorts, &allExcluded, &c.ExcludeOutboundPorts)
 	if err != nil {
 		return err
+	}
+	if c.ExcludeInterfaces, err = capture.ParseInterfaces(f.excludeInterfaces); err != nil {
+		return fmt.Errorf("--exclude-interfaces: %w", err)
 	}
 	c.ExcludeInboundPorts = append(c.ExcludeInboundPorts, ownPorts...)
 	slices.Sort(c.ExcludeInboundPorts)

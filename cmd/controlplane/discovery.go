@@ -49,7 +49,7 @@ func discovery(env environment) (part, error) {
 	}
 	m, err := mesh.New(mesh.Options{
 		Intake: intake.NewBarrier(inbox, append(configs.Synced(), cluster.Synced())...),
-		Status: statuses, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
+		Status: statuses, Proxies: env.proxies, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
 		Settings: &ir.Mesh{
 			TrustDomain: env.mesh.TrustDomain, RootNamespace: o.namespace,
 			ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshwright/meshwright/internal/ca"
 	"github.com/meshwright/meshwright/internal/meshconfig"
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 	"github.com/meshwright/meshwright/internal/webhook"
 )
 
@@ -23,6 +24,7 @@ type environment struct {
 	manager   manager.Manager
 	authority *ca.Authority
 	store     ca.Store
+	proxies   *proxyconfig.Store // what discovery reads and injection goes by
 	log       logr.Logger
 }
 

@@ -35,6 +35,7 @@ import (
 	"github.com/meshwright/meshwright/controllers/rootca"
 	"github.com/meshwright/meshwright/internal/ca"
 	"github.com/meshwright/meshwright/internal/meshconfig"
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 	"github.com/meshwright/meshwright/internal/webhook"
 )
 
@@ -101,7 +102,10 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	env := environment{options: o, mesh: mesh, manager: mgr, authority: authority, store: store, log: log}
+	env := environment{
+		options: o, mesh: mesh, manager: mgr, authority: authority, store: store,
+		proxies: proxyconfig.NewStore(mesh.DefaultConfig.Settings, o.namespace), log: log,
+	}
 	parts, err := assemble(env)
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func injection(env environment) (part, error) {
 		ClusterID: o.clusterID, ClusterDomain: o.clusterDomain, Network: o.network,
 	}
 	namespaces := namespaceLabels{cached: env.manager.GetClient(), live: env.manager.GetAPIReader()}
-	injector, err := inject.NewInjector(config, namespaces, env.log.WithName("inject"))
+	injector, err := inject.NewInjector(config, namespaces, env.proxies, env.log.WithName("inject"))
 	if err != nil {
 		return part{}, err
 	}

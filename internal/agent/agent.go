@@ -223,7 +223,7 @@ func (a *agent) drain(envoy *child.Child) {
 }
 
 func (a *agent) arguments() []string {
-	return []string{
+	args := []string{
 		"-c", a.config.bootstrapFile(),
 		"--concurrency", strconv.Itoa(a.config.Concurrency),
 		"--log-level", a.config.LogLevel,
@@ -233,6 +233,10 @@ func (a *agent) arguments() []string {
 		"--disable-hot-restart",
 		"--use-dynamic-base-id",
 	}
+	if levels := a.config.ComponentLogLevel; levels != "" {
+		args = append(args, "--component-log-level", levels)
+	}
+	return args
 }
 
 // requestQuit makes Run end as a signal would. Further calls do nothing.

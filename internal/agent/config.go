@@ -28,6 +28,8 @@ type Config struct {
 	Concurrency int
 	// LogLevel is Envoy's.
 	LogLevel string
+	// ComponentLogLevel is Envoy's, for components: COMPONENT:LEVEL,...; may be empty.
+	ComponentLogLevel string
 	// MaxConnections bounds Envoy's downstream connections; 0 is half of the limit of file descriptors.
 	MaxConnections int64
 	CertificateTTL time.Duration

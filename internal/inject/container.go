@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -27,6 +28,11 @@ const (
 	// readyPort and readyPath answer once the proxy has its first configuration.
 	readyPort = 15021
 	readyPath = "/healthz/ready"
+	// readyPeriod and readyFailures are the readiness probe's unless the pod says otherwise.
+	readyPeriod   = 15
+	readyFailures = 4
+	// dnsPort is where the agent answers captured DNS queries.
+	dnsPort = 15053
 	// metricsPort and metricsPath serve the metrics of proxy and application together.
 	metricsPort = 15020
 	metricsPath = "/stats/prometheus"
@@ -72,22 +78,12 @@ func (s subject) network() string {
 // initContainer redirects the pod's traffic to the proxy. It needs root and the network capabilities for the moment
 // that this takes, and nothing else.
 func (s subject) initContainer() corev1.Container {
-	o := s.options
 	return corev1.Container{
 		Name:            InitContainer,
 		Image:           s.image(),
 		ImagePullPolicy: s.config.PullPolicy,
-		Args: []string{
-			"iptables",
-			"--inbound-capture-port=15006",
-			"--outbound-capture-port=15001",
-			"--inbound-ports=" + o.inboundPorts,
-			"--exclude-inbound-ports=" + o.excludeInboundPorts,
-			"--exclude-outbound-ports=" + o.excludeOutboundPorts,
-			"--include-outbound-cidrs=" + o.outboundCIDRs,
-			"--exclude-outbound-cidrs=" + o.excludeOutboundCIDRs,
-		},
-		Resources: o.resources,
+		Args:            s.iptables(),
+		Resources:       s.options.resources,
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: new(false),
 			Privileged:               new(false),
@@ -101,37 +97,94 @@ func (s subject) initContainer() corev1.Container {
 	}
 }
 
+// iptables is the arguments of the redirection; what is rarely used is there only if it is.
+func (s subject) iptables() []string {
+	o := s.options
+	args := []string{
+		"iptables",
+		"--inbound-capture-port=15006",
+		"--outbound-capture-port=15001",
+		"--inbound-ports=" + o.inboundPorts,
+		"--exclude-inbound-ports=" + o.excludeInboundPorts,
+		"--exclude-outbound-ports=" + o.excludeOutboundPorts,
+		"--include-outbound-cidrs=" + o.outboundCIDRs,
+		"--exclude-outbound-cidrs=" + o.excludeOutboundCIDRs,
+	}
+	if o.outboundPorts != "" {
+		args = append(args, "--include-outbound-ports="+o.outboundPorts)
+	}
+	if o.excludeInterfaces != "" {
+		args = append(args, "--exclude-interfaces="+o.excludeInterfaces)
+	}
+	if o.dnsCapture() {
+		args = append(args, "--dns-capture-port="+strconv.Itoa(dnsPort))
+	}
+	return args
+}
+
+// proxy is the arguments of the agent; what is rarely used is there only if it is.
+func (s subject) proxy() []string {
+	o := s.options
+	args := []string{
+		"proxy",
+		"--role=sidecar",
+		"--discovery-address=" + s.config.DiscoveryAddress,
+		"--trust-domain=" + s.config.TrustDomain,
+		"--cluster-id=" + s.config.ClusterID,
+		"--network=" + s.network(),
+		"--cluster-domain=" + s.config.ClusterDomain,
+		"--workload-name=" + workloadName(s.pod),
+		"--drain-duration=" + s.drain(),
+		"--concurrency=" + s.concurrency(),
+		"--log-level=" + o.logLevel,
+	}
+	if o.componentLogLevel != "" {
+		args = append(args, "--component-log-level="+o.componentLogLevel)
+	}
+	if o.agentLogLevel != "" {
+		args = append(args, "--agent-log-level="+o.agentLogLevel)
+	}
+	if o.dnsCapture() {
+		args = append(args, "--dns-port="+strconv.Itoa(dnsPort))
+	}
+	return args
+}
+
+// concurrency is what the agent takes: 0 goes by the CPU limit, below 0 is one for each CPU.
+func (s subject) concurrency() string {
+	switch wanted := s.options.settings.Concurrency; {
+	case wanted == nil:
+		return "0"
+	case *wanted == 0:
+		return "-1"
+	default:
+		return strconv.Itoa(int(*wanted))
+	}
+}
+
 // proxyContainer is the native sidecar. Its startup probe holds back every container after it until the proxy serves.
 func (s subject) proxyContainer() (corev1.Container, error) {
 	env, err := s.env()
 	if err != nil {
 		return corev1.Container{}, err
 	}
+	times := s.options.readiness
 	ready := corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: readyPath, Port: intstr.FromInt32(readyPort)}}
 	return corev1.Container{
 		Name:            ProxyContainer,
 		Image:           s.image(),
 		ImagePullPolicy: s.config.PullPolicy,
 		RestartPolicy:   new(corev1.ContainerRestartPolicyAlways),
-		Args: []string{
-			"proxy",
-			"--role=sidecar",
-			"--discovery-address=" + s.config.DiscoveryAddress,
-			"--trust-domain=" + s.config.TrustDomain,
-			"--cluster-id=" + s.config.ClusterID,
-			"--network=" + s.network(),
-			"--cluster-domain=" + s.config.ClusterDomain,
-			"--workload-name=" + workloadName(s.pod),
-			"--drain-duration=" + s.drain(),
-			"--concurrency=0",
-			"--log-level=" + s.options.logLevel,
+		Args:            s.proxy(),
+		Env:             env,
+		Ports:           []corev1.ContainerPort{{Name: "http-envoy-prom", ContainerPort: metricsPort, Protocol: corev1.ProtocolTCP}},
+		Resources:       s.options.resources,
+		VolumeMounts:    append(mounts(), s.options.mounts...),
+		StartupProbe:    &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 1, TimeoutSeconds: 3, FailureThreshold: startupTries},
+		ReadinessProbe: &corev1.Probe{
+			ProbeHandler: ready, InitialDelaySeconds: times.delay, PeriodSeconds: times.period, TimeoutSeconds: 3,
+			FailureThreshold: times.failures,
 		},
-		Env:            env,
-		Ports:          []corev1.ContainerPort{{Name: "http-envoy-prom", ContainerPort: metricsPort, Protocol: corev1.ProtocolTCP}},
-		Resources:      s.options.resources,
-		VolumeMounts:   mounts(),
-		StartupProbe:   &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 1, TimeoutSeconds: 3, FailureThreshold: startupTries},
-		ReadinessProbe: &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 15, TimeoutSeconds: 3, FailureThreshold: 4},
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: new(false),
 			Privileged:               new(false),
@@ -151,7 +204,14 @@ func (s subject) drain() string {
 	if g := s.pod.Spec.TerminationGracePeriodSeconds; g != nil {
 		grace = *g
 	}
-	return strconv.FormatInt(max(1, min(longestDrain, grace-drainMargin)), 10) + "s"
+	return strconv.FormatInt(max(1, min(s.wantedDrain(), grace-drainMargin)), 10) + "s"
+}
+
+func (s subject) wantedDrain() int64 {
+	if d := s.options.settings.Drain; d > 0 {
+		return int64(d / time.Second)
+	}
+	return longestDrain
 }
 
 func (s subject) env() ([]corev1.EnvVar, error) {
@@ -182,6 +242,9 @@ func (s subject) env() ([]corev1.EnvVar, error) {
 			return nil, err
 		}
 		out = append(out, corev1.EnvVar{Name: metric.AppEnv, Value: text})
+	}
+	for _, v := range s.options.settings.Variables() {
+		out = append(out, corev1.EnvVar{Name: v.Name, Value: v.Value})
 	}
 	return out, nil
 }
@@ -218,4 +281,6 @@ func merge(ours corev1.Container, user *corev1.Container) (corev1.Container, err
 }
 
 // capturesNothing reports whether the rules would redirect nothing, so that no root container is needed.
-func (o options) capturesNothing() bool { return o.inboundPorts == "" && o.outboundCIDRs == "" }
+func (o options) capturesNothing() bool {
+	return o.inboundPorts == "" && o.outboundCIDRs == "" && o.outboundPorts == "" && !o.dnsCapture()
+}

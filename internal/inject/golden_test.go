@@ -17,6 +17,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected files")
@@ -26,6 +29,20 @@ var testConfig = Config{
 	DiscoveryAddress: "meshwright.istio-system.svc:15012", TrustDomain: "cluster.local",
 	ClusterID: "Kubernetes", ClusterDomain: "cluster.local",
 	Token: func() string { return "TOKENTOKENTOKENTOKENTOKENT" },
+}
+
+// testProxies has settings for pods with the label app=tuned in namespace app, and a second set that loses to them.
+func testProxies() *proxyconfig.Store {
+	store := proxyconfig.NewStore(proxyconfig.Settings{}, "istio-system")
+	selector := ir.NewLabels(map[string]string{"app": "tuned"})
+	store.Update(map[string]*ir.ProxyDefaults{"app": {Workloads: []*ir.ProxyConfig{
+		{
+			Origin: ir.Origin{Kind: "ProxyConfig", Namespace: "app", Name: "older"}, Selector: selector,
+			Workers: ir.Workers{Set: true, Number: 3}, Environment: []ir.Variable{{Name: "A", Value: "of the object"}, {Name: "B", Value: "of the object"}},
+		},
+		{Origin: ir.Origin{Kind: "ProxyConfig", Namespace: "app", Name: "younger"}, Selector: selector},
+	}}})
+	return store
 }
 
 // outcome is what a golden file holds: the pod as the API server would store it, or why it is refused.
@@ -94,7 +111,7 @@ func golden(t *testing.T, in, out string) {
 // review injects raw, checks that the result is a pod, and that a second review changes nothing.
 func review(t *testing.T, raw []byte) outcome {
 	t.Helper()
-	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, logr.Discard())
+	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}

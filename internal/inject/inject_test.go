@@ -18,6 +18,7 @@ import (
 
 	"github.com/meshwright/meshwright/internal/agent/metric"
 	"github.com/meshwright/meshwright/internal/agent/probe"
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
 type staticNamespaces map[string]map[string]string
@@ -126,7 +127,7 @@ func TestWrongAnnotationsAreAllNamed(t *testing.T) {
 		annotationOutRanges:    "10.0.0.0/33",
 		annotationNotOutRanges: "*",
 	}
-	_, err := parseOptions(wrong)
+	_, _, err := parseOptions(wrong, proxyconfig.Settings{})
 	if err == nil {
 		t.Fatal("accepted")
 	}
@@ -150,7 +151,7 @@ func TestResourcesKeepRequestBelowLimit(t *testing.T) {
 		{map[string]string{annotationMemoryLimit: "32Mi"}, "50m", "2", "32Mi", "32Mi"},
 		{map[string]string{annotationCPU: "100m", annotationCPULimit: "200m"}, "100m", "200m", "64Mi", "1Gi"},
 	} {
-		o, err := parseOptions(c.annotations)
+		o, _, err := parseOptions(c.annotations, proxyconfig.Settings{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +190,7 @@ func TestAgentUnderstands(t *testing.T) {
 	  "spec":{"containers":[{"name":"a","ports":[{"name":"web","containerPort":8080}],
 	  "livenessProbe":{"httpGet":{"path":"/l?x=1","port":"web","httpHeaders":[{"name":"Host","value":"h"}]},"timeoutSeconds":7},
 	  "readinessProbe":{"grpc":{"port":9000,"service":"s"}},"startupProbe":{"tcpSocket":{"port":"8081"}}}]}}`)
-	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, logr.Discard())
+	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +227,7 @@ func TestAgentUnderstands(t *testing.T) {
 }
 
 func TestReviewLeavesAlone(t *testing.T) {
-	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, logr.Discard())
+	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +286,7 @@ func TestConfigValidate(t *testing.T) {
 func FuzzReview(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"labels":{"a/b~c":"d"},"annotations":{"sidecar.istio.io/status":"{}"}},"spec":{"containers":[{"name":"a"},{"name":"istio-proxy","image":"auto"}],"initContainers":[{"name":"istio-init"}]}}`))
 	f.Add([]byte(`{"metadata":{"annotations":{"traffic.sidecar.istio.io/includeInboundPorts":""}},"spec":{"containers":[{"name":"a","livenessProbe":{"tcpSocket":{"port":"x"}}}],"volumes":[{"name":"istio-token"}]}}`))
-	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, logr.Discard())
+	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), logr.Discard())
 	if err != nil {
 		f.Fatal(err)
 	}

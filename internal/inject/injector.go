@@ -12,6 +12,8 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
 const (
@@ -29,19 +31,25 @@ type Namespaces interface {
 	NamespaceLabels(ctx context.Context, name string) (map[string]string, error)
 }
 
+// Proxies answers with the settings of the proxy of a pod with these labels, and warnings for the user.
+type Proxies interface {
+	For(namespace string, labels map[string]string) (proxyconfig.Settings, []string)
+}
+
 // Injector answers admission reviews of pods under creation. It is safe for concurrent use.
 type Injector struct {
 	config     Config
 	namespaces Namespaces
+	proxies    Proxies
 	log        logr.Logger
 }
 
 // NewInjector fails when the configuration is incomplete.
-func NewInjector(config Config, namespaces Namespaces, log logr.Logger) (*Injector, error) {
+func NewInjector(config Config, namespaces Namespaces, proxies Proxies, log logr.Logger) (*Injector, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	return &Injector{config: config, namespaces: namespaces, log: log}, nil
+	return &Injector{config: config, namespaces: namespaces, proxies: proxies, log: log}, nil
 }
 
 // Review allows every pod but one whose annotations are wrong, and adds the proxy where Decide says so. The same pod
@@ -67,7 +75,8 @@ func (i *Injector) Review(ctx context.Context, request *admissionv1.AdmissionReq
 		i.log.V(1).Info(msgSkipped, "namespace", request.Namespace, "pod", name, "reason", decision.Reason)
 		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: skipWarnings(&pod, decision)}
 	}
-	operations, warnings, err := i.config.Pod(labels, &pod)
+	settings, conflicts := i.proxies.For(request.Namespace, pod.Labels)
+	operations, warnings, err := i.config.Pod(labels, settings, &pod)
 	if err != nil {
 		return i.refuse(request, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, err)
 	}
@@ -78,7 +87,7 @@ func (i *Injector) Review(ctx context.Context, request *admissionv1.AdmissionReq
 	count(request, string(decision.Reason))
 	i.log.V(1).Info(msgInjected, "namespace", request.Namespace, "pod", name, "reason", decision.Reason)
 	kind := admissionv1.PatchTypeJSONPatch
-	return &admissionv1.AdmissionResponse{Allowed: true, Patch: body, PatchType: &kind, Warnings: warnings}
+	return &admissionv1.AdmissionResponse{Allowed: true, Patch: body, PatchType: &kind, Warnings: append(warnings, conflicts...)}
 }
 
 func (i *Injector) refuse(request *admissionv1.AdmissionRequest, code int32, reason metav1.StatusReason, err error) *admissionv1.AdmissionResponse {

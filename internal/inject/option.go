@@ -13,34 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/meshwright/meshwright/internal/agent/capture"
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
-
-// Annotations of a pod that change its proxy.
-const (
-	annotationImage        = "sidecar.istio.io/proxyImage"
-	annotationCPU          = "sidecar.istio.io/proxyCPU"
-	annotationMemory       = "sidecar.istio.io/proxyMemory"
-	annotationCPULimit     = "sidecar.istio.io/proxyCPULimit"
-	annotationMemoryLimit  = "sidecar.istio.io/proxyMemoryLimit"
-	annotationLogLevel     = "sidecar.istio.io/logLevel"
-	annotationRewrite      = "sidecar.istio.io/rewriteAppHTTPProbers"
-	annotationMerge        = "prometheus.istio.io/merge-metrics"
-	annotationInPorts      = "traffic.sidecar.istio.io/includeInboundPorts"
-	annotationNotInPorts   = "traffic.sidecar.istio.io/excludeInboundPorts"
-	annotationNotOutPorts  = "traffic.sidecar.istio.io/excludeOutboundPorts"
-	annotationOutRanges    = "traffic.sidecar.istio.io/includeOutboundIPRanges"
-	annotationNotOutRanges = "traffic.sidecar.istio.io/excludeOutboundIPRanges"
-)
-
-// knownAnnotations are served; others of the same families get a warning.
-var knownAnnotations = []string{
-	annotationImage, annotationCPU, annotationMemory, annotationCPULimit, annotationMemoryLimit, annotationLogLevel,
-	annotationRewrite, annotationMerge, annotationInPorts, annotationNotInPorts, annotationNotOutPorts,
-	annotationOutRanges, annotationNotOutRanges, LabelInject, AnnotationState,
-}
-
-// annotationFamilies are the prefixes under which users expect the proxy to be configured.
-var annotationFamilies = []string{"sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/", "inject.istio.io/", "prometheus.istio.io/"}
 
 // logLevels are Envoy's.
 var logLevels = []string{"trace", "debug", "info", "warning", "error", "critical", "off"}
@@ -65,17 +39,44 @@ type options struct {
 	mergeMetrics  bool
 	resources     corev1.ResourceRequirements
 
+	componentLogLevel string
+	agentLogLevel     string
+	readiness         readiness
+	volumes           []corev1.Volume
+	mounts            []corev1.VolumeMount
+
 	inboundPorts         string
 	excludeInboundPorts  string
+	outboundPorts        string
 	excludeOutboundPorts string
 	outboundCIDRs        string
 	excludeOutboundCIDRs string
+	excludeInterfaces    string
+	captureOff           bool
+
+	// settings are those of the mesh, of ProxyConfigs and of the pod, merged.
+	settings proxyconfig.Settings
 }
 
-// parseOptions reads all annotations and reports every wrong one at once, each with its path.
-func parseOptions(annotations map[string]string) (options, error) {
+// readiness is the times of the proxy's readiness probe.
+type readiness struct{ delay, period, failures int32 }
+
+// parseOptions reads all annotations and reports every wrong one at once, each with its path. settings are what holds where
+// the pod says nothing.
+func parseOptions(annotations map[string]string, settings proxyconfig.Settings) (options, []string, error) {
 	p := &parser{annotations: annotations}
 	o := options{
+		settings:          p.settings(settings),
+		componentLogLevel: p.componentLogLevel(),
+		agentLogLevel:     p.agentLogLevel(),
+		readiness: readiness{
+			delay: p.number(annotationDelay, 0, 0), period: p.number(annotationPeriod, readyPeriod, 1),
+			failures: p.number(annotationFailures, readyFailures, 1),
+		},
+		volumes:              p.userVolumes(),
+		mounts:               p.userMounts(),
+		outboundPorts:        p.ports(annotationOutPorts, "", false),
+		excludeInterfaces:    p.interfaces(),
 		image:                p.text(annotationImage, ""),
 		logLevel:             p.text(annotationLogLevel, defaultLogLevel),
 		rewriteProbes:        p.flag(annotationRewrite, true),
@@ -91,12 +92,26 @@ func parseOptions(annotations map[string]string) (options, error) {
 	}
 	o.resources = p.resources()
 	o.excludeInboundPorts = strings.TrimPrefix(o.excludeInboundPorts+","+agentPorts, ",")
-	return o, errors.Join(p.errs...)
+	p.mode(&o)
+	p.fixed(annotationNative, "true", "the proxy is always a native sidecar")
+	p.fixed(annotationStatusPort, strconv.Itoa(metricsPort), "the agent always listens at "+strconv.Itoa(metricsPort))
+	if err := proxyconfig.CheckImageType(p.text(annotationImageType, "")); err != nil {
+		p.warn(annotationImageType, err.Error()+"; it has no effect")
+	}
+	return o, p.warnings, errors.Join(p.errs...)
 }
+
+// dnsCapture tells whether the application's DNS queries go to the agent.
+func (o options) dnsCapture() bool { return o.settings.CapturesDNS() && !o.captureOff }
 
 type parser struct {
 	annotations map[string]string
 	errs        []error
+	warnings    []string
+}
+
+func (p *parser) warn(name, text string) {
+	p.warnings = append(p.warnings, "metadata.annotations["+name+"]: "+text)
 }
 
 func (p *parser) fail(name string, err error) {
@@ -206,17 +221,4 @@ func (p *parser) quantity(name, otherwise string) (resource.Quantity, bool) {
 		return resource.MustParse(otherwise), false
 	}
 	return q, true
-}
-
-// unknownAnnotations lists, sorted, those that look like ours but have no effect.
-func unknownAnnotations(annotations map[string]string) []string {
-	var out []string
-	for name := range annotations {
-		ours := slices.ContainsFunc(annotationFamilies, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-		if ours && !slices.Contains(knownAnnotations, name) {
-			out = append(out, name)
-		}
-	}
-	slices.Sort(out)
-	return out
 }

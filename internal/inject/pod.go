@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/meshwright/meshwright/internal/agent/metric"
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
 const (
@@ -30,10 +31,10 @@ type status struct {
 	Revision       string   `json:"revision"`
 }
 
-// Pod computes the changes that give a pod its proxy, and warnings for the user. An error is the user's to correct and
-// names the path.
-func (c Config) Pod(namespaceLabels map[string]string, pod *corev1.Pod) ([]Operation, []string, error) {
-	options, err := parseOptions(pod.Annotations)
+// Pod computes the changes that give a pod its proxy, and warnings for the user. settings hold for the proxy where the pod
+// says nothing. An error is the user's to correct and names the path.
+func (c Config) Pod(namespaceLabels map[string]string, settings proxyconfig.Settings, pod *corev1.Pod) ([]Operation, []string, error) {
+	options, warnings, err := parseOptions(pod.Annotations, settings)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -58,9 +59,10 @@ func (c Config) Pod(namespaceLabels map[string]string, pod *corev1.Pod) ([]Opera
 	if err := s.annotate(annotations, injected, added); err != nil {
 		return nil, nil, err
 	}
+	s.statsAnnotations(annotations)
 	out.entries("/metadata/annotations", pod.Annotations, annotations)
 	out.entries("/metadata/labels", pod.Labels, s.podLabels())
-	return out.operations, warnings(pod), nil
+	return out.operations, append(append(idleAnnotations(pod.Annotations), warnings...), s.drainWarning()...), nil
 }
 
 // containers takes the user's overrides out of their lists and puts the merged containers first.
@@ -108,7 +110,7 @@ func (s subject) containers(out *patch) ([]string, error) {
 func (s subject) volumes(out *patch) []string {
 	var names []string
 	var missing []corev1.Volume
-	for _, v := range volumes() {
+	for _, v := range append(volumes(), s.options.volumes...) {
 		names = append(names, v.Name)
 		if !slices.ContainsFunc(s.pod.Spec.Volumes, func(have corev1.Volume) bool { return have.Name == v.Name }) {
 			missing = append(missing, v)
@@ -183,10 +185,12 @@ func (s subject) podLabels() map[string]string {
 	return out
 }
 
-func warnings(pod *corev1.Pod) []string {
-	var out []string
-	for _, name := range unknownAnnotations(pod.Annotations) {
-		out = append(out, fmt.Sprintf("metadata.annotations[%s]: not supported by this mesh, it has no effect", name))
+// drainWarning tells that a wish cannot be had: when the pod's grace period is over, everything is killed.
+func (s subject) drainWarning() []string {
+	got := s.drain()
+	if s.options.settings.Drain == 0 || got == strconv.FormatInt(s.wantedDrain(), 10)+"s" {
+		return nil
 	}
-	return out
+	return []string{fmt.Sprintf("spec.terminationGracePeriodSeconds: leaves the proxy %s to drain, but its settings ask for %s",
+		got, s.options.settings.Drain)}
 }

@@ -13,6 +13,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
+
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
 // Modes of OutboundTrafficPolicy: what happens to traffic for hosts that the mesh does not know.
@@ -32,6 +34,24 @@ type Config struct {
 	OutboundTrafficPolicy OutboundTrafficPolicy `json:"outboundTrafficPolicy,omitzero"`
 	// AccessLogFile is where proxies write access logs: empty (none) or /dev/stdout.
 	AccessLogFile string `json:"accessLogFile,omitempty"`
+	// DefaultConfig is what holds for injected proxies where nobody says otherwise.
+	DefaultConfig DefaultConfig `json:"defaultConfig,omitzero"`
+}
+
+// DefaultConfig is a ProxyConfig as package proxyconfig reads it.
+type DefaultConfig struct {
+	proxyconfig.Settings
+	problem error
+}
+
+// UnmarshalJSON implements json.Unmarshaler. What is wrong is kept for Parse to report.
+func (d *DefaultConfig) UnmarshalJSON(text []byte) error {
+	settings, ignored, err := proxyconfig.Parse(text)
+	if err == nil && len(ignored) > 0 {
+		err = fmt.Errorf("%s; the fields that are served: %s", strings.Join(ignored, "; "), strings.Join(proxyconfig.Fields(), ", "))
+	}
+	d.Settings, d.problem = settings, err
+	return nil
 }
 
 // OutboundTrafficPolicy has the mode AllowAny (default) or RegistryOnly.
@@ -62,6 +82,9 @@ func Parse(data []byte) (Config, error) {
 	}
 	if f := config.AccessLogFile; f != "" && f != "/dev/stdout" {
 		errs = append(errs, fmt.Errorf("accessLogFile: %q is neither empty nor /dev/stdout", f))
+	}
+	if err := config.DefaultConfig.problem; err != nil {
+		errs = append(errs, fmt.Errorf("defaultConfig: %w", err))
 	}
 	return config, errors.Join(errs...)
 }

@@ -4,8 +4,12 @@ package meshconfig
 
 import (
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
 func TestParse(t *testing.T) {
@@ -17,10 +21,22 @@ func TestParse(t *testing.T) {
 		{"empty", "", Default(), ""},
 		{
 			"all", "trustDomain: example.org\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout\n",
-			Config{"example.org", OutboundTrafficPolicy{RegistryOnly}, "/dev/stdout"},
+			Config{TrustDomain: "example.org", OutboundTrafficPolicy: OutboundTrafficPolicy{RegistryOnly}, AccessLogFile: "/dev/stdout"},
 			"",
 		},
 		{"empty policy keeps the default", "outboundTrafficPolicy: {}\n", Default(), ""},
+		{
+			"proxies", "defaultConfig: {drainDuration: 20s, proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\"}}\n",
+			Config{
+				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny},
+				DefaultConfig: DefaultConfig{Settings: proxyconfig.Settings{
+					Drain: 20 * time.Second, Environment: map[string]string{"ISTIO_META_DNS_CAPTURE": "true"},
+				}},
+			},
+			"",
+		},
+		{"a proxy's field that is not served", "defaultConfig: {tracing: {}}\n", Config{}, "defaultConfig: tracing"},
+		{"a proxy's field that is wrong", "defaultConfig: {concurrency: many}\n", Config{}, "defaultConfig: concurrency"},
 		{"trust domain", "trustDomain: a/b\n", Config{}, "trustDomain"},
 		{"mode", "outboundTrafficPolicy: {mode: NO}\n", Config{}, "outboundTrafficPolicy.mode"},
 		{"log file", "accessLogFile: /etc/passwd\n", Config{}, "accessLogFile"},
@@ -29,7 +45,7 @@ func TestParse(t *testing.T) {
 		{"too large", strings.Repeat("#", maxBytes+1), Config{}, "larger"},
 	} {
 		got, err := Parse([]byte(c.in))
-		if c.problem == "" && (err != nil || got != c.want) {
+		if c.problem == "" && (err != nil || !reflect.DeepEqual(got, c.want)) {
 			t.Errorf("%s: got %+v, %v", c.name, got, err)
 		}
 		if c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)) {
@@ -40,7 +56,7 @@ func TestParse(t *testing.T) {
 
 func TestLoadWithoutFile(t *testing.T) {
 	got, err := Load(filepath.Join(t.TempDir(), "none"))
-	if err != nil || got != Default() {
+	if err != nil || !reflect.DeepEqual(got, Default()) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := Load(t.TempDir()); err == nil {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -40,8 +41,13 @@ var fields = map[string]func(*Settings, []byte) error{
 // Fields are the names of the fields that are read, sorted.
 func Fields() []string { return slices.Sorted(maps.Keys(fields)) }
 
-// Parse reads the YAML of a ProxyConfig. ignored names the fields that have no effect in this mesh. An error names every
-// field that is wrong; the settings then hold the others.
+// unserved says that a field is right but has no effect in this mesh.
+type unserved string
+
+func (u unserved) Error() string { return string(u) }
+
+// Parse reads the YAML of a ProxyConfig. ignored says, field by field, what is right but has no effect in this mesh. An
+// error joins one for every field that is wrong; the settings then hold the others.
 func Parse(text []byte) (s Settings, ignored []string, err error) {
 	if len(text) > maxText {
 		return s, nil, fmt.Errorf("is larger than %d bytes", maxText)
@@ -59,17 +65,34 @@ func Parse(text []byte) (s Settings, ignored []string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		parse := fields[name]
 		if parse == nil {
-			ignored = append(ignored, name)
+			ignored = append(ignored, name+": not served by this mesh")
 			continue
 		}
 		if string(raw[name]) == "null" {
 			continue
 		}
-		if err := parse(&s, raw[name]); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		for _, err := range Each(parse(&s, raw[name])) {
+			err = fmt.Errorf("%s: %w", name, err)
+			if without := unserved(""); errors.As(err, &without) {
+				ignored = append(ignored, err.Error())
+			} else {
+				errs = append(errs, err)
+			}
 		}
 	}
 	return s, ignored, errors.Join(errs...)
+}
+
+// Each parts what errors.Join put together.
+func Each(err error) []error {
+	var joined interface{ Unwrap() []error }
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &joined):
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 func parseConcurrency(s *Settings, text []byte) error {
@@ -119,7 +142,7 @@ func parseImage(s *Settings, text []byte) error {
 		return err
 	}
 	if err := CheckImageType(image.ImageType); err != nil {
-		return fmt.Errorf("imageType: %w", err)
+		return unserved("imageType: " + err.Error())
 	}
 	s.ImageType = image.ImageType
 	return nil
@@ -152,6 +175,11 @@ func parseStats(s *Settings, text []byte) error {
 			return fmt.Errorf("inclusionRegexps: %w", err)
 		}
 	}
+	for _, entry := range slices.Concat(matcher.Prefixes, matcher.Suffixes, matcher.Regexps) {
+		if strings.Contains(entry, ",") {
+			return fmt.Errorf("%q must not contain a comma: the agent is given a list with commas between", entry)
+		}
+	}
 	s.StatsPrefixes, s.StatsSuffixes, s.StatsRegexps = matcher.Prefixes, matcher.Suffixes, matcher.Regexps
 	return nil
 }
@@ -167,7 +195,7 @@ func parseHold(_ *Settings, text []byte) error {
 
 func parseStatusPort(_ *Settings, text []byte) error {
 	if string(text) != fmt.Sprint(statusPort) {
-		return fmt.Errorf("%s is not served: the port is always %d", text, statusPort)
+		return unserved(fmt.Sprintf("%s is not served: the port is always %d", text, statusPort))
 	}
 	return nil
 }

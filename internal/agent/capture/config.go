@@ -11,6 +11,7 @@ package capture
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +42,8 @@ type Config struct {
 	IncludeOutboundCIDRs []netip.Prefix
 	// ExcludeOutboundCIDRs are never captured.
 	ExcludeOutboundCIDRs []netip.Prefix
+	// ExcludeInterfaces are network interfaces whose traffic is never captured.
+	ExcludeInterfaces []string
 	// DNSCapturePort is where the application's DNS queries to DNSServers go, by UDP and TCP; 0 leaves them alone. Queries
 	// to other servers are the application's own choice, and a server or port that is excluded above is left alone too.
 	DNSCapturePort uint16
@@ -85,6 +88,21 @@ func ParsePorts(list string) (all bool, ports []uint16, err error) {
 	}
 	slices.Sort(ports)
 	return all, slices.Compact(ports), nil
+}
+
+// interfaceForm is what the kernel takes as a name, without what iptables takes for a pattern.
+var interfaceForm = regexp.MustCompile(`^[A-Za-z0-9_.:@-]{1,15}$`)
+
+// ParseInterfaces reads a comma-separated list of names of network interfaces.
+func ParseInterfaces(list string) ([]string, error) {
+	names := fields(list)
+	for _, name := range names {
+		if !interfaceForm.MatchString(name) {
+			return nil, fmt.Errorf("%q is not the name of a network interface", name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // ParseCIDRs reads a comma-separated list of CIDR blocks or single addresses; "*" alone means all.

@@ -169,6 +169,9 @@ func (c Config) owners() []string {
 }
 
 func (b *builder) inbound(c Config) {
+	for _, name := range c.ExcludeInterfaces {
+		b.rule(chainInbound, "-i %s -j RETURN", name)
+	}
 	// Our own ports are never captured, or a proxy that does not answer would hide the agent's reason from the kubelet.
 	for _, port := range c.ExcludeInboundPorts {
 		b.rule(chainInbound, "-p tcp -m tcp --dport %d -j RETURN", port)
@@ -184,6 +187,9 @@ func (b *builder) inbound(c Config) {
 
 func (b *builder) outbound(c Config) {
 	f := b.family
+	for _, name := range c.ExcludeInterfaces {
+		b.rule(chainOutbound, "-o %s -j RETURN", name)
+	}
 	b.rule(chainOutbound, "-s %s -o lo -j RETURN", f.passthrough)
 	for _, owner := range c.owners() {
 		b.rule(chainOutbound, "! -d %s -o lo -p tcp -m owner --%s -j %s", f.loopback, owner, chainInboundRedirect)

@@ -14,12 +14,15 @@ import (
 // connection pools and costs memory, and one application seldom needs more.
 const sidecarWorkers = 2
 
-// Concurrency is the number of Envoy's worker threads: the wanted number if it is positive, else the container's CPU limit
+// Concurrency is the number of Envoy's worker threads: the wanted number if it is positive, all CPUs if it is negative, else the container's CPU limit
 // rounded up, else (no limit) all CPUs for a router and at most two for a sidecar. cgroups is the container's /sys/fs/cgroup
 // (https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files, and the cpu controller of version 1).
 func Concurrency(role Role, wanted, cpus int, cgroups fs.FS) (int, error) {
-	if wanted > 0 {
+	switch {
+	case wanted > 0:
 		return wanted, nil
+	case wanted < 0:
+		return cpus, nil
 	}
 	limit, err := cpuLimit(cgroups)
 	if err != nil {
