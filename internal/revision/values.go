@@ -35,6 +35,9 @@ func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (ma
 		if m.AccessLogFile != nil {
 			mesh["accessLogFile"] = *m.AccessLogFile
 		}
+		if d := m.DefaultConfig; d != nil {
+			mesh["defaultConfig"] = defaultConfig(d)
+		}
 		values["meshConfig"] = mesh
 	}
 	var elsewhere []any
@@ -53,6 +56,18 @@ func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (ma
 		return values, nil
 	}
 	return over(values, p.spec.Values.ControlPlane, "controlplane")
+}
+
+func defaultConfig(d *v1alpha1.ProxyDefaults) map[string]any {
+	out := map[string]any{}
+	if d.Concurrency != nil {
+		out["concurrency"] = int64(*d.Concurrency)
+	}
+	setString(out, "drainDuration", d.DrainDuration)
+	if len(d.ProxyMetadata) > 0 {
+		out["proxyMetadata"] = stringMap(d.ProxyMetadata)
+	}
+	return out
 }
 
 func (p plan) gatewayValues(g placed) (map[string]any, error) {

@@ -35,6 +35,32 @@ type MeshConfig struct {
 	// +optional
 	// +kubebuilder:validation:Enum="";/dev/stdout
 	AccessLogFile *string `json:"accessLogFile,omitempty"`
+	// defaultConfig holds for injected proxies where neither a ProxyConfig nor
+	// the pod says otherwise.
+	// +optional
+	DefaultConfig *ProxyDefaults `json:"defaultConfig,omitempty"`
+}
+
+// ProxyDefaults are settings of injected proxies.
+type ProxyDefaults struct {
+	// concurrency is the number of worker threads, 0 for one per CPU. Not set
+	// goes by the CPU limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1024
+	Concurrency *int32 `json:"concurrency,omitempty"`
+	// drainDuration is the longest time that a proxy serves what is under way
+	// when its pod ends. Not set means 45s.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(s|m|h))+$`
+	DrainDuration string `json:"drainDuration,omitempty"`
+	// proxyMetadata are environment variables of the proxies. The control plane
+	// is told those that start with ISTIO_META_. ISTIO_META_DNS_CAPTURE=true lets
+	// the proxies' agents answer the applications' DNS queries.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	ProxyMetadata map[string]string `json:"proxyMetadata,omitempty"`
 }
 
 // OutboundTrafficPolicy says what sidecars do with unknown hosts.
