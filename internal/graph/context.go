@@ -14,6 +14,7 @@ type Ctx struct {
 	name  string
 	order int
 	open  bool
+	cell  any // that is evaluated, a pointer to cell
 
 	reads    []uint32
 	fresh    []pending
@@ -75,6 +76,19 @@ func Each[X, K comparable, V any](c *Ctx, idx *Index[X, K, V], x X) iter.Seq2[K,
 func (c *Ctx) Keep(problem any) {
 	c.kept = true
 	c.Report(problem)
+}
+
+// Standing returns the rows that the last evaluation of the same input emitted and
+// still owns, in the order of emission. It is for functions that serve on what was
+// good before, in part or as a whole: what they emit depends on the past, so a graph
+// that is built anew may differ until nothing is to be served on. The types must be
+// those of the table.
+func Standing[K comparable, V any](c *Ctx) []Row[K, V] {
+	s, ok := c.cell.(interface{ standing() []Row[K, V] })
+	if !ok || !c.open {
+		panic(wiring(fmt.Sprintf("graph: table %q asks for standing rows of other types than its own", c.name)))
+	}
+	return s.standing()
 }
 
 // Report attaches a problem to the input row that is being evaluated. It stands

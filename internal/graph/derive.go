@@ -207,6 +207,17 @@ func (d *derived[IK, IV, K, V]) emit(c *cell[IK, IV, K, V], emits []Row[K, V]) (
 	return twice
 }
 
+// standing copies the rows that the cell owns.
+func (c *cell[IK, IV, K, V]) standing() []Row[K, V] {
+	var out []Row[K, V]
+	for _, r := range c.outs {
+		if r.present && r.owner == c.id {
+			out = append(out, Row[K, V]{Key: r.key, Value: r.value})
+		}
+	}
+	return out
+}
+
 func (c *cell[IK, IV, K, V]) mark() {
 	if !c.dirty {
 		c.dirty = true

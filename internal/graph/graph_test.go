@@ -318,6 +318,46 @@ func TestBucketsStaySorted(t *testing.T) {
 	}
 }
 
+// A function that serves on what stood before sees the rows that its input owns: none
+// at first, none that another input has taken, and none after the input was away.
+func TestStandingRows(t *testing.T) {
+	g := New(Check())
+	s := NewSource[int, int](g, "s", cmp.Compare[int])
+	out := Derive(g, "out", s.Table(), cmp.Compare[int], func(c *Ctx, k, v int, emit func(int, int)) {
+		if v >= 0 {
+			emit(k, v)
+			emit(100, v)
+			return
+		}
+		for _, row := range Standing[int, int](c) {
+			emit(row.Key, row.Value)
+		}
+	})
+	expect := func(want map[int]int) {
+		t.Helper()
+		g.Commit()
+		got := map[int]int{}
+		for k, v := range out.Range {
+			got[k] = v
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+	s.Set(1, -1)
+	expect(map[int]int{})
+	s.Set(1, 11)
+	s.Set(2, 22)
+	expect(map[int]int{1: 11, 2: 22, 100: 11})
+	s.Set(1, -1)
+	s.Set(2, -1)
+	expect(map[int]int{1: 11, 2: 22, 100: 11})
+	s.Delete(1)
+	expect(map[int]int{2: 22})
+	s.Set(1, -1)
+	expect(map[int]int{2: 22})
+}
+
 func TestRangeStops(t *testing.T) {
 	g := New()
 	s := NewSource[int, int](g, "s", cmp.Compare[int])

@@ -121,10 +121,10 @@ func (l *lane[IK, IV, K, V]) walk(cells []*cell[IK, IV, K, V]) {
 // call evaluates one cell and closes its outcome, also when the function panics.
 func (l *lane[IK, IV, K, V]) call(c *cell[IK, IV, K, V]) {
 	l.ctx.reads = append(l.ctx.reads, c.in.site)
-	l.ctx.kept, l.ctx.open = false, true
+	l.ctx.kept, l.ctx.open, l.ctx.cell = false, true, c
 	panicked := false
 	defer func() {
-		l.ctx.open = false
+		l.ctx.open, l.ctx.cell = false, nil
 		if reason := recover(); reason != nil {
 			if w, ok := reason.(wiring); ok {
 				l.fault = w

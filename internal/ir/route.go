@@ -3,6 +3,7 @@
 package ir
 
 import (
+	"iter"
 	"slices"
 	"time"
 )
@@ -20,6 +21,24 @@ type Routes struct {
 	Gateways []ConfigKey // bound to these gateways, sorted
 	ExportTo Visibility
 	HTTP     []Rule
+}
+
+// Named iterates over every destination that the rules name, copies included.
+func (r *Routes) Named() iter.Seq[*Destination] {
+	return func(yield func(*Destination) bool) {
+		for i := range r.HTTP {
+			for j := range r.HTTP[i].Destinations {
+				if !yield(&r.HTTP[i].Destinations[j]) {
+					return
+				}
+			}
+			for j := range r.HTTP[i].Mirrors {
+				if !yield(&r.HTTP[i].Mirrors[j].To) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Visibility says which namespaces see an object.

@@ -68,7 +68,7 @@ func budgets() []budget {
 		before: intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: routes(90)}},
 		change: intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: routes(50)}},
 		evaluated: map[string]int{
-			"virtualHosts": 1, "routeReferences": 1, "resource.virtualHosts": 2,
+			"routesWeighed": 1, "routesSettled": 1, "virtualHosts": 1, "routeReferences": 1, "resource.virtualHosts": 2,
 		},
 		sent: []string{
 			"set mesh VirtualHost 8080/" + host(1),
@@ -79,7 +79,7 @@ func budgets() []budget {
 		before: intake.Batch{Policies: map[ir.ConfigKey]*ir.TrafficPolicy{rule: policy(ir.BalanceRandom)}},
 		change: intake.Batch{Policies: map[ir.ConfigKey]*ir.TrafficPolicy{rule: policy(ir.BalanceRoundRobin)}},
 		evaluated: map[string]int{
-			"policyHosts": 1, "streams": 1, "targets": 1, "hashes": 2, "policyReferences": 1, "resource.clusters": 2,
+			"policyHosts": 1, "subsets": 1, "streams": 1, "targets": 1, "hashes": 2, "policyReferences": 1, "resource.clusters": 2,
 		},
 		sent: []string{"set mesh Cluster outbound|8080||" + host(1), "set mesh Cluster outbound|9000||" + host(1)},
 	}, {

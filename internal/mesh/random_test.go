@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -238,6 +239,39 @@ func (x *chaos) policy(k ir.ConfigKey) *ir.TrafficPolicy {
 		out.Ports = []ir.PortPolicy{{Port: 80, Settings: x.settings()}}
 	}
 	return out
+}
+
+// fit makes routes and subsets fit together, by one of two ways: what is in effect
+// while they do not depends on what was before.
+func (x *chaos) fit(routes bool) edit {
+	e := edit{batch: everyTable(), classes: map[string]*ir.Class{}}
+	if routes {
+		for k, r := range x.rows.Routes {
+			fit := *r
+			fit.HTTP = slices.Clone(r.HTTP)
+			for i := range fit.HTTP {
+				fit.HTTP[i].Destinations = slices.Clone(fit.HTTP[i].Destinations)
+				fit.HTTP[i].Mirrors = slices.Clone(fit.HTTP[i].Mirrors)
+			}
+			for d := range fit.Named() {
+				d.Subset = ""
+			}
+			x.rows.Routes[k], e.batch.Routes[k] = &fit, &fit
+		}
+		return e
+	}
+	all := ir.ConfigKey{Namespace: "istio-system", Name: "d0"}
+	everywhere := x.policy(all)
+	everywhere.Host, everywhere.Selector, everywhere.ExportTo = "*.cluster.local", nil, ir.Visibility{All: true}
+	x.rows.Policies[all] = everywhere
+	for k, p := range x.rows.Policies {
+		fit := *p
+		fit.Subsets = []ir.Subset{
+			{Name: "v1", Labels: ir.Labels{{Key: "version", Value: "v1"}}}, {Name: "v2", Labels: ir.Labels{{Key: "version", Value: "v2"}}},
+		}
+		x.rows.Policies[k], e.batch.Policies[k] = &fit, &fit
+	}
+	return e
 }
 
 func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {

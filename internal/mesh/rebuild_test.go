@@ -44,8 +44,12 @@ func TestIncrementalEqualsRebuild(t *testing.T) {
 				for range x.r.IntN(3) {
 					e = joined(e, x.step())
 				}
+				compared := i%every == every-1
+				if compared {
+					e = joined(e, x.fit(i/every%2 == 0))
+				}
 				grown.take(t, e.batch, e.classes)
-				if i%every != every-1 {
+				if !compared {
 					continue
 				}
 				same(t, i, "at once", grown, x, func(h *holder) { h.take(t, x.rows, x.classes) })

@@ -59,7 +59,7 @@ func (k gatewayCluster) Compare(o gatewayCluster) int {
 }
 
 func (m *Model) deriveGatewayHosts(g *graph.Graph) {
-	byGateway := graph.NewIndex(g, "routes.byGateway", m.Routes.Table(), ir.ConfigKey.Compare,
+	byGateway := graph.NewIndex(g, "routes.byGateway", m.settled, ir.ConfigKey.Compare,
 		func(_ ir.ConfigKey, r *ir.Routes) []ir.ConfigKey { return r.Gateways })
 	m.gatewayHosts = graph.Derive(g, "gatewayHosts", m.GatewayViews, gatewayHostKey.Compare,
 		func(c *graph.Ctx, class string, v *GatewayView, emit func(gatewayHostKey, *gatewayHost)) {
@@ -213,7 +213,7 @@ func (m *Model) gatewayVirtualHost(
 		vh.Rules = []ir.ResolvedRule{{Direct: &ir.Direct{Status: gh.Answer}}}
 	}
 	for _, ref := range gh.Routes {
-		r, ok := graph.Get(c, m.Routes.Table(), ref.Route)
+		r, ok := graph.Get(c, m.settled, ref.Route)
 		if !ok {
 			continue
 		}
@@ -242,17 +242,20 @@ func (m *Model) gatewayTarget(c *graph.Ctx, k gatewayCluster, _ struct{}, emit f
 	if !ok {
 		return
 	}
-	ch := m.choiceFor(c, viewer{class.Namespace, k.Class}, h.Name)
-	var labels ir.Labels
-	if k.Cluster.Subset != "" {
-		s, ok := m.subset(c, ch, k.Cluster.Subset)
-		if !ok {
-			return
-		}
-		labels = s.Labels
-	}
-	t := target(h, port, ch, labels)
+	seen := seenHost{m.viewOf(c, viewer{class.Namespace, k.Class}, h.Name), h.Name}
+	ch, _ := graph.Get(c, m.choices, seen)
+	t := target(h, port, ch, nil)
 	t.Gateway = true
+	if name := k.Cluster.Subset; name != "" {
+		s, ok := m.subset(c, ch, name)
+		if !ok {
+			if s, ok = m.stays(c, seen, name); !ok {
+				return
+			}
+			t.Stays = s
+		}
+		t.Subset = s.Labels
+	}
 	emit(TargetKey{ir.ClassLayer(k.Class), k.Cluster}, t)
 }
 

@@ -10,7 +10,7 @@
 //	security   peerAuth, peerAuthDisabling
 //	hosts      serviceHosts, hosts
 //	endpoints  backends, endpointSets, identities, targetPorts
-//	policies   policyHosts, choices, targets, hashes
+//	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, hashes
 //	outbound   virtualHosts, routeConfigs, httpListeners, tcpListeners, captures
 //	inbound    inbounds
 //	dns        names
@@ -62,6 +62,10 @@ type Model struct {
 	hostsByTail  *graph.Index[string, string, struct{}]
 	choices      *graph.Table[seenHost, choice]
 	scopes       *graph.Index[string, seenHost, choice] // choices by host
+	defined      *graph.Table[subsetName, struct{}]
+	settled      *graph.Table[ir.ConfigKey, *ir.Routes] // routes that are in effect
+	lent         *graph.Table[seenSubset, *ir.Subset]   // subsets that routes in effect name
+	lentTo       *graph.Index[seenHost, seenSubset, *ir.Subset]
 	hashes       *graph.Table[TargetKey, ir.LoadBalancer]
 	hashed       *graph.Table[string, struct{}] // hosts that have a hash
 	streams      *graph.Table[TargetKey, ir.Stream]

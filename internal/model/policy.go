@@ -53,9 +53,10 @@ func (m *Model) derivePolicies(g *graph.Graph) {
 			slices.SortFunc(all, prefer)
 			m.choose(c, name, m.scopesOf(c, name), mesh.RootNamespace, all, emit)
 		})
-	m.Targets = graph.Derive(g, "targets", m.choices, TargetKey.Compare, m.targets)
 	m.scopes = graph.NewIndex(g, "choices.byHost", m.choices, strings.Compare,
 		func(k seenHost, _ choice) []string { return []string{k.Host} })
+	m.deriveSubsets(g)
+	m.Targets = graph.Derive(g, "targets", m.choices, TargetKey.Compare, m.targets)
 	m.hashes = graph.Derive(g, "hashes", m.Targets, TargetKey.Compare, m.hash)
 	m.hashed = graph.NewIndex(g, "hashes.byHost", m.hashes, strings.Compare,
 		func(k TargetKey, _ ir.LoadBalancer) []string { return []string{k.Cluster.Host} }).Keys()

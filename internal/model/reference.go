@@ -81,7 +81,7 @@ func (m *Model) checkDestination(c *graph.Ctx, r *ir.Routes, rule int, field str
 	}
 	if _, ok := m.subset(c, m.choiceFor(c, viewer{namespace: r.Origin.Namespace}, d.Host), d.Subset); !ok {
 		c.Report(unresolved(origin, "SubsetNotFound", field+".subset",
-			"no DestinationRule for "+d.Host+" has a subset "+d.Subset+"; requests to it get 503 until one does"))
+			"no DestinationRule for "+d.Host+" has a subset "+d.Subset+"; add it to one"))
 	}
 }
 

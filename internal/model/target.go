@@ -20,7 +20,8 @@ type Target struct {
 	Alias     string // with ir.DiscoverDNS
 	Subset    ir.Labels
 	Choice    choice
-	Gateway   bool // for gateways, which have no address that the client dialled
+	Stays     *ir.Subset // in place of a subset that the policies do not have any more
+	Gateway   bool       // for gateways, which have no address that the client dialled
 }
 
 func (m *Model) targets(c *graph.Ctx, k seenHost, ch choice, emit func(TargetKey, *Target)) {
@@ -33,10 +34,19 @@ func (m *Model) targets(c *graph.Ctx, k seenHost, ch choice, emit func(TargetKey
 		subsets = p.Subsets
 	}
 	for _, port := range h.Ports {
-		emit(TargetKey{k.Viewer.layer(), ir.ClusterKey{Host: h.Name, Port: port.Port}}, target(h, port, ch, nil))
+		at := func(subset string) TargetKey {
+			return TargetKey{k.Viewer.layer(), ir.ClusterKey{Host: h.Name, Port: port.Port, Subset: subset}}
+		}
+		emit(at(""), target(h, port, ch, nil))
 		for i := range subsets {
-			key := ir.ClusterKey{Host: h.Name, Port: port.Port, Subset: subsets[i].Name}
-			emit(TargetKey{k.Viewer.layer(), key}, target(h, port, ch, subsets[i].Labels))
+			emit(at(subsets[i].Name), target(h, port, ch, subsets[i].Labels))
+		}
+		for key, s := range graph.Each(c, m.lentTo, k) {
+			if !slices.ContainsFunc(subsets, func(x ir.Subset) bool { return x.Name == key.Name }) {
+				t := target(h, port, ch, s.Labels)
+				t.Stays = s
+				emit(at(key.Name), t)
+			}
 		}
 	}
 }
@@ -62,10 +72,8 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 	if ids, ok := graph.Get(c, m.Identities, k.Cluster.Host); ok {
 		out.Identities = ids.Identities
 	}
-	if all := m.policies(c, t.Choice); len(all) > 0 {
-		out.Settings = ir.Merged(all).For(k.Cluster.Port, k.Cluster.Subset)
-		out.Origins = shaping(all, k.Cluster.Subset)
-	}
+	out.Settings = m.settingsOf(c, k, t)
+	out.Origins = shaping(m.policies(c, t.Choice), t, k.Cluster.Subset)
 	if t.Gateway && out.Settings.LoadBalancer.Balance == ir.BalancePassthrough {
 		out.Settings.LoadBalancer = ir.LoadBalancer{}
 	}
@@ -75,27 +83,41 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 // hash keeps what consistent hashing looks at apart from the rest of a policy,
 // so that virtual hosts need not read policies.
 func (m *Model) hash(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, ir.LoadBalancer)) {
-	p := m.policyOf(c, t.Choice)
-	if p == nil {
-		return
-	}
-	lb := p.For(k.Cluster.Port, k.Cluster.Subset).LoadBalancer
+	lb := m.settingsOf(c, k, t).LoadBalancer
 	switch lb.Balance {
 	case ir.BalanceHashHeader, ir.BalanceHashCookie, ir.BalanceHashSourceIP, ir.BalanceHashQuery:
 		emit(k, lb.Hash())
 	}
 }
 
+// settingsOf is what the policies of a target, and the subset that stays of those
+// that they were, say of its cluster.
+func (m *Model) settingsOf(c *graph.Ctx, k TargetKey, t *Target) ir.PolicySettings {
+	p := m.policyOf(c, t.Choice)
+	switch {
+	case t.Stays != nil && p == nil:
+		p = &ir.TrafficPolicy{Subsets: []ir.Subset{*t.Stays}}
+	case t.Stays != nil:
+		with := *p
+		with.Subsets = append(slices.Clone(p.Subsets), *t.Stays)
+		p = &with
+	case p == nil:
+		return ir.PolicySettings{}
+	}
+	return p.For(k.Cluster.Port, k.Cluster.Subset)
+}
+
 // shaping is where the settings of a cluster come from: the policy that has its
-// subset, and the first that has any for the host as a whole.
-func shaping(all []*ir.TrafficPolicy, subset string) []ir.Origin {
+// subset, or decides when none has it any more, and the first that has any for the
+// host as a whole.
+func shaping(all []*ir.TrafficPolicy, t *Target, subset string) []ir.Origin {
 	var out []ir.Origin
 	add := func(fits func(*ir.TrafficPolicy) bool) {
 		if i := slices.IndexFunc(all, fits); i >= 0 && !slices.Contains(out, all[i].Origin) {
 			out = append(out, all[i].Origin)
 		}
 	}
-	add(func(p *ir.TrafficPolicy) bool { _, has := p.Subset(subset); return has })
+	add(func(p *ir.TrafficPolicy) bool { _, has := p.Subset(subset); return has || t.Stays != nil })
 	add((*ir.TrafficPolicy).Shapes)
 	slices.SortFunc(out, ir.Origin.Compare)
 	return out

@@ -16,7 +16,7 @@ import (
 // are exported to it or are its own, or because its clusters hash by something else.
 // A class's layer has it where policies that select the class hash by something else.
 func (m *Model) deriveVirtualHosts(g *graph.Graph) {
-	byHost := graph.NewIndex(g, "routes.byHost", m.Routes.Table(), strings.Compare,
+	byHost := graph.NewIndex(g, "routes.byHost", m.settled, strings.Compare,
 		func(_ ir.ConfigKey, r *ir.Routes) []string {
 			if !r.Mesh {
 				return nil
@@ -209,8 +209,8 @@ func (q request) redirect(in *ir.Redirect) *ir.Redirect {
 	return &out
 }
 
-// resolve turns rules into clusters. It does not ask whether a subset exists: a
-// cluster that is not there answers 503, and the reference is reported on its own.
+// resolve turns rules into clusters. It does not ask whether a subset exists:
+// deriveSubsets has done that, and a cluster that is not there answers 503.
 func (m *Model) resolve(
 	c *graph.Ctx, r *ir.Routes, req request, holds func(*ir.Place) bool, hash func(ir.ClusterKey) ir.LoadBalancer,
 ) []ir.ResolvedRule {
