@@ -57,7 +57,7 @@ func (p *parser) number(name string, otherwise, least int32) int32 {
 		return otherwise
 	}
 	n, err := strconv.ParseInt(value, 10, 32)
-	if err != nil || int32(n) < least {
+	if err != nil || n < int64(least) {
 		p.fail(name, fmt.Errorf("%q is not a whole number of at least %d", value, least))
 		return otherwise
 	}
