@@ -47,6 +47,10 @@ func discovery(env environment) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
+	discoveryScope, ok := ir.ParseDiscoveryScope(env.mesh.DiscoveryScope)
+	if !ok {
+		return part{}, fmt.Errorf("there is no discovery scope %q", env.mesh.DiscoveryScope)
+	}
 	m, err := mesh.New(mesh.Options{
 		Intake: intake.NewBarrier(inbox, append(configs.Synced(), cluster.Synced())...),
 		Status: statuses, Proxies: env.proxies, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
@@ -54,7 +58,7 @@ func discovery(env environment) (part, error) {
 			TrustDomain: env.mesh.TrustDomain, RootNamespace: o.namespace,
 			ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
 			RegistryOnly:  env.mesh.OutboundTrafficPolicy.Mode == meshconfig.RegistryOnly,
-			AccessLogFile: env.mesh.AccessLogFile,
+			AccessLogFile: env.mesh.AccessLogFile, DiscoveryScope: discoveryScope,
 		},
 	})
 	if err != nil {

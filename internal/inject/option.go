@@ -19,6 +19,12 @@ import (
 // logLevels are Envoy's.
 var logLevels = []string{"trace", "debug", "info", "warning", "error", "critical", "off"}
 
+// annotationScope is not Istio's. The agent tells the control plane of it.
+const annotationScope = "meshwright.dev/discovery-scope"
+
+// scopes are how much of the mesh a proxy may be told.
+var scopes = []string{"full", "on-demand"}
+
 // Requests and limits of the proxy when the pod says nothing.
 const (
 	defaultCPU         = "50m"
@@ -89,6 +95,9 @@ func parseOptions(annotations map[string]string, settings proxyconfig.Settings) 
 	}
 	if !slices.Contains(logLevels, o.logLevel) {
 		p.fail(annotationLogLevel, fmt.Errorf("%q is none of %s", o.logLevel, strings.Join(logLevels, ", ")))
+	}
+	if scope := p.text(annotationScope, ""); scope != "" && !slices.Contains(scopes, scope) {
+		p.fail(annotationScope, fmt.Errorf("%q is none of %s", scope, strings.Join(scopes, ", ")))
 	}
 	o.resources = p.resources()
 	o.excludeInboundPorts = strings.TrimPrefix(o.excludeInboundPorts+","+agentPorts, ",")

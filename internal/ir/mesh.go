@@ -10,6 +10,50 @@ type Mesh struct {
 	ClusterID     string
 	RegistryOnly  bool   // outboundTrafficPolicy: unknown hosts are refused
 	AccessLogFile string // empty: no access log
+
+	DiscoveryScope DiscoveryScope // of sidecars whose namespace and pods say nothing
+}
+
+// DiscoveryScope is how much of the mesh a sidecar is told.
+type DiscoveryScope uint8
+
+// The scopes. Inherited is that of the namespace, then of the mesh, which is
+// on demand when it says nothing.
+const (
+	ScopeInherited DiscoveryScope = iota
+	ScopeOnDemand                 // what its workload uses
+	ScopeFull                     // everything that its namespace sees
+)
+
+// AnnotationDiscoveryScope chooses the scope of a pod's sidecar, or of those of a
+// namespace.
+const AnnotationDiscoveryScope = "meshwright.dev/discovery-scope"
+
+var discoveryScopes = map[string]DiscoveryScope{"": ScopeInherited, "on-demand": ScopeOnDemand, "full": ScopeFull}
+
+// ParseDiscoveryScope reads what users write; the empty word is ScopeInherited.
+func ParseDiscoveryScope(word string) (DiscoveryScope, bool) {
+	s, ok := discoveryScopes[word]
+	return s, ok
+}
+
+// String is what users write.
+func (s DiscoveryScope) String() string {
+	for word, value := range discoveryScopes {
+		if value == s {
+			return word
+		}
+	}
+	return "unknown"
+}
+
+// Scope is what the proxies of a class are told of what their layers hold. The
+// zero value is nothing but what belongs to no host.
+type Scope struct {
+	Layers []Layer  // lowest first
+	Full   bool     // everything
+	Asks   bool     // more, as soon as a request needs it
+	Hosts  []string // sorted: all of these, from the start
 }
 
 // Role is what a proxy is for.
@@ -40,6 +84,7 @@ type Class struct {
 	ServiceAccount string
 	Labels         Labels // without labels that differ between replicas
 	Locality       Locality
+	DiscoveryScope DiscoveryScope // as the pods say
 }
 
 // Layer is a set of resources that several classes share; see the xds package.

@@ -17,6 +17,12 @@ const (
 	ListenerInbound           = "virtualInbound"
 )
 
+// Hosts that every outbound route configuration has besides those of services.
+const (
+	HostRest = "*"            // gets requests to hosts that nobody knows
+	HostNone = "none.invalid" // gets none: a route configuration must not be empty
+)
+
 // ClusterKey names an outbound cluster: one host, port and subset.
 type ClusterKey struct {
 	Host   string

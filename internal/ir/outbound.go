@@ -4,6 +4,7 @@ package ir
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -58,6 +59,21 @@ type VirtualHost struct {
 	Rules       []ResolvedRule
 	RedirectTLS bool // every request is sent to https
 	Origins     []Origin
+}
+
+// Clusters is the names of the clusters that the rules send requests to, sorted.
+func (h *VirtualHost) Clusters() []string {
+	var out []string
+	for i := range h.Rules {
+		for _, t := range h.Rules[i].Targets {
+			out = append(out, t.Cluster.Name())
+		}
+		for _, x := range h.Rules[i].Copies {
+			out = append(out, x.Cluster.Name())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // ResolvedRule is a rule whose destinations are clusters.

@@ -97,6 +97,7 @@ type Node struct {
 
 // Namespace is what the mesh needs of a namespace.
 type Namespace struct {
-	Name    string
-	Network string
+	Name           string
+	Network        string
+	DiscoveryScope DiscoveryScope
 }

@@ -51,6 +51,8 @@ func classOf(node *corev3.Node) (string, *ir.Class, error) {
 	c.Network = text(meta, "NETWORK")
 	c.ServiceAccount = text(meta, "SERVICE_ACCOUNT")
 	c.Workload = text(meta, "WORKLOAD_NAME")
+	// Another word was refused at injection; from elsewhere it counts as none.
+	c.DiscoveryScope, _ = ir.ParseDiscoveryScope(text(meta, "DISCOVERY_SCOPE"))
 	if c.Namespace == "" {
 		return "", nil, errors.New("node metadata has no NAMESPACE")
 	}
@@ -68,7 +70,7 @@ func classOf(node *corev3.Node) (string, *ir.Class, error) {
 func classKey(c *ir.Class) string {
 	sum := xxhash.Sum64String(strings.Join([]string{
 		c.Cluster, c.Network, c.ServiceAccount, c.Labels.String(),
-		c.Locality.Region, c.Locality.Zone, c.Locality.SubZone,
+		c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.DiscoveryScope.String(),
 	}, "\x00"))
 	return fmt.Sprintf("%s/%s/%s/%016x", c.Role, c.Namespace, c.Workload, sum)
 }

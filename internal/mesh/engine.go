@@ -53,20 +53,29 @@ func (e *Engine) Step(batch intake.Batch, classes map[string]*ir.Class) Outcome 
 	for _, t := range e.resources.Tables {
 		publish(&out.Publish, t)
 	}
-	for _, ch := range e.model.Classes.Table().Changes() {
-		if ch.Kind == graph.Deleted {
-			out.Publish.DropClasses = append(out.Publish.DropClasses, ch.Key)
-			continue
-		}
-		class := xds.Class{Key: ch.Key}
-		for _, l := range model.Layers(ch.Key, ch.New) {
-			class.Layers = append(class.Layers, xds.Layer(l))
-		}
-		out.Publish.Classes = append(out.Publish.Classes, class)
-	}
+	e.publishClasses(&out.Publish)
 	out.Proxies = e.model.ProxyChanges()
 	out.Problems, out.Other = e.reports.update(e.graph.Reports())
 	return out
+}
+
+// publishClasses hands on what each class sees. A class has a scope as soon as
+// the mesh has settings, and no layer holds anything before.
+func (e *Engine) publishClasses(b *xds.Batch) {
+	for _, ch := range e.model.Scopes.Changes() {
+		if ch.Kind == graph.Deleted {
+			b.DropClasses = append(b.DropClasses, ch.Key)
+			continue
+		}
+		class := xds.Class{Key: ch.Key}
+		for _, l := range ch.New.Layers {
+			class.Layers = append(class.Layers, xds.Layer(l))
+		}
+		if !ch.New.Full {
+			class.Scope = &xds.Scope{Keys: ch.New.Hosts, Asks: ch.New.Asks}
+		}
+		b.Classes = append(b.Classes, class)
+	}
 }
 
 func (e *Engine) stage(b intake.Batch) {
@@ -78,6 +87,7 @@ func (e *Engine) stage(b intake.Batch) {
 	stage(e.model.Routes, b.Routes)
 	stage(e.model.Policies, b.Policies)
 	stage(e.model.Gateways, b.Gateways)
+	stage(e.model.Namespaces, b.Namespaces)
 	stage(e.model.PeerAuths, b.PeerAuthentications)
 	stage(e.model.ProxyConfigs, b.ProxyConfigs)
 }
@@ -104,7 +114,7 @@ func publish(b *xds.Batch, t *resource.Table) {
 }
 
 func served(r *resource.Resource) *xds.Resource {
-	out := &xds.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: r.Body, EDS: r.EDS}
+	out := &xds.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: r.Body, EDS: r.EDS, Key: r.Host, Leads: r.Leads, Needs: r.Needs, Aliases: r.Aliases}
 	for _, o := range r.Origins {
 		out.Origins = append(out.Origins, o.String())
 		if owner := o.Object().String(); !slices.Contains(out.Owners, owner) {

@@ -70,6 +70,7 @@ func New(options Options) (*Mesh, error) {
 	trustDomain := options.Settings.TrustDomain
 	hub, err := xds.NewHub(xds.Options{
 		Classify: func(node *corev3.Node, peer xds.Peer) (string, error) { return classify(trustDomain, node, peer) },
+		Unknown:  unknownHost,
 		Events:   events{m.population, options.Status, options.Log},
 		Log:      options.Log.WithName("xds"),
 	})

@@ -67,6 +67,10 @@ func (x *chaos) step() edit {
 		change(x, x.rows.ProxyConfigs, e.batch.ProxyConfigs, config("q", 4), x.proxyConfig)
 	case 13:
 		change(x, x.rows.Credentials, e.batch.Credentials, config("c", 2), x.credential)
+	case 13:
+		change(x, x.rows.Namespaces, e.batch.Namespaces, pick(x.r, chaosNamespaces...), func(ns string) *ir.Namespace {
+			return &ir.Namespace{Name: ns, DiscoveryScope: pick(x.r, ir.ScopeInherited, ir.ScopeFull, ir.ScopeOnDemand)}
+		})
 	default:
 		c := x.class()
 		change(x, x.classes, e.classes, classKey(c), func(string) *ir.Class { return c })

@@ -144,7 +144,7 @@ func (h *holder) take(t *testing.T, batch intake.Batch, classes map[string]*ir.C
 		delete(h.classes, key)
 	}
 	for _, c := range out.Publish.Classes {
-		h.classes[c.Key] = fmt.Sprint(c.Layers)
+		h.classes[c.Key] = fmt.Sprint(c.Layers, c.Scope)
 	}
 	for object, problems := range out.Problems {
 		h.problems[object] = problems
@@ -207,6 +207,7 @@ func joined(a, b edit) edit {
 	maps.Copy(a.batch.PeerAuthentications, b.batch.PeerAuthentications)
 	maps.Copy(a.batch.ProxyConfigs, b.batch.ProxyConfigs)
 	maps.Copy(a.batch.Credentials, b.batch.Credentials)
+	maps.Copy(a.batch.Namespaces, b.batch.Namespaces)
 	maps.Copy(a.classes, b.classes)
 	return a
 }
@@ -227,6 +228,7 @@ func pieces(x *chaos) []edit {
 	deal(x.r, x.rows.PeerAuthentications, out, func(e edit) map[ir.ConfigKey]*ir.PeerAuthentication { return e.batch.PeerAuthentications })
 	deal(x.r, x.rows.ProxyConfigs, out, func(e edit) map[ir.ConfigKey]*ir.ProxyConfig { return e.batch.ProxyConfigs })
 	deal(x.r, x.rows.Credentials, out, func(e edit) map[ir.ConfigKey]*ir.Credential { return e.batch.Credentials })
+	deal(x.r, x.rows.Namespaces, out, func(e edit) map[string]*ir.Namespace { return e.batch.Namespaces })
 	deal(x.r, x.classes, out, func(e edit) map[string]*ir.Class { return e.classes })
 	return out
 }

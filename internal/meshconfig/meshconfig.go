@@ -23,6 +23,12 @@ const (
 	RegistryOnly = "REGISTRY_ONLY"
 )
 
+// Scopes of discovery.
+const (
+	OnDemand = "on-demand"
+	Full     = "full"
+)
+
 // maxBytes bounds the file; a ConfigMap holds at most 1 MiB.
 const maxBytes = 1 << 20
 
@@ -36,6 +42,8 @@ type Config struct {
 	AccessLogFile string `json:"accessLogFile,omitempty"`
 	// DefaultConfig is what holds for injected proxies where nobody says otherwise.
 	DefaultConfig DefaultConfig `json:"defaultConfig,omitzero"`
+	// DiscoveryScope is full (default: sidecars hold everything) or on-demand (what their workloads use).
+	DiscoveryScope string `json:"discoveryScope,omitempty"`
 }
 
 // DefaultConfig is a ProxyConfig as package proxyconfig reads it.
@@ -61,7 +69,7 @@ type OutboundTrafficPolicy struct {
 
 // Default is the configuration of an empty file.
 func Default() Config {
-	return Config{TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}}
+	return Config{TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}, DiscoveryScope: Full}
 }
 
 // Parse reads YAML. It reports every wrong field at once, with its path.
@@ -85,6 +93,9 @@ func Parse(data []byte) (Config, error) {
 	}
 	if err := config.DefaultConfig.problem; err != nil {
 		errs = append(errs, fmt.Errorf("defaultConfig: %w", err))
+	}
+	if s := config.DiscoveryScope; s != OnDemand && s != Full {
+		errs = append(errs, fmt.Errorf("discoveryScope: %q is neither %s nor %s", s, OnDemand, Full))
 	}
 	return config, errors.Join(errs...)
 }

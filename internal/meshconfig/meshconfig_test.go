@@ -20,8 +20,8 @@ func TestParse(t *testing.T) {
 	}{
 		{"empty", "", Default(), ""},
 		{
-			"all", "trustDomain: example.org\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout\n",
-			Config{TrustDomain: "example.org", OutboundTrafficPolicy: OutboundTrafficPolicy{RegistryOnly}, AccessLogFile: "/dev/stdout"},
+			"all", "trustDomain: example.org\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout\ndiscoveryScope: full\n",
+			Config{TrustDomain: "example.org", OutboundTrafficPolicy: OutboundTrafficPolicy{RegistryOnly}, AccessLogFile: "/dev/stdout", DiscoveryScope: Full},
 			"",
 		},
 		{"empty policy keeps the default", "outboundTrafficPolicy: {}\n", Default(), ""},
@@ -40,6 +40,7 @@ func TestParse(t *testing.T) {
 		{"trust domain", "trustDomain: a/b\n", Config{}, "trustDomain"},
 		{"mode", "outboundTrafficPolicy: {mode: NO}\n", Config{}, "outboundTrafficPolicy.mode"},
 		{"log file", "accessLogFile: /etc/passwd\n", Config{}, "accessLogFile"},
+		{"scope", "discoveryScope: some\n", Config{}, "discoveryScope"},
 		{"unknown field", "enableTracing: true\n", Config{}, "enableTracing"},
 		{"not YAML", "\t{", Config{}, "mesh configuration"},
 		{"too large", strings.Repeat("#", maxBytes+1), Config{}, "larger"},

@@ -5,7 +5,8 @@
 // All of it is tables of the incremental engine. The order below is the order of
 // evaluation; a table reads only tables above it.
 //
-//	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications proxyconfigs classes
+//	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications proxyconfigs namespaces classes
+//	classes    scopes
 //	injection  proxyDefaults
 //	security   peerAuth, peerAuthDisabling
 //	hosts      serviceHosts, hosts
@@ -39,6 +40,7 @@ type Sources struct {
 	Gateways     *graph.Source[ir.ConfigKey, *ir.Gateway]
 	PeerAuths    *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
 	ProxyConfigs *graph.Source[ir.ConfigKey, *ir.ProxyConfig]
+	Namespaces   *graph.Source[string, *ir.Namespace]
 	Classes      *graph.Source[string, *ir.Class]
 }
 
@@ -93,6 +95,7 @@ type Model struct {
 	TCPListeners  *graph.Table[TCPKey, *ir.TCPOutbound]
 	Captures      *graph.Table[One, *ir.OutboundCapture]
 	Inbounds      *graph.Table[string, *ir.Inbound]
+	Scopes        *graph.Table[string, *ir.Scope] // by class
 	Names         *graph.Table[NameKey, *ir.Name]
 
 	GatewayViews        *graph.Table[string, *GatewayView]
@@ -116,10 +119,12 @@ func New(g *graph.Graph) *Model {
 		Gateways:     graph.NewSource[ir.ConfigKey, *ir.Gateway](g, "gateways", ir.ConfigKey.Compare),
 		PeerAuths:    graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),
 		ProxyConfigs: graph.NewSource[ir.ConfigKey, *ir.ProxyConfig](g, "proxyConfigs", ir.ConfigKey.Compare),
+		Namespaces:   graph.NewSource[string, *ir.Namespace](g, "namespaces", strings.Compare),
 		Classes:      graph.NewSource[string, *ir.Class](g, "classes", strings.Compare),
 	}}
 	m.deriveNamespaces(g)
 	m.deriveProxyDefaults(g)
+	m.deriveScopes(g)
 	m.derivePeerAuth(g)
 	m.deriveDisabling(g)
 	m.deriveHosts(g)

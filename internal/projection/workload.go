@@ -68,5 +68,7 @@ func (s Scope) Node(in *corev1.Node) *ir.Node {
 
 // Namespace projects a core/v1 Namespace.
 func (s Scope) Namespace(in *corev1.Namespace) *ir.Namespace {
-	return &ir.Namespace{Name: in.Name, Network: in.Labels[labelNetwork]}
+	// Another word counts as none: a namespace has no status that could tell of it.
+	scope, _ := ir.ParseDiscoveryScope(in.Annotations[ir.AnnotationDiscoveryScope])
+	return &ir.Namespace{Name: in.Name, Network: in.Labels[labelNetwork], DiscoveryScope: scope}
 }

@@ -54,6 +54,12 @@ type Resource struct {
 	Body    []byte
 	Origins []ir.Origin
 	EDS     string // a cluster that waits for this load assignment
+
+	// What scopes look at; see the xds package. All of it follows from the content.
+	Host    string   // that it belongs to; empty: everybody's
+	Leads   bool     // makes proxies ask for what they lack
+	Needs   []string // clusters that a virtual host sends requests to
+	Aliases []string // further names of a virtual host
 }
 
 // Equal compares versions: they are hashes of the content.
@@ -67,8 +73,8 @@ type message interface {
 	Validate() error
 }
 
-// finish checks a message against its own constraints and freezes it.
-func finish(typeURL, name string, m message, origins []ir.Origin) (*Resource, error) {
+// Finish checks a message against its own constraints and freezes it.
+func Finish(typeURL, name string, m message, origins []ir.Origin) (*Resource, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("%s %s: %w", typeURL[strings.LastIndexByte(typeURL, '.')+1:], name, err)
 	}

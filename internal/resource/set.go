@@ -51,7 +51,7 @@ func put(
 	c *graph.Ctx, emit func(Key, *Resource),
 	layer ir.Layer, typeURL, name string, msg message, origins []ir.Origin,
 ) *Resource {
-	r, err := finish(typeURL, name, msg, origins)
+	r, err := Finish(typeURL, name, msg, origins)
 	if err == nil {
 		emit(Key{layer, typeURL, name}, r)
 		return r
@@ -88,7 +88,12 @@ func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Ta
 			return
 		}
 		built := cluster.Outbound(in)
-		if r := put(c, emit, k.Layer, TypeCluster, built.Name, built, in.Origins); r != nil && built.EdsClusterConfig != nil {
+		r := put(c, emit, k.Layer, TypeCluster, built.Name, built, in.Origins)
+		if r == nil {
+			return
+		}
+		r.Host = k.Cluster.Host
+		if built.EdsClusterConfig != nil {
 			r.EDS = built.Name
 		}
 	}
@@ -123,7 +128,9 @@ func httpListener(c *graph.Ctx, k model.PortKey, in *ir.HTTPOutbound, emit emitt
 
 func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
 	built := listener.OutboundTCP(in)
-	put(c, emit, k.Layer, TypeListener, built.Name, built, nil)
+	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, nil); r != nil {
+		r.Host, r.Leads = in.Cluster.Host, true
+	}
 }
 
 func inboundListener(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
@@ -138,8 +145,14 @@ func gatewayListener(c *graph.Ctx, k model.GatewayListenerKey, in *ir.GatewayLis
 	put(c, emit, ir.ClassLayer(k.Class), TypeListener, k.Name, listener.Gateway(in), origins)
 }
 
+// routeConfig is a route configuration with the hosts that belong to no service.
 func routeConfig(c *graph.Ctx, k model.PortKey, in *ir.RouteConfig, emit emitter) {
 	put(c, emit, k.Layer, TypeRouteConfig, in.Name, route.Config(in), nil)
+	none, rest := route.None(in), route.Rest(in)
+	put(c, emit, k.Layer, TypeVirtualHost, none.Name, none, nil)
+	if r := put(c, emit, k.Layer, TypeVirtualHost, rest.Name, rest, nil); r != nil {
+		r.Host = ir.HostRest
+	}
 }
 
 func gatewayRouteConfig(c *graph.Ctx, k model.GatewayRouteConfigKey, in *ir.RouteConfig, emit emitter) {
@@ -147,7 +160,16 @@ func gatewayRouteConfig(c *graph.Ctx, k model.GatewayRouteConfigKey, in *ir.Rout
 }
 
 func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit emitter) {
-	put(c, emit, k.Layer, TypeVirtualHost, k.Host.Name(), route.VirtualHost(in), in.Origins)
+	r := put(c, emit, k.Layer, TypeVirtualHost, k.Host.Name(), route.VirtualHost(in), in.Origins)
+	if r == nil {
+		return
+	}
+	r.Host, r.Needs = k.Host.Host, in.Clusters()
+	for _, d := range in.Domains {
+		if d != k.Host.Host {
+			r.Aliases = append(r.Aliases, ir.VirtualHostKey{RouteConfig: k.Host.RouteConfig, Host: d}.Name())
+		}
+	}
 }
 
 func name(c *graph.Ctx, k model.NameKey, in *ir.Name, emit emitter) {

@@ -38,6 +38,7 @@ func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (ma
 		if d := m.DefaultConfig; d != nil {
 			mesh["defaultConfig"] = defaultConfig(d)
 		}
+		setString(mesh, "discoveryScope", string(m.DiscoveryScope))
 		values["meshConfig"] = mesh
 	}
 	var elsewhere []any

@@ -83,6 +83,8 @@ var kinds = map[string]kind{
 		func(b *intake.Batch) map[ir.ObjectKey]*ir.Pod { return b.Pods }),
 	"Node": plain(scope.Node, nodeKey,
 		func(b *intake.Batch) map[ir.NodeKey]*ir.Node { return b.Nodes }),
+	"Namespace": plain(scope.Namespace, func(_, name string) string { return name },
+		func(b *intake.Batch) map[string]*ir.Namespace { return b.Namespaces }),
 	"Secret": plain(secret, configKey,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.Credential { return b.Credentials }),
 	projection.KindVirtualService: configured(projection.KindVirtualService, scope.VirtualService,
@@ -108,7 +110,7 @@ func configKey(namespace, name string) ir.ConfigKey {
 }
 
 type object interface {
-	corev1.Service | discoveryv1.EndpointSlice | corev1.Pod | corev1.Node | corev1.Secret
+	corev1.Service | discoveryv1.EndpointSlice | corev1.Pod | corev1.Node | corev1.Secret | corev1.Namespace
 }
 
 func plain[O object, K comparable, R any](

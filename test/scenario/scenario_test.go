@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write what is sent, told and shown into
 
 // TestScenarios runs testdata/*.txtar. A directory of the archive is a step; its files are
 //
-//	mesh        registryOnly | accessLogFile=FILE
+//	mesh        registryOnly | accessLogFile=FILE | discoveryScope=SCOPE
 //	apply.yaml  objects
 //	delete      KIND NAMESPACE NAME; a node has namespace "-"
 //	connect     ROLE NAMESPACE WORKLOAD KEY=VALUE[,KEY=VALUE]: class WORKLOAD.NAMESPACE
@@ -161,7 +161,7 @@ func (s *step) run(t *testing.T, w *World) {
 	fail(err)
 	s.out["sent"], s.out["problems"] = text(sent), text(w.Problems())
 	for name := range w.classes {
-		p, err := w.Proxy(name)
+		p, err := w.Whole(name)
 		fail(err)
 		if dangling := p.Dangling(); len(dangling) > 0 {
 			t.Errorf("step %q: class %s: %q", s.name, name, dangling)

@@ -7,7 +7,6 @@ package scenario
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -15,10 +14,8 @@ import (
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/mesh"
-	"github.com/meshwright/meshwright/internal/model"
 	"github.com/meshwright/meshwright/internal/projection"
 	"github.com/meshwright/meshwright/internal/xds"
-	"github.com/meshwright/meshwright/test/simulate"
 )
 
 // World is a mesh that is edited step by step.
@@ -30,6 +27,7 @@ type World struct {
 	rows      intake.Batch         // all that exist
 	classes   map[string]*ir.Class
 	sent      map[place]*xds.Resource
+	scopes    map[string]*xds.Scope // of classes
 	projected map[ir.Origin][]ir.Problem
 	derived   map[ir.Origin][]ir.Problem
 }
@@ -56,20 +54,28 @@ func (w *World) start(options ...graph.Option) {
 	w.engine = mesh.NewEngine(0, options...)
 	w.engine.SetMesh(w.settings)
 	w.sent = map[place]*xds.Resource{}
+	w.scopes = map[string]*xds.Scope{}
 	w.derived = map[ir.Origin][]ir.Problem{}
 }
 
-// Configure changes a mesh-wide setting: registryOnly, or accessLogFile=FILE.
+// Configure changes a mesh-wide setting: registryOnly, accessLogFile=FILE or
+// discoveryScope=SCOPE.
 func (w *World) Configure(setting string) error {
 	next := *w.settings
 	file, log := strings.CutPrefix(setting, "accessLogFile=")
+	scope, scoped := strings.CutPrefix(setting, "discoveryScope=")
 	switch {
+	case scoped:
+		var ok bool
+		if next.DiscoveryScope, ok = ir.ParseDiscoveryScope(scope); !ok {
+			return fmt.Errorf("mesh %q: there is no such scope", setting)
+		}
 	case setting == "registryOnly":
 		next.RegistryOnly = true
 	case log:
 		next.AccessLogFile = file
 	default:
-		return fmt.Errorf("mesh %q is neither registryOnly nor accessLogFile=FILE", setting)
+		return fmt.Errorf("mesh %q is none of registryOnly, accessLogFile=FILE, discoveryScope=SCOPE", setting)
 	}
 	w.settings = &next
 	w.engine.SetMesh(w.settings)
@@ -95,6 +101,7 @@ func (w *World) Step() ([]string, error) {
 	merge(w.rows.Gateways, w.staged.Gateways)
 	merge(w.rows.PeerAuthentications, w.staged.PeerAuthentications)
 	merge(w.rows.ProxyConfigs, w.staged.ProxyConfigs)
+	merge(w.rows.Namespaces, w.staged.Namespaces)
 	merge(w.classes, w.connected)
 	w.staged, w.connected = newBatch(), map[string]*ir.Class{}
 	return w.take(out)
@@ -130,6 +137,9 @@ func (w *World) take(out mesh.Outcome) ([]string, error) {
 		}
 		delete(w.sent, at)
 		lines = append(lines, "remove "+at.String())
+	}
+	for _, class := range out.Publish.Classes {
+		w.scopes[class.Key] = class.Scope
 	}
 	for object, problems := range out.Problems {
 		w.derived[object] = problems
@@ -181,24 +191,6 @@ func (w *World) Rebuilt() (*World, error) {
 	fresh.start()
 	_, err := fresh.take(fresh.engine.Step(w.rows, w.classes))
 	return fresh, err
-}
-
-// Proxy is what a proxy of a class holds.
-func (w *World) Proxy(name string) (*simulate.Proxy, error) {
-	class, ok := w.classes[name]
-	if !ok {
-		return nil, fmt.Errorf("no class %s is connected; there are %q", name, slices.Sorted(maps.Keys(w.classes)))
-	}
-	type resource struct{ typ, name string }
-	held := map[resource]simulate.Resource{}
-	for _, layer := range model.Layers(name, class) {
-		for at, r := range w.sent {
-			if at.layer == string(layer) {
-				held[resource{r.Type, r.Name}] = simulate.Resource{Type: r.Type, Name: r.Name, Body: r.Body}
-			}
-		}
-	}
-	return simulate.New(slices.Collect(maps.Values(held)))
 }
 
 func newBatch() intake.Batch { return intake.NewInbox().Drain() }

@@ -14,6 +14,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 )
 
 // Call is a request that an application, or a client of a gateway, makes.
@@ -128,6 +129,10 @@ func (p *Proxy) request(m *hcmv3.HttpConnectionManager, c *Call) string {
 		return "404: no route configuration " + name
 	}
 	vh := virtualHost(p.hosts[name], c.Host)
+	if vh == nil && m.GetHttpFilters()[0].GetName() == "envoy.filters.http.on_demand" {
+		p.ask(resource.VirtualHostType, name+"/"+strings.ToLower(strings.TrimSuffix(c.Host, ".")))
+		vh = virtualHost(p.hosts[name], c.Host)
+	}
 	if vh == nil {
 		return "404: no virtual host"
 	}
@@ -165,6 +170,9 @@ func (p *Proxy) forward(r *routev3.Route) string {
 }
 
 func (p *Proxy) reach(cluster string) string {
+	if p.clusters[cluster] == nil {
+		p.ask(resource.ClusterType, cluster)
+	}
 	c := p.clusters[cluster]
 	if c == nil {
 		return "503: no cluster " + cluster

@@ -33,6 +33,22 @@ type Proxy struct {
 	clusters  map[string]*clusterv3.Cluster
 	endpoints map[string]int // how many, by assignment
 	secrets   map[string]bool
+
+	// Ask is how the proxy gets what a request lacks; nil: it does not ask. It
+	// gives the resources that come with the answer.
+	Ask func(typ, name string) []Resource
+}
+
+// ask adds the answer to a question to what the proxy holds.
+func (p *Proxy) ask(typ, name string) {
+	if p.Ask == nil {
+		return
+	}
+	for _, r := range p.Ask(typ, name) {
+		if err := p.add(r); err != nil {
+			panic(err) // the resource came from the engine, which read it as well
+		}
+	}
 }
 
 // New reads what a proxy was sent. It refuses what Envoy would refuse as a whole:

@@ -39,6 +39,11 @@ type MeshConfig struct {
 	// the pod says otherwise.
 	// +optional
 	DefaultConfig *ProxyDefaults `json:"defaultConfig,omitempty"`
+	// discoveryScope is how much of the mesh sidecars hold: full (when not set),
+	// or on-demand, which is what their workloads use. The annotation
+	// meshwright.dev/discovery-scope of a namespace or a pod goes before it.
+	// +optional
+	DiscoveryScope DiscoveryScope `json:"discoveryScope,omitempty"`
 }
 
 // ProxyDefaults are settings of injected proxies.
@@ -62,6 +67,10 @@ type ProxyDefaults struct {
 	// +kubebuilder:validation:MaxProperties=64
 	ProxyMetadata map[string]string `json:"proxyMetadata,omitempty"`
 }
+
+// DiscoveryScope is how much of the mesh a sidecar holds.
+// +kubebuilder:validation:Enum=on-demand;full
+type DiscoveryScope string
 
 // OutboundTrafficPolicy says what sidecars do with unknown hosts.
 type OutboundTrafficPolicy struct {

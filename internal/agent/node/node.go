@@ -37,6 +37,9 @@ func ParseRole(value string) (Role, error) {
 	return "", fmt.Errorf("role %q is neither %s nor %s", value, Sidecar, Router)
 }
 
+// annotationScope chooses how much of the mesh the proxy is told.
+const annotationScope = "meshwright.dev/discovery-scope"
+
 // maxInfoBytes bounds the downward API files; the API server bounds annotations to 256 KiB.
 const maxInfoBytes = 1 << 20
 
@@ -111,6 +114,9 @@ func (p Pod) Message() (*corev3.Node, error) {
 	fields := make(map[string]any, len(p.Metadata))
 	for name, value := range p.Metadata {
 		fields[name] = value
+	}
+	if scope := p.Annotations[annotationScope]; scope != "" {
+		fields["DISCOVERY_SCOPE"] = scope
 	}
 	maps.Copy(fields, map[string]any{
 		"NAMESPACE":       p.Namespace,

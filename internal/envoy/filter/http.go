@@ -27,6 +27,7 @@ type HTTP struct {
 	Routes        *routev3.RouteConfiguration // or inline
 	Edge          bool                        // faces clients that are not trusted: a gateway
 	ClientCert    bool                        // pass the peer's identity on in x-forwarded-client-cert
+	OnDemand      bool                        // asks for the hosts and clusters that a request lacks
 	AccessLogFile string
 }
 
@@ -34,7 +35,7 @@ type HTTP struct {
 func (h HTTP) Build() *listenerv3.Filter {
 	m := &hcmv3.HttpConnectionManager{
 		StatPrefix:                   h.StatPrefix,
-		HttpFilters:                  httpFilters(h.Routes == nil),
+		HttpFilters:                  h.filters(),
 		AccessLog:                    AccessLog(h.AccessLogFile, httpFormat),
 		NormalizePath:                wrapperspb.Bool(true),
 		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
@@ -66,11 +67,14 @@ func (h HTTP) Build() *listenerv3.Filter {
 	return network("envoy.filters.network.http_connection_manager", m)
 }
 
-// httpFilters is the chain in its order. Filters that rules speak to are only
-// where rules are: not in front of an application, whose one route is inline.
-func httpFilters(rules bool) []*hcmv3.HttpFilter {
+// filters is the chain in its order. Filters that rules speak to are only where
+// rules are: not in front of an application, whose one route is inline.
+func (h HTTP) filters() []*hcmv3.HttpFilter {
 	var out []*hcmv3.HttpFilter
-	if rules {
+	if h.OnDemand {
+		out = append(out, onDemandFilter()) // first: it starts the request anew, and the others must see it once
+	}
+	if h.Routes == nil {
 		out = append(out,
 			corsFilter(),  // before faults, so that a browser may read what a fault answers
 			faultFilter(), // before all that would do work for a request that is to fail

@@ -17,11 +17,18 @@ import (
 
 // TCP carries bytes to a cluster.
 func TCP(cluster, accessLogFile string) *listenerv3.Filter {
-	return Stream(cluster, accessLogFile, ir.Stream{})
+	return network("envoy.filters.network.tcp_proxy", proxy(cluster, accessLogFile, ir.Stream{}))
 }
 
-// Stream carries bytes to a cluster in the way that a policy asks for.
+// Stream carries bytes to a cluster in the way that a policy asks for. The proxy
+// asks for the cluster when it is not there.
 func Stream(cluster, accessLogFile string, how ir.Stream) *listenerv3.Filter {
+	out := proxy(cluster, accessLogFile, how)
+	out.OnDemand = onDemandCluster()
+	return network("envoy.filters.network.tcp_proxy", out)
+}
+
+func proxy(cluster, accessLogFile string, how ir.Stream) *tcpproxyv3.TcpProxy {
 	out := &tcpproxyv3.TcpProxy{
 		StatPrefix:       cluster,
 		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
@@ -36,7 +43,7 @@ func Stream(cluster, accessLogFile string, how ir.Stream) *listenerv3.Filter {
 	if how.Tunnel.Target != "" {
 		out.TunnelingConfig = &tcpproxyv3.TcpProxy_TunnelingConfig{Hostname: how.Tunnel.Target, UsePost: how.Tunnel.Post}
 	}
-	return network("envoy.filters.network.tcp_proxy", out)
+	return out
 }
 
 // OriginalDst restores the address that a redirected connection was made to.

@@ -57,6 +57,7 @@ func OutboundHTTP(in *ir.HTTPOutbound) *listenerv3.Listener {
 			Filters: []*listenerv3.Filter{filter.HTTP{
 				StatPrefix:    "outbound_" + name,
 				RouteConfig:   ir.OutboundRouteName(in.Port),
+				OnDemand:      true,
 				AccessLogFile: in.AccessLogFile,
 			}.Build()},
 		}},

@@ -44,18 +44,24 @@ func hashed(lb ir.LoadBalancer) func() golden.Message {
 	return host(ir.ResolvedRule{Targets: []ir.Target{target}})
 }
 
-func config(f ir.Fallback, hosts bool) func() golden.Message {
-	return func() golden.Message { return Config(&ir.RouteConfig{Name: "9080", Fallback: f, Hosts: hosts}) }
+func config(hosts bool) func() golden.Message {
+	return func() golden.Message { return Config(&ir.RouteConfig{Name: "9080", Hosts: hosts}) }
 }
+
+func of(f ir.Fallback) *ir.RouteConfig { return &ir.RouteConfig{Name: "9080", Fallback: f} }
 
 func TestGolden(t *testing.T) {
 	golden.Messages(t, map[string]func() golden.Message{
-		"config-passthrough": config(ir.FallbackPassthrough, true),
-		"config-blocked":     config(ir.FallbackBlocked, true),
-		"config-gateway":     config(ir.FallbackNotFound, true),
-		"config-empty":       config(ir.FallbackNotFound, false),
-		"inbound":            func() golden.Message { return Inbound(8080) },
-		"default":            host(ir.ResolvedRule{Name: "default"}),
+		"config":           config(true),
+		"config-empty":     config(false),
+		"rest-passthrough": func() golden.Message { return Rest(of(ir.FallbackPassthrough)) },
+		"rest-blocked":     func() golden.Message { return Rest(of(ir.FallbackBlocked)) },
+		"none":             func() golden.Message { return None(of(ir.FallbackPassthrough)) },
+		"unknown": func() golden.Message {
+			return Unknown(Rest(of(ir.FallbackPassthrough)), ir.VirtualHostKey{RouteConfig: "9080", Host: "www.example.com"})
+		},
+		"inbound": func() golden.Message { return Inbound(8080) },
+		"default": host(ir.ResolvedRule{Name: "default"}),
 		"paths": host(ir.ResolvedRule{Matches: []ir.Match{
 			onPath(ir.MatchExact, "/exact", false), onPath(ir.MatchPrefix, "/prefix", true), onPath(ir.MatchRegex, "/r[0-9]+", false), onPath(ir.MatchRegex, "/r[0-9]+", true),
 		}}),

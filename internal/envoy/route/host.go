@@ -7,6 +7,7 @@ package route
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/typed"
@@ -23,9 +24,6 @@ func Config(in *ir.RouteConfig) *routev3.RouteConfiguration {
 	}
 	if in.Hosts {
 		out.Vhds = &routev3.Vhds{ConfigSource: typed.ADS()}
-	}
-	if vh := fallback(in.Fallback); vh != nil {
-		out.VirtualHosts = []*routev3.VirtualHost{vh}
 	}
 	return out
 }
@@ -68,25 +66,43 @@ func Inbound(port uint16) *routev3.RouteConfiguration {
 	}
 }
 
-func fallback(f ir.Fallback) *routev3.VirtualHost {
-	if f == ir.FallbackNotFound {
-		// Envoy's own answer. A host "*" here would collide with a user's.
-		return nil
+// Rest is the host for all that no other host of a route configuration takes.
+func Rest(in *ir.RouteConfig) *routev3.VirtualHost {
+	out := &routev3.VirtualHost{
+		Name:    ir.VirtualHostKey{RouteConfig: in.Name, Host: ir.HostRest}.Name(),
+		Domains: []string{"*"},
 	}
-	out := &routev3.VirtualHost{Domains: []string{"*"}}
 	r := &routev3.Route{Match: everything()}
-	if f == ir.FallbackPassthrough {
-		out.Name, r.Name = "allow_any", "allow_any"
+	if in.Fallback == ir.FallbackPassthrough {
+		r.Name = "allow_any"
 		r.Action = &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ir.ClusterPassthrough},
 			Timeout:          none(),
 		}}
 	} else {
-		out.Name, r.Name = "block_all", "block_all"
+		r.Name = "block_all"
 		r.Action = direct(&ir.Direct{Status: 502})
 	}
 	out.Routes = []*routev3.Route{r}
 	return out
+}
+
+// Unknown does for one host what Rest does for all. A proxy that asks for hosts
+// must not hold Rest, because it asks only when no host fits.
+func Unknown(rest *routev3.VirtualHost, k ir.VirtualHostKey) *routev3.VirtualHost {
+	out := proto.CloneOf(rest)
+	out.Name, out.Domains = k.Name(), []string{k.Host}
+	return out
+}
+
+// None is a host that gets no requests. A listener waits for the first host of its
+// route configuration, and a proxy may have asked for none yet.
+func None(in *ir.RouteConfig) *routev3.VirtualHost {
+	return &routev3.VirtualHost{
+		Name:    ir.VirtualHostKey{RouteConfig: in.Name, Host: ir.HostNone}.Name(),
+		Domains: []string{ir.HostNone},
+		Routes:  []*routev3.Route{{Match: everything(), Action: direct(&ir.Direct{Status: 404})}},
+	}
 }
 
 func direct(d *ir.Direct) *routev3.Route_DirectResponse {
