@@ -46,7 +46,7 @@ func (x *chaos) step() edit {
 	config := func(prefix string, n int) ir.ConfigKey {
 		return ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
 	}
-	switch x.r.IntN(15) {
+	switch x.r.IntN(16) {
 	case 0, 1:
 		change(x, x.rows.Services, e.batch.Services, object("s", 3), x.service)
 	case 2, 3:
@@ -67,7 +67,7 @@ func (x *chaos) step() edit {
 		change(x, x.rows.ProxyConfigs, e.batch.ProxyConfigs, config("q", 4), x.proxyConfig)
 	case 13:
 		change(x, x.rows.Credentials, e.batch.Credentials, config("c", 2), x.credential)
-	case 13:
+	case 14:
 		change(x, x.rows.Namespaces, e.batch.Namespaces, pick(x.r, chaosNamespaces...), func(ns string) *ir.Namespace {
 			return &ir.Namespace{Name: ns, DiscoveryScope: pick(x.r, ir.ScopeInherited, ir.ScopeFull, ir.ScopeOnDemand)}
 		})
