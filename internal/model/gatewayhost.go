@@ -225,6 +225,9 @@ func (m *Model) gatewayVirtualHost(
 		})...)
 	}
 	vh.Origins = slices.Compact(vh.Origins)
+	if len(vh.Origins) > 1 {
+		shadows{}.report(c, k.Host.Host, "", vh.Rules)
+	}
 	emit(VirtualHostKey{ir.ClassLayer(k.Class), k.Host}, vh)
 }
 

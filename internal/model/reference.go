@@ -3,6 +3,7 @@
 package model
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,10 +17,13 @@ func (m *Model) deriveReferences(g *graph.Graph) {
 	graph.Derive(g, "routeReferences", m.Routes.Table(), One.Compare,
 		func(c *graph.Ctx, _ ir.ConfigKey, r *ir.Routes, _ func(One, struct{})) {
 			for _, gw := range r.Gateways {
-				if _, ok := graph.Get(c, m.Gateways.Table(), gw); !ok {
+				row, ok := graph.Get(c, m.Gateways.Table(), gw)
+				if !ok {
 					c.Report(unresolved(r.Origin, "GatewayNotFound", "spec.gateways",
 						"there is no Gateway "+gw.String()+"; create it or correct the name"))
+					continue
 				}
+				checkBinding(c, r, gw, row)
 			}
 			for i := range r.HTTP {
 				m.checkRule(c, r, i)
@@ -37,6 +41,32 @@ func (m *Model) deriveReferences(g *graph.Graph) {
 				c.Report(unresolved(p.Origin, "HostNotFound", "spec.host", noHost(p.Host)))
 			}
 		})
+}
+
+// checkBinding warns of hosts that no server of a gateway has: there, no request
+// meets their routes.
+func checkBinding(c *graph.Ctx, r *ir.Routes, key ir.ConfigKey, gw *ir.Gateway) {
+	for _, host := range r.Hosts {
+		bound := slices.ContainsFunc(gw.Servers, func(s ir.Server) bool {
+			return slices.ContainsFunc(s.Hosts, func(h ir.ServerHost) bool { return takes(h, key.Namespace, r.Origin.Namespace, host) })
+		})
+		if !bound {
+			p := unresolved(r.Origin, "HostNotServed", "spec.hosts",
+				"no server of Gateway "+key.String()+" has the host "+host+" for namespace "+r.Origin.Namespace+
+					"; add it to a server or correct the name; until then requests there do not meet these routes")
+			p.Severity = ir.Warning
+			c.Report(p)
+		}
+	}
+}
+
+// takes tells whether a server's host, in a gateway of a namespace, overlaps with a
+// host of routes of another namespace.
+func takes(h ir.ServerHost, gateway, namespace, host string) bool {
+	if h.Namespace != "*" && h.Namespace != namespace && (h.Namespace != "." || gateway != namespace) {
+		return false
+	}
+	return covers(h.Host, host) || covers(host, h.Host)
 }
 
 // checkHosts warns of hosts that sidecars do not know. Such routes are right, and
@@ -82,6 +112,28 @@ func (m *Model) checkDestination(c *graph.Ctx, r *ir.Routes, rule int, field str
 	if _, ok := m.subset(c, m.choiceFor(c, viewer{namespace: r.Origin.Namespace}, d.Host), d.Subset); !ok {
 		c.Report(unresolved(origin, "SubsetNotFound", field+".subset",
 			"no DestinationRule for "+d.Host+" has a subset "+d.Subset+"; add it to one"))
+	}
+}
+
+// CheckSubset warns of a subset that no endpoint of its host belongs to. It is asked
+// where endpoints are assigned, so that endpoints wake nothing else.
+func (m *Model) CheckSubset(c *graph.Ctx, key ir.ClusterKey, t *Target, set *ir.EndpointSet) {
+	if len(t.Subset) == 0 || set == nil || len(set.Backends) == 0 {
+		return
+	}
+	for i := range set.Backends {
+		if set.Backends[i].Labels.Contains(t.Subset) {
+			return
+		}
+	}
+	for _, policy := range m.policies(c, t.Choice) {
+		if _, has := policy.Subset(key.Subset); !has {
+			continue
+		}
+		p := unresolved(policy.Origin, "SubsetEmpty", "spec.subsets",
+			"no endpoint of "+key.Host+" has the labels "+t.Subset.String()+" of subset "+key.Subset+"; requests to it get 503 until one has")
+		p.Severity = ir.Warning
+		c.Report(p)
 	}
 }
 

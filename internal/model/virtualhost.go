@@ -31,10 +31,11 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 				return
 			}
 			candidates := routesFor(c, byHost, name)
+			told := shadows{}
 			seen := func(by viewer) {
 				if h := scopes.in(by.namespace); h != nil {
 					names := domains(h, mesh.ClusterDomain, by.namespace == h.Namespace)
-					m.emitHost(c, h, by, names, visible(candidates, by.namespace), emit)
+					m.emitHost(c, h, by, names, visible(candidates, by.namespace), told, emit)
 				}
 			}
 			seen(viewer{})
@@ -147,7 +148,7 @@ func (m *Model) views(c *graph.Ctx, name string, scopes hostScopes, candidates [
 }
 
 func (m *Model) emitHost(
-	c *graph.Ctx, h *ir.Host, by viewer, names []string, routes []*ir.Routes,
+	c *graph.Ctx, h *ir.Host, by viewer, names []string, routes []*ir.Routes, told shadows,
 	emit func(VirtualHostKey, *ir.VirtualHost),
 ) {
 	hash := func(k ir.ClusterKey) ir.LoadBalancer { return m.hashFor(c, by, k) }
@@ -167,6 +168,9 @@ func (m *Model) emitHost(
 				Name:    "default",
 				Targets: []ir.Target{{Cluster: cl, Weight: 100, Hash: hash(cl)}},
 			}}
+		}
+		if len(routes) > 1 {
+			told.report(c, h.Name, by.namespace, vh.Rules)
 		}
 		emit(key, vh)
 	}

@@ -75,15 +75,17 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 	}
 	out.Mesh, out.Gateways = v.gateways(spec.field("gateways"), in.Gateways)
 	out.Hosts = v.hosts(in.Hosts, out.Mesh)
+	written := map[string]int{} // matches by rule
 	for i, r := range in.Http {
 		if r == nil {
 			continue
 		}
-		v.reachable(in.Http, i)
 		if rule, ok := v.rule(i, r); ok {
 			out.HTTP = append(out.HTTP, rule)
+			written[rule.Origin.Section] = len(r.Match)
 		}
 	}
+	v.unreachable(out.HTTP, written)
 	switch {
 	case len(in.Http) == 0 && len(in.Tls) == 0 && len(in.Tcp) == 0:
 		v.notes.invalid(spec, "has no routes; add http")
@@ -180,14 +182,6 @@ func gatewayKey(text, namespace string) ir.ConfigKey {
 		return ir.ConfigKey{Namespace: ns, Name: name}
 	}
 	return ir.ConfigKey{Namespace: namespace, Name: text}
-}
-
-// reachable warns of a rule that comes after one without matches.
-func (v *virtualService) reachable(rules []*networking.HTTPRoute, i int) {
-	if i > 0 && rules[i-1] != nil && len(rules[i-1].Match) == 0 {
-		v.notes.warn(ReasonUnreachable, spec.field("http").index(i),
-			"never has an effect, as http[%d] has no match and takes every request; put that one last", i-1)
-	}
 }
 
 // broken answers for a rule that could not be understood.

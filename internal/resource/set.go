@@ -113,6 +113,7 @@ func endpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, 
 		}
 		set, _ := graph.Get(c, m.EndpointSets, k.Cluster.Host)
 		a := model.Assign(k.Cluster, t.PortName, t.Subset, set)
+		m.CheckSubset(c, k.Cluster, t, set)
 		put(c, emit, k.Layer, TypeEndpoints, k.Cluster.Name(), endpoint.Assignment(a), nil)
 	}
 }
