@@ -4,6 +4,7 @@ package projection
 
 import (
 	"slices"
+	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -23,6 +24,7 @@ func (d *destinationRule) clientTLS(at path, in *networking.ClientTLSSettings) *
 		InsecureSkipVerify: in.InsecureSkipVerify.GetValue(),
 		CACertificates:     in.CaCertificates,
 	}
+	d.serverNames(at, in, out)
 	switch in.Mode {
 	case networking.ClientTLSSettings_DISABLE:
 		return &ir.ClientTLS{Mode: ir.TLSDisable}
@@ -50,6 +52,19 @@ func (d *destinationRule) clientTLS(at path, in *networking.ClientTLSSettings) *
 		return &ir.ClientTLS{Mode: ir.TLSSimple, SNI: out.SNI, SubjectAltNames: out.SubjectAltNames, CACertificates: out.CACertificates}
 	}
 	return out
+}
+
+// serverNames leaves out names that no server can have.
+func (d *destinationRule) serverNames(at path, in *networking.ClientTLSSettings, out *ir.ClientTLS) {
+	if in.Sni != "" && checkName(in.Sni) != nil {
+		d.notes.invalid(at.field("sni"), "server name %q must be a DNS name", in.Sni)
+		out.SNI = ""
+	}
+	for i, name := range in.SubjectAltNames {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			d.notes.invalid(at.field("subjectAltNames").index(i), "name %q must consist of ASCII letters, digits and signs", name)
+		}
+	}
 }
 
 func (d *destinationRule) clientFiles(at path, in *networking.ClientTLSSettings) {

@@ -5,6 +5,7 @@ package projection
 import (
 	"math"
 	"math/big"
+	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -155,6 +156,14 @@ func (d *destinationRule) consistentHash(at path, in *networking.LoadBalancerSet
 func (d *destinationRule) cookie(at path, in *networking.LoadBalancerSettings_ConsistentHashLB_HTTPCookie) ir.LoadBalancer {
 	if in.GetName() == "" {
 		d.notes.invalid(at.field("name"), "must not be empty")
+		return ir.LoadBalancer{}
+	}
+	if err := checkCookie(in.Name); err != nil {
+		d.notes.invalid(at.field("name"), "%v", err)
+		return ir.LoadBalancer{}
+	}
+	if strings.ContainsFunc(in.Path, func(r rune) bool { return r < ' ' || r > '~' || r == ';' }) {
+		d.notes.invalid(at.field("path"), "%q must consist of ASCII letters, digits and signs, without semicolon", in.Path)
 		return ir.LoadBalancer{}
 	}
 	out := ir.LoadBalancer{Balance: ir.BalanceHashCookie, HashKey: in.Name, HashPath: in.Path, HashTTL: noCookie}

@@ -29,6 +29,9 @@ func (v *virtualService) match(at path, in *networking.HTTPMatchRequest) (out ir
 		if m.Kind == ir.MatchPresent {
 			out.Path = nil
 		}
+		if (m.Kind == ir.MatchExact || m.Kind == ir.MatchPrefix) && !isPath(m.Value) {
+			v.notes.warn(ReasonUnreachable, at.field("uri"), "no request has such a path: paths begin with a slash, and what is not ASCII is escaped in them with %%")
+		}
 	}
 	for _, pseudo := range []struct {
 		name, header string
@@ -49,6 +52,11 @@ func (v *virtualService) match(at path, in *networking.HTTPMatchRequest) (out ir
 		out.Mesh, out.Gateways = v.gateways(at.field("gateways"), in.Gateways)
 	}
 	return out, v.notes.errors() == before
+}
+
+// isPath tells whether the path of a request can begin like this.
+func isPath(s string) bool {
+	return s == "" || s == "*" || s[0] == '/' && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // place projects where a request must come from and to, and under what name it is counted.

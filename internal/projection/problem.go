@@ -27,6 +27,7 @@ const (
 	ReasonNotServed   = "NotServed"   // right, but this control plane does not do it yet
 	ReasonMalformed   = "Malformed"   // does not fit the type at all
 	ReasonUnreachable = "Unreachable" // right, but can never have an effect
+	ReasonLoop        = "Loop"        // right, but does the same again and again
 )
 
 // Malformed is the problem of an object whose spec does not fit its type. Such an

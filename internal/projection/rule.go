@@ -59,6 +59,7 @@ func (v *virtualService) action(at path, in *networking.HTTPRoute, out *ir.Rule)
 		out.Destinations = v.destinations(at.field("route"), in.Route)
 	case in.Redirect != nil:
 		out.Redirect = v.redirect(at.field("redirect"), in.Redirect, in.Match)
+		v.loops(at.field("redirect"), out)
 	case in.DirectResponse != nil:
 		out.Direct = v.direct(at.field("directResponse"), in.DirectResponse)
 	}

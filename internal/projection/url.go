@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -94,6 +95,20 @@ func (v *virtualService) redirect(at path, in *networking.HTTPRedirect, matches 
 		v.notes.invalid(at.field("redirectCode"), "code %d must be 301, 302, 303, 307 or 308", in.RedirectCode)
 	}
 	return out
+}
+
+// loops warns of a redirect to what the rule redirects again.
+func (v *virtualService) loops(at path, rule *ir.Rule) {
+	r := rule.Redirect
+	if r.Scheme != "" || r.Authority != "" || r.Port != 0 {
+		return
+	}
+	target, _, _ := strings.Cut(r.Path, "?")
+	same := slices.ContainsFunc(rule.Matches, func(m ir.Match) bool { return m.Path != nil && m.Path.Value == r.Prefix })
+	if r.Path != "" && !ir.Covers(rule.Matches, &ir.Match{Path: &ir.StringMatch{Value: target}}) || r.Path == "" && r.Prefix != "" && !same {
+		return
+	}
+	v.notes.warn(ReasonLoop, at, "sends clients to where this rule redirects them again; change scheme, authority or uri")
 }
 
 // checkURLPart checks text that becomes a part of a URL. RFC 3986, section 2.

@@ -7,6 +7,7 @@ package scenario
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -194,3 +195,6 @@ func (w *World) Rebuilt() (*World, error) {
 }
 
 func newBatch() intake.Batch { return intake.NewInbox().Drain() }
+
+// Resources is everything that is published, in no order.
+func (w *World) Resources() []*xds.Resource { return slices.Collect(maps.Values(w.sent)) }
