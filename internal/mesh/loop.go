@@ -56,6 +56,7 @@ type Mesh struct {
 	engine     *Engine
 	hub        *xds.Hub
 	population *population
+	memory     *memory
 	ready      chan struct{}
 }
 
@@ -67,11 +68,12 @@ func New(options Options) (*Mesh, error) {
 		population: newPopulation(),
 		ready:      make(chan struct{}),
 	}
+	m.memory = newMemory(func(class string) []xds.Lesson { return m.hub.Lessons(class) })
 	trustDomain := options.Settings.TrustDomain
 	hub, err := xds.NewHub(xds.Options{
 		Classify: func(node *corev3.Node, peer xds.Peer) (string, error) { return classify(trustDomain, node, peer) },
 		Unknown:  unknownHost,
-		Events:   events{m.population, options.Status, options.Log},
+		Events:   events{m.population, m.memory, options.Status, options.Log},
 		Log:      options.Log.WithName("xds"),
 	})
 	if err != nil {
@@ -119,6 +121,7 @@ func (m *Mesh) step() {
 	started := time.Now()
 	batch := m.options.Intake.Drain()
 	out := m.engine.Step(batch, m.population.take())
+	m.memory.remind(out.Publish.Classes)
 	m.hub.Publish(out.Publish)
 	if m.options.Proxies != nil {
 		m.options.Proxies.Update(out.Proxies)
@@ -149,8 +152,21 @@ func names(b *xds.Batch) []string {
 // events hands what the sessions say to who wants it.
 type events struct {
 	*population
+	memory *memory
 	status Status
 	log    logr.Logger
+}
+
+// ClassWanted notes that a class has its first proxy.
+func (e events) ClassWanted(key string, node *corev3.Node) {
+	e.memory.join(key, node)
+	e.population.ClassWanted(key, node)
+}
+
+// ClassIdle notes that a class has lost its last proxy.
+func (e events) ClassIdle(key string) {
+	e.memory.leave(key)
+	e.population.ClassIdle(key)
 }
 
 // Rejected tells the owners of a resource that a proxy refused it.

@@ -78,6 +78,9 @@ type Options struct {
 	MaxNodeBytes int
 }
 
+// DefaultMaxLessons is the default of Options.MaxLessons.
+const DefaultMaxLessons = 1000
+
 func (o *Options) complete() {
 	if o.Events == nil {
 		o.Events = silence{}
@@ -95,7 +98,7 @@ func (o *Options) complete() {
 		o.MaxUnknown = 256
 	}
 	if o.MaxLessons <= 0 {
-		o.MaxLessons = 1000
+		o.MaxLessons = DefaultMaxLessons
 	}
 	if o.MaxNames <= 0 {
 		o.MaxNames = 1 << 16
