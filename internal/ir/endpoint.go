@@ -20,6 +20,7 @@ type Backend struct {
 	Locality Locality
 	Draining bool // terminating; kept only while nothing else serves
 	Presumed bool // not said to be ready, but only its node is silent; kept while nothing is ready
+	Unready  bool // does not serve; kept of headless hosts only, whose pods are called one by one
 	Network  string
 }
 

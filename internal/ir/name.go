@@ -38,8 +38,15 @@ func (k ClusterKey) Name() string {
 // SNI is the server name that a client proxy sends to the server's proxy. It has
 // the grammar of the cluster's name with characters that are legal in a host name.
 func (k ClusterKey) SNI() string {
-	return "outbound_." + strconv.Itoa(int(k.Port)) + "_." + k.Subset + "_." + k.Host
+	return "outbound_." + strconv.Itoa(int(k.Port)) + "_." + k.Subset + "_." + strings.TrimPrefix(k.Host, "*.")
 }
+
+// Pods is the cluster of a headless host's pods, each called by its own address.
+// Their names in DNS are labels in front of the host's.
+func (k ClusterKey) Pods() ClusterKey { return ClusterKey{Host: PodsOf(k.Host), Port: k.Port} }
+
+// PodsOf is the pattern that covers the names of a headless host's pods.
+func PodsOf(host string) string { return "*." + host }
 
 // Compare orders by host, port, subset.
 func (k ClusterKey) Compare(o ClusterKey) int {
@@ -65,7 +72,10 @@ func InboundClusterName(port uint16) string { return "inbound|" + strconv.Itoa(i
 // OutboundRouteName is the route configuration of all HTTP hosts on one port.
 func OutboundRouteName(port uint16) string { return strconv.Itoa(int(port)) }
 
-// OutboundListenerName is the listener of all HTTP hosts on one port.
+// PodsName is the table of the addresses of headless hosts' pods on one port.
+func PodsName(port uint16) string { return "pods|" + strconv.Itoa(int(port)) }
+
+// OutboundListenerName is the listener of all addresses on one port.
 func OutboundListenerName(port uint16) string { return "0.0.0.0_" + strconv.Itoa(int(port)) }
 
 // VirtualHostKey names one virtual host of one route configuration.

@@ -38,6 +38,7 @@ const (
 	DiscoverEDS         Discovery = iota // the control plane says
 	DiscoverOriginalDst                  // the address that the application dialled
 	DiscoverDNS                          // the name of Alias is resolved by the proxy
+	DiscoverPod                          // the address that the application dialled, which is that of a pod
 )
 
 // OutboundCluster is everything a client's cluster depends on.
@@ -45,6 +46,7 @@ type OutboundCluster struct {
 	Key         ClusterKey
 	Discovery   Discovery
 	Alias       string // with DiscoverDNS
+	PodPort     uint16 // with DiscoverPod: of every pod; 0: the port that was dialled
 	Protocol    Protocol
 	Settings    PolicySettings
 	Identities  []string // SPIFFE ids that may answer, sorted; empty: any of the trust domain
@@ -150,11 +152,29 @@ func (t *TCPOutbound) ListenerName() string {
 	return t.Addr.Addr().String() + "_" + strconv.Itoa(int(t.Addr.Port()))
 }
 
-// HTTPOutbound is the listener of all HTTP hosts of a port.
-type HTTPOutbound struct {
-	RegistryOnly  bool // TLS of the application to addresses that nobody knows is refused
+// PortOutbound is the listener of a port: of all hosts that are told apart by their
+// names, and of the pods of all headless hosts.
+type PortOutbound struct {
 	Port          uint16
+	HTTP          bool // some host speaks HTTP
+	Pods          bool // some headless host has pods there
+	Bytes         bool // some headless host carries bytes there
+	RegistryOnly  bool // what goes to addresses that nobody knows is refused
 	AccessLogFile string
+}
+
+// PodPort is all pods of headless hosts that serve on a port, by their addresses.
+type PodPort struct {
+	Port  uint16
+	Hosts []PodHost // sorted by cluster
+}
+
+// PodHost is the pods of a headless host that serve on a port. A pod of several
+// hosts belongs to the first.
+type PodHost struct {
+	Cluster ClusterKey
+	Pods    []netip.Addr // sorted
+	Meshed  []netip.Addr // those that take mutual TLS, sorted
 }
 
 // OutboundCapture is the listener that gets everything an application sends.

@@ -45,6 +45,7 @@ type Service struct {
 type ServicePort struct {
 	Name     string
 	Port     uint16
+	Target   uint16 // in the pods; 0: they have a name for it, and may differ
 	Protocol Protocol
 }
 

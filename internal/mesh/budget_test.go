@@ -4,6 +4,7 @@ package mesh
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -41,7 +42,19 @@ func policy(lb ir.Balance) *ir.TrafficPolicy {
 	}
 }
 
+func podsOf(s *ir.Service, pods int) *ir.EndpointSlice {
+	out := &ir.EndpointSlice{Key: s.Key, Service: s.Key, Ports: []ir.SlicePort{{Name: "tcp", Port: 7000}}}
+	for p := range pods {
+		out.Endpoints = append(out.Endpoints, ir.SliceEndpoint{Addr: netip.AddrFrom4([4]byte{10, 200, 0, byte(p)}), Ready: true})
+	}
+	return out
+}
+
 func budgets() []budget {
+	headless := &ir.Service{
+		Key: ir.ObjectKey{Cluster: "east", Namespace: "apps", Name: "headless"}, Host: "headless.apps.svc.cluster.local",
+		Headless: true, Ports: []ir.ServicePort{{Name: "tcp", Port: 7000, Target: 7000, Protocol: ir.ProtocolTCP}},
+	}
 	object := ir.ConfigKey{Namespace: "apps", Name: "r"}
 	rule := ir.ConfigKey{Namespace: "apps", Name: "p"}
 	first, class := sidecar("svc-0")
@@ -58,6 +71,22 @@ func budgets() []budget {
 		sent: []string{
 			"set mesh ClusterLoadAssignment outbound|8080||" + host(1),
 			"set mesh ClusterLoadAssignment outbound|9000||" + host(1),
+		},
+	}, {
+		name: "a pod is gone from a headless host",
+		before: intake.Batch{
+			Services: map[ir.ObjectKey]*ir.Service{headless.Key: headless},
+			Slices:   map[ir.ObjectKey]*ir.EndpointSlice{headless.Key: podsOf(headless, 2)},
+		},
+		change: intake.Batch{Slices: map[ir.ObjectKey]*ir.EndpointSlice{headless.Key: podsOf(headless, 1)}},
+		evaluated: map[string]int{
+			"backends": 1, "endpointSets": 1, "identities": 1, "targetPorts": 1, "podHosts": 1, "podPorts": 1, "names": 1,
+			"resource.endpoints": 1, "resource.podTables": 1, "resource.names": 1,
+		},
+		sent: []string{
+			"set mesh ClusterLoadAssignment outbound|7000||" + headless.Host,
+			"set mesh DnsVirtualDomain " + headless.Host,
+			"set mesh TypedExtensionConfig pods|7000",
 		},
 	}, {
 		name:      "an EndpointSlice is written again as it was",
@@ -152,6 +181,10 @@ func TestNothingIsLeft(t *testing.T) {
 		e.Step(b.change, nil)
 	}
 	empty := town(5)
+	for _, b := range budgets() {
+		maps.Copy(empty.Services, b.before.Services)
+		maps.Copy(empty.Slices, b.before.Slices)
+	}
 	forget(empty.Services)
 	forget(empty.Slices)
 	forget(empty.Pods)

@@ -120,7 +120,7 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 	for i, port := range []uint16{80, 8080, 9000} {
 		if x.r.IntN(3) > 0 {
 			s.Ports = append(s.Ports, ir.ServicePort{
-				Name: fmt.Sprintf("port-%d", i), Port: port,
+				Name: fmt.Sprintf("port-%d", i), Port: port, Target: []uint16{0, port, 80}[i], // some by name, some on a port that others have
 				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolGRPC, ir.ProtocolTCP, ir.ProtocolTLS, ir.ProtocolUDP),
 			})
 		}

@@ -51,10 +51,13 @@ const (
 	ready tier = iota
 	presumed
 	leaving
+	unready // never sent to unless by its own address
 )
 
 func tierOf(b *ir.Backend) tier {
 	switch {
+	case b.Unready:
+		return unready
 	case b.Presumed:
 		return presumed
 	case b.Draining:

@@ -28,9 +28,12 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 				Host:  s.Service.Name + "." + s.Service.Namespace + ".svc." + mesh.ClusterDomain,
 				Ports: s.Ports,
 			}
+			d, _ := graph.Get(c, m.serviceHosts, out.Host)
 			for i := range s.Endpoints {
 				e := &s.Endpoints[i]
-				if b, known := m.backend(c, mesh, s, e); known && (e.Ready || e.Terminating || b.Presumed) {
+				b, known := m.backend(c, mesh, s, e)
+				b.Unready = !e.Ready && !e.Terminating && !b.Presumed
+				if known && (!b.Unready || d != nil && d.Host.Headless) {
 					out.Backends = append(out.Backends, b)
 				}
 			}

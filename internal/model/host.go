@@ -43,9 +43,13 @@ func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service]) *defini
 		}
 		h.VIPs = append(h.VIPs, s.VIPs...)
 		for _, p := range s.Ports {
-			if _, known := h.Port(p.Port); !known && p.Protocol != ir.ProtocolUDP {
-				h.Ports = append(h.Ports, p)
+			if _, known := h.Port(p.Port); known || p.Protocol == ir.ProtocolUDP {
+				continue
 			}
+			if !s.Headless {
+				p.Target = 0 // of no interest to those who call the Service's address
+			}
+			h.Ports = append(h.Ports, p)
 		}
 	}
 	slices.SortFunc(h.VIPs, netip.Addr.Compare)

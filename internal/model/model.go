@@ -12,7 +12,7 @@
 //	hosts      serviceHosts, hosts
 //	endpoints  backends, endpointSets, identities, targetPorts
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, hashes
-//	outbound   virtualHosts, routeConfigs, httpListeners, tcpListeners, captures
+//	outbound   virtualHosts, portUses, routeConfigs, portListeners, podPorts, tcpListeners, captures
 //	inbound    inbounds
 //	dns        names
 //	gateways   gatewayViews, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets
@@ -91,7 +91,8 @@ type Model struct {
 
 	VirtualHosts  *graph.Table[VirtualHostKey, *ir.VirtualHost]
 	RouteConfigs  *graph.Table[PortKey, *ir.RouteConfig]
-	HTTPListeners *graph.Table[PortKey, *ir.HTTPOutbound]
+	PortListeners *graph.Table[PortKey, *ir.PortOutbound]
+	PodPorts      *graph.Table[PortKey, *ir.PodPort]
 	TCPListeners  *graph.Table[TCPKey, *ir.TCPOutbound]
 	Captures      *graph.Table[One, *ir.OutboundCapture]
 	Inbounds      *graph.Table[string, *ir.Inbound]

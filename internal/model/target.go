@@ -48,6 +48,12 @@ func (m *Model) targets(c *graph.Ctx, k seenHost, ch choice, emit func(TargetKey
 				emit(at(key.Name), t)
 			}
 		}
+		if h.Headless {
+			pods := target(h, port, ch, nil)
+			pods.Discovery = ir.DiscoverPod
+			key := ir.ClusterKey{Host: h.Name, Port: port.Port}.Pods()
+			emit(TargetKey{k.Viewer.layer(), key}, pods)
+		}
 	}
 }
 
@@ -69,7 +75,12 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 		Key: k.Cluster, Discovery: t.Discovery, Alias: t.Alias, Protocol: t.Protocol,
 		TrustDomain: mesh.TrustDomain,
 	}
-	if ids, ok := graph.Get(c, m.Identities, k.Cluster.Host); ok {
+	host := k.Cluster.Host
+	if t.Discovery == ir.DiscoverPod {
+		host = strings.TrimPrefix(host, ir.PodsOf(""))
+		out.PodPort = m.podPort(c, host, k.Cluster.Port)
+	}
+	if ids, ok := graph.Get(c, m.Identities, host); ok {
 		out.Identities = ids.Identities
 	}
 	out.Settings = m.settingsOf(c, k, t)

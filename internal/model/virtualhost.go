@@ -36,6 +36,9 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 				if h := scopes.in(by.namespace); h != nil {
 					names := domains(h, mesh.ClusterDomain, by.namespace == h.Namespace)
 					m.emitHost(c, h, by, names, visible(candidates, by.namespace), told, emit)
+					if by == (viewer{}) || by.class == "" && (h != scopes.all || by.namespace == h.Namespace) {
+						m.emitPods(c, h, by, names, emit)
+					}
 				}
 			}
 			seen(viewer{})
@@ -152,11 +155,9 @@ func (m *Model) emitHost(
 	emit func(VirtualHostKey, *ir.VirtualHost),
 ) {
 	hash := func(k ir.ClusterKey) ir.LoadBalancer { return m.hashFor(c, by, k) }
-	for _, port := range h.Ports {
-		if !port.Protocol.IsHTTP() {
-			continue
-		}
-		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: ir.OutboundRouteName(port.Port), Host: h.Name}}
+	for _, at := range m.httpPorts(c, h) {
+		port := at.service
+		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: ir.OutboundRouteName(at.dialled), Host: h.Name}}
 		vh := &ir.VirtualHost{Key: key.Host, Domains: names}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origin)

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/meshwright/meshwright/internal/ir"
 )
@@ -40,7 +41,10 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		if !ok {
 			continue
 		}
-		out.Ports = append(out.Ports, ir.ServicePort{Name: p.Name, Port: number, Protocol: protocolOf(p.Protocol, p.AppProtocol, p.Name)})
+		out.Ports = append(out.Ports, ir.ServicePort{
+			Name: p.Name, Port: number, Target: targetPort(&in.Spec, p, number),
+			Protocol: protocolOf(p.Protocol, p.AppProtocol, p.Name),
+		})
 	}
 	slices.SortFunc(out.Ports, func(a, b ir.ServicePort) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Name, b.Name))
@@ -64,6 +68,19 @@ func serviceExport(meta *metav1.ObjectMeta) *ir.Visibility {
 		return nil
 	}
 	return &out
+}
+
+// targetPort is the number of the port in the pods. The API says that a headless
+// Service without a selector has no other than its own.
+func targetPort(spec *corev1.ServiceSpec, p *corev1.ServicePort, number uint16) uint16 {
+	switch target, ok := portNumber(int64(p.TargetPort.IntVal)); {
+	case p.TargetPort.Type == intstr.String:
+		return 0
+	case !ok || spec.ClusterIP == corev1.ClusterIPNone && len(spec.Selector) == 0:
+		return number
+	default:
+		return target
+	}
 }
 
 // serviceAddresses keeps the order of the API: the first is of the primary family.

@@ -27,6 +27,7 @@ const (
 	TypeVirtualHost = resourcev3.VirtualHostType
 	TypeSecret      = resourcev3.SecretType
 	TypeName        = "type.googleapis.com/envoy.data.dns.v3.DnsTable.DnsVirtualDomain" // for agents
+	TypeExtension   = resourcev3.ExtensionConfigType
 )
 
 // Key is where a resource is.

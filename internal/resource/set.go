@@ -3,9 +3,12 @@
 package resource
 
 import (
+	"strings"
+
 	"github.com/meshwright/meshwright/internal/envoy/cluster"
 	"github.com/meshwright/meshwright/internal/envoy/dns"
 	"github.com/meshwright/meshwright/internal/envoy/endpoint"
+	"github.com/meshwright/meshwright/internal/envoy/filter"
 	"github.com/meshwright/meshwright/internal/envoy/listener"
 	"github.com/meshwright/meshwright/internal/envoy/route"
 	"github.com/meshwright/meshwright/internal/envoy/tls"
@@ -32,7 +35,8 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.endpoints", m.Targets, Key.Compare, endpoints(m)),
 		graph.Derive(g, "resource.gatewayEndpoints", m.GatewayTargets, Key.Compare, endpoints(m)),
 		graph.Derive(g, "resource.captures", m.Captures, Key.Compare, capture),
-		graph.Derive(g, "resource.httpListeners", m.HTTPListeners, Key.Compare, httpListener),
+		graph.Derive(g, "resource.podTables", m.PodPorts, Key.Compare, podTable),
+		graph.Derive(g, "resource.portListeners", m.PortListeners, Key.Compare, portListener),
 		graph.Derive(g, "resource.tcpListeners", m.TCPListeners, Key.Compare, tcpListener),
 		graph.Derive(g, "resource.inboundListeners", m.Inbounds, Key.Compare, inboundListener),
 		graph.Derive(g, "resource.gatewayListeners", m.GatewayListeners, Key.Compare, gatewayListener),
@@ -70,11 +74,11 @@ func put(
 
 type emitter = func(Key, *Resource)
 
-func static(c *graph.Ctx, _ model.One, _ *ir.Mesh, emit emitter) {
+func static(c *graph.Ctx, _ model.One, mesh *ir.Mesh, emit emitter) {
 	for _, layer := range []ir.Layer{ir.LayerSidecar, ir.LayerRouter} {
 		put(c, emit, layer, TypeCluster, ir.ClusterBlackHole, cluster.BlackHole(), nil)
 	}
-	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterPassthrough, cluster.Passthrough(), nil)
+	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterPassthrough, cluster.Passthrough(mesh.TrustDomain), nil)
 	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterInboundPassthrough, cluster.InboundPassthrough(), nil)
 }
 
@@ -122,8 +126,13 @@ func capture(c *graph.Ctx, _ model.One, in *ir.OutboundCapture, emit emitter) {
 	put(c, emit, ir.LayerSidecar, TypeListener, ir.ListenerOutbound, listener.OutboundCapture(in), nil)
 }
 
-func httpListener(c *graph.Ctx, k model.PortKey, in *ir.HTTPOutbound, emit emitter) {
-	built := listener.OutboundHTTP(in)
+func podTable(c *graph.Ctx, k model.PortKey, in *ir.PodPort, emit emitter) {
+	built := filter.PodTable(in)
+	put(c, emit, k.Layer, TypeExtension, built.Name, built, nil)
+}
+
+func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitter) {
+	built := listener.OutboundPort(in)
 	put(c, emit, k.Layer, TypeListener, built.Name, built, nil)
 }
 
@@ -162,7 +171,7 @@ func gatewayRouteConfig(c *graph.Ctx, k model.GatewayRouteConfigKey, in *ir.Rout
 
 func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit emitter) {
 	r := put(c, emit, k.Layer, TypeVirtualHost, k.Host.Name(), route.VirtualHost(in), in.Origins)
-	if r == nil {
+	if r == nil || strings.HasPrefix(k.Host.Host, "*.") { // nobody can ask for a pattern
 		return
 	}
 	r.Host, r.Needs = k.Host.Host, in.Clusters()

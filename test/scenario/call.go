@@ -71,7 +71,26 @@ func (w *World) resolve(class *ir.Class, host string) netip.Addr {
 			if s.Host == host+suffix && len(s.VIPs) > 0 {
 				return s.VIPs[0]
 			}
+			if addr, ok := w.pod(s, host+suffix); s.Headless && ok {
+				return addr
+			}
 		}
 	}
 	return outside
+}
+
+// pod is the pod of a headless Service that a name means: its own, or that of the
+// Service, which means any.
+func (w *World) pod(s *ir.Service, name string) (netip.Addr, bool) {
+	for _, slice := range w.rows.Slices {
+		if slice.Service != s.Key {
+			continue
+		}
+		for _, e := range slice.Endpoints {
+			if name == e.Pod+"."+s.Host || name == s.Host {
+				return e.Addr, true
+			}
+		}
+	}
+	return netip.Addr{}, false
 }

@@ -39,13 +39,19 @@ func (p *Proxy) Answer(c Call) string {
 	if chain == nil {
 		return "closed: no filter chain fits"
 	}
-	m, err := chain.Filters[0].GetTypedConfig().UnmarshalNew()
+	last := len(chain.Filters) - 1
+	m, err := chain.Filters[last].GetTypedConfig().UnmarshalNew()
 	if err != nil {
 		return "unreadable filter: " + err.Error()
 	}
+	connected := *p
+	if connected.state, err = p.stateOf(chain.Filters[:last], c.Addr); err != nil {
+		return "unreadable filter: " + err.Error()
+	}
+	p = &connected
 	switch f := m.(type) {
 	case *tcpproxyv3.TcpProxy:
-		return p.reach(f.GetCluster())
+		return p.reach(cmp.Or(p.state[stateCluster], f.GetCluster()))
 	case *hcmv3.HttpConnectionManager:
 		if !c.HTTP || (c.TLS && chain.TransportSocket == nil) {
 			return "closed: not HTTP"
@@ -82,10 +88,12 @@ func choose(l *listenerv3.Listener, c *Call) *listenerv3.FilterChain {
 		case m.GetDestinationPort() != nil && m.GetDestinationPort().Value != uint32(c.Addr.Port()),
 			!named,
 			m.GetTransportProtocol() != "" && m.GetTransportProtocol() != transport,
-			len(m.GetApplicationProtocols()) > 0:
+			len(m.GetApplicationProtocols()) > 0 && !slices.Contains(m.ApplicationProtocols, inspected(l, c)):
 			continue
 		}
-		score := []int{btoi(m.GetDestinationPort() != nil), name, btoi(m.GetTransportProtocol() != "")}
+		score := []int{
+			btoi(m.GetDestinationPort() != nil), name, btoi(m.GetTransportProtocol() != ""), len(m.GetApplicationProtocols()),
+		}
 		if best == nil || slices.Compare(score, bestScore) > 0 {
 			best, bestScore = chain, score
 		}
@@ -185,6 +193,9 @@ func (p *Proxy) reach(cluster string) string {
 		case n == 0:
 			return "503: no endpoints of " + cluster
 		}
+	}
+	if c.GetTransportSocketMatcher() != nil && p.transport(c) == "mesh" {
+		cluster += " by mutual TLS"
 	}
 	return cluster
 }

@@ -11,11 +11,13 @@ import (
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // Resource is one message that a proxy holds.
@@ -33,6 +35,9 @@ type Proxy struct {
 	clusters  map[string]*clusterv3.Cluster
 	endpoints map[string]int // how many, by assignment
 	secrets   map[string]bool
+
+	extensions map[string]*anypb.Any // configurations of filters
+	state      map[string]string     // of the connection that is looked at
 
 	// Ask is how the proxy gets what a request lacks; nil: it does not ask. It
 	// gives the resources that come with the answer.
@@ -61,6 +66,8 @@ func New(resources []Resource) (*Proxy, error) {
 		clusters:  map[string]*clusterv3.Cluster{},
 		endpoints: map[string]int{},
 		secrets:   map[string]bool{},
+
+		extensions: map[string]*anypb.Any{},
 	}
 	for _, r := range resources {
 		if err := p.add(r); err != nil {
@@ -109,6 +116,10 @@ func (p *Proxy) add(r Resource) error {
 	case resource.ClusterType:
 		m, err := parse(r.Body, &clusterv3.Cluster{})
 		p.clusters[r.Name] = m
+		return err
+	case resource.ExtensionConfigType:
+		m, err := parse(r.Body, &corev3.TypedExtensionConfig{})
+		p.extensions[r.Name] = m.GetTypedConfig()
 		return err
 	case resource.SecretType:
 		p.secrets[r.Name] = true

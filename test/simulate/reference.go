@@ -8,6 +8,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	setstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 )
@@ -29,6 +30,18 @@ func (p *Proxy) Dangling() []string {
 			}
 		}
 	}
+	for name, config := range p.extensions {
+		m := &setstatev3.Config{}
+		if err := config.UnmarshalTo(m); err != nil {
+			out = append(out, "extension "+name+": "+err.Error())
+		}
+		for _, v := range m.OnNewConnection {
+			found := ifDialled.FindStringSubmatch(v.GetFormatString().GetTextFormatSource().GetInlineString())
+			if v.GetObjectKey() == stateCluster && (len(found) == 0 || p.clusters[found[2]] == nil) {
+				out = append(out, "extension "+name+" names no cluster of this proxy")
+			}
+		}
+	}
 	slices.Sort(out)
 	return out
 }
@@ -36,6 +49,12 @@ func (p *Proxy) Dangling() []string {
 func (p *Proxy) missing(chain *listenerv3.FilterChain) []string {
 	var out []string
 	for _, f := range chain.GetFilters() {
+		if f.GetConfigDiscovery() != nil {
+			if p.extensions[f.Name] == nil {
+				out = append(out, "no extension "+f.Name)
+			}
+			continue
+		}
 		m, err := f.GetTypedConfig().UnmarshalNew()
 		if err != nil {
 			out = append(out, err.Error())

@@ -15,7 +15,7 @@ import (
 )
 
 func balance(c *clusterv3.Cluster, in *ir.OutboundCluster) {
-	if in.Discovery == ir.DiscoverOriginalDst {
+	if in.Discovery == ir.DiscoverOriginalDst || in.Discovery == ir.DiscoverPod {
 		c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 		return
 	}

@@ -43,7 +43,15 @@ func TestGolden(t *testing.T) {
 			in.Discovery, in.Alias = ir.DiscoverDNS, "search.example.com"
 			in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "search.example.com", SubjectAltNames: []string{"search.example.com"}}
 		}),
-		"original-dst":    outbound(func(in *ir.OutboundCluster) { in.Discovery = ir.DiscoverOriginalDst }),
+		"original-dst": outbound(func(in *ir.OutboundCluster) { in.Discovery = ir.DiscoverOriginalDst }),
+		"pods": outbound(func(in *ir.OutboundCluster) {
+			in.Key, in.Protocol = ir.ClusterKey{Host: "db.books.svc.cluster.local", Port: 5432}.Pods(), ir.ProtocolTCP
+			in.Discovery, in.PodPort = ir.DiscoverPod, 5433
+			in.Identities = []string{"spiffe://cluster.local/ns/books/sa/db"}
+		}),
+		"pods-tls-disable": outbound(func(in *ir.OutboundCluster) {
+			in.Discovery, in.Settings.TLS = ir.DiscoverPod, &ir.ClientTLS{Mode: ir.TLSDisable}
+		}),
 		"round-robin":     balanced(ir.BalanceRoundRobin),
 		"random":          balanced(ir.BalanceRandom),
 		"hash":            balanced(ir.BalanceHashHeader),
@@ -59,7 +67,7 @@ func TestGolden(t *testing.T) {
 		"inbound-grpc":        func() golden.Message { return Inbound(8081, ir.ProtocolGRPC) },
 		"inbound-tcp":         func() golden.Message { return Inbound(8082, ir.ProtocolTCP) },
 		"inbound-passthrough": func() golden.Message { return InboundPassthrough() },
-		"passthrough":         func() golden.Message { return Passthrough() },
+		"passthrough":         func() golden.Message { return Passthrough("cluster.local") },
 		"black-hole":          func() golden.Message { return BlackHole() },
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/meshwright/meshwright/internal/envoy/tls"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
 )
@@ -28,9 +29,11 @@ func BlackHole() *clusterv3.Cluster {
 	}
 }
 
-// Passthrough goes where the application wanted to go.
-func Passthrough() *clusterv3.Cluster {
+// Passthrough goes where the application wanted to go. A pod that is called by its
+// address and takes mutual TLS may be anybody of the mesh.
+func Passthrough(trustDomain string) *clusterv3.Cluster {
 	c := originalDst(ir.ClusterPassthrough)
+	whereKnown(c, tls.MeshClient(trustDomain, nil, ""))
 	c.TypedExtensionProtocolOptions = downstreamOptions()
 	return c
 }

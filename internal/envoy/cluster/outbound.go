@@ -12,6 +12,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/tls"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
@@ -44,8 +45,13 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 
 func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	switch in.Discovery {
-	case ir.DiscoverOriginalDst:
+	case ir.DiscoverOriginalDst, ir.DiscoverPod:
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
+		if in.PodPort != 0 {
+			c.LbConfig = &clusterv3.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &clusterv3.Cluster_OriginalDstLbConfig{
+				UpstreamPortOverride: wrapperspb.UInt32(uint32(in.PodPort)),
+			}}
+		}
 	case ir.DiscoverDNS:
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
 		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
@@ -84,6 +90,8 @@ func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 			Match:           &structpb.Struct{},
 			TransportSocket: plaintext(),
 		}}
+	case set == nil && in.Discovery == ir.DiscoverPod:
+		whereKnown(c, mesh())
 	case set == nil || set.Mode == ir.TLSDisable:
 	case set.Mode == ir.TLSMesh:
 		c.TransportSocket = mesh()

@@ -5,6 +5,7 @@ package filter
 
 import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -55,6 +56,14 @@ func OriginalDst() *listenerv3.ListenerFilter {
 func TLSInspector() *listenerv3.ListenerFilter {
 	return listener("envoy.filters.listener.tls_inspector", &tlsinspectorv3.TlsInspector{})
 }
+
+// HTTPInspector tells HTTP from other protocols by the first bytes of the client.
+func HTTPInspector() *listenerv3.ListenerFilter {
+	return listener("envoy.filters.listener.http_inspector", &httpinspectorv3.HttpInspector{})
+}
+
+// HTTPProtocols is what HTTPInspector calls HTTP.
+func HTTPProtocols() []string { return []string{"http/1.0", "http/1.1", "h2c"} }
 
 func network(name string, m proto.Message) *listenerv3.Filter {
 	return &listenerv3.Filter{

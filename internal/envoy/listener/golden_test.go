@@ -58,10 +58,19 @@ func TestGolden(t *testing.T) {
 	golden.Messages(t, map[string]func() golden.Message{
 		"capture":          func() golden.Message { return OutboundCapture(&ir.OutboundCapture{AccessLogFile: log}) },
 		"capture-registry": func() golden.Message { return OutboundCapture(&ir.OutboundCapture{RegistryOnly: true}) },
-		"http":             func() golden.Message { return OutboundHTTP(&ir.HTTPOutbound{Port: 9080, AccessLogFile: log}) },
-		"http-registry":    func() golden.Message { return OutboundHTTP(&ir.HTTPOutbound{Port: 9080, RegistryOnly: true}) },
-		"tcp":              tcp("10.96.0.1:5432"),
-		"tcp-ipv6":         tcp("[fd00::1]:5432"),
+		"http": func() golden.Message {
+			return OutboundPort(&ir.PortOutbound{Port: 9080, HTTP: true, AccessLogFile: log})
+		},
+		"http-registry": func() golden.Message {
+			return OutboundPort(&ir.PortOutbound{Port: 9080, HTTP: true, RegistryOnly: true})
+		},
+		"pods": func() golden.Message { return OutboundPort(&ir.PortOutbound{Port: 5432, Pods: true, Bytes: true}) },
+		"pods-and-http": func() golden.Message {
+			return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true, Bytes: true})
+		},
+		"pods-http": func() golden.Message { return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true}) },
+		"tcp":       tcp("10.96.0.1:5432"),
+		"tcp-ipv6":  tcp("[fd00::1]:5432"),
 		"inbound-permissive": inbound(ir.MTLSPermissive,
 			port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSPermissive)),
 		"inbound-strict":  inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSStrict)),

@@ -5,8 +5,12 @@
 package listener
 
 import (
+	"slices"
+	"time"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/filter"
@@ -41,30 +45,53 @@ func OutboundCapture(in *ir.OutboundCapture) *listenerv3.Listener {
 	}
 }
 
-// OutboundHTTP routes requests on a port by their host. TLS of the application
-// on the same port is passed on as it is.
-func OutboundHTTP(in *ir.HTTPOutbound) *listenerv3.Listener {
+// OutboundPort gets what goes to a port of any address without a listener of its
+// own. Requests are routed by their host; everything else goes where it was meant
+// to, TLS of the application as it is.
+func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
 	name := ir.OutboundListenerName(in.Port)
-	return &listenerv3.Listener{
-		Name:             name,
-		Address:          typed.Address("0.0.0.0", in.Port),
-		BindToPort:       wrapperspb.Bool(false),
-		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
-		ListenerFilters:  []*listenerv3.ListenerFilter{filter.TLSInspector()},
-		FilterChains: []*listenerv3.FilterChain{{
-			Name:             name,
-			FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: plaintext},
-			Filters: []*listenerv3.Filter{filter.HTTP{
-				StatPrefix:    "outbound_" + name,
-				RouteConfig:   ir.OutboundRouteName(in.Port),
-				OnDemand:      true,
-				AccessLogFile: in.AccessLogFile,
-			}.Build()},
-		}},
-		DefaultFilterChain:               unknown(in.RegistryOnly, in.AccessLogFile),
-		ContinueOnListenerFiltersTimeout: true,
+	var known []*listenerv3.Filter
+	others := unknown(in.RegistryOnly, in.AccessLogFile)
+	if in.Pods {
+		known = append(known, filter.Pods(in.Port))
+		// The clusters of pods are asked for; that of all others is always there.
+		others.Filters = append(slices.Clone(known), filter.Stream(others.Name, in.AccessLogFile, ir.Stream{}))
 	}
+	out := &listenerv3.Listener{
+		Name:               name,
+		Address:            typed.Address("0.0.0.0", in.Port),
+		BindToPort:         wrapperspb.Bool(false),
+		TrafficDirection:   corev3.TrafficDirection_OUTBOUND,
+		DefaultFilterChain: others,
+	}
+	if !in.HTTP {
+		return out
+	}
+	match := &listenerv3.FilterChainMatch{TransportProtocol: plaintext}
+	out.ListenerFilters = []*listenerv3.ListenerFilter{filter.TLSInspector()}
+	if in.Bytes {
+		match.ApplicationProtocols = filter.HTTPProtocols()
+		out.ListenerFilters = append(out.ListenerFilters, filter.HTTPInspector())
+		out.ListenerFiltersTimeout = durationpb.New(detectionTimeout)
+	}
+	out.ContinueOnListenerFiltersTimeout = true
+	out.FilterChains = []*listenerv3.FilterChain{{
+		Name:             name,
+		FilterChainMatch: match,
+		Filters: append(known, filter.HTTP{
+			StatPrefix:    "outbound_" + name,
+			RouteConfig:   ir.OutboundRouteName(in.Port),
+			OnDemand:      true,
+			AccessLogFile: in.AccessLogFile,
+		}.Build()),
+	}}
+	return out
 }
+
+// detectionTimeout is for how long the first bytes of a client are waited for
+// where HTTP is to be told from other protocols. What comes later is carried as
+// bytes: that is what a server that speaks first needs.
+const detectionTimeout = 200 * time.Millisecond
 
 // OutboundTCP carries connections to one address to its cluster.
 func OutboundTCP(in *ir.TCPOutbound) *listenerv3.Listener {

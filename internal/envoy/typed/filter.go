@@ -8,3 +8,10 @@ const (
 	FilterCORS  = "envoy.filters.http.cors"
 	FilterFault = "envoy.filters.http.fault"
 )
+
+// StatePeerTLS is the state of a connection that says how the pod that it was made
+// to takes connections, if it is known to be one; PeerTLSMesh is mutual TLS.
+const (
+	StatePeerTLS = "meshwright.peer_tls"
+	PeerTLSMesh  = "istio"
+)
