@@ -20,6 +20,7 @@ import (
 	router "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpproxy "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -95,128 +96,160 @@ func unknownHostOf(rest *Resource, name string) (*Resource, error) {
 	return &Resource{Type: VirtualHostType, Name: name, Version: "unknown", Body: body}, err
 }
 
+// bazaar is 2,000 services and a proxy that holds next to nothing of them.
+type bazaar struct {
+	t                   *testing.T
+	up                  int
+	ads, admin, p1, tcp int
+	config, rest        *Resource
+	hub                 *Hub
+	server              *grpc.Server
+}
+
+const bazaarServices = 2000
+
+// open starts a control plane in which the version of each service is what it says.
+func (b *bazaar) open(version func(i int) string) {
+	t := b.t
+	hub, err := NewHub(Options{Unknown: unknownHostOf, Classify: func(n *core.Node, _ Peer) (string, error) { return n.GetCluster(), nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := clusterOf(t, "tcp.ns", "1", time.Second)
+	c.Key = "tcp.ns"
+	all := []*Resource{
+		b.rest, b.config, asking(t, "http", b.p1, "80"), carrying(t, "tcp", b.tcp, "tcp.ns"),
+		says(t, "80", "none.invalid", "none"), c, endpointsOf(t, "tcp.ns", "1", b.up),
+	}
+	for i := range bazaarServices + 3 {
+		if v := version(i); v != "" {
+			all = append(all, shopOf(t, i, v, b.up)...)
+		}
+	}
+	hub.Publish(Batch{Set: put("base", all...), Classes: []Class{{Key: "a", Layers: []Layer{"base"}, Scope: &Scope{Asks: true}}}})
+	b.hub, b.server = hub, listenAt(t, b.ads, hub)
+}
+
+func (b *bazaar) expect(got, want string) {
+	b.t.Helper()
+	if got != want {
+		b.t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestEnvoyAsks: a proxy that holds next to nothing serves requests to 2,000
 // services, and holds what it was used for.
 func TestEnvoyAsks(t *testing.T) {
-	const services = 2000
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "upstream %d", len(body))
 	}))
 	t.Cleanup(upstream.Close)
-	up := upstream.Listener.Addr().(*net.TCPAddr).Port
-	ads, admin, p1, p2 := freePort(t), freePort(t), freePort(t), freePort(t)
-
-	config := resourceOf(t, "80", "1", &route.RouteConfiguration{Name: "80", Vhds: &route.Vhds{ConfigSource: adsSource}, IgnorePortInHostMatching: true})
-	var all []*Resource
-	for i := range services {
-		all = append(all, shopOf(t, i, "1", up)...)
+	b := &bazaar{
+		t: t, up: upstream.Listener.Addr().(*net.TCPAddr).Port, ads: freePort(t), admin: freePort(t), p1: freePort(t), tcp: freePort(t),
+		rest: says(t, "80", "*", "rest"),
+		config: resourceOf(t, "80", "1", &route.RouteConfiguration{
+			Name: "80", Vhds: &route.Vhds{ConfigSource: adsSource}, IgnorePortInHostMatching: true,
+		}),
 	}
-	rest := says(t, "80", "*", "rest")
-	rest.Key = Rest
-	tcp := clusterOf(t, "tcp.ns", "1", time.Second)
-	tcp.Key = "tcp.ns"
-	common := []*Resource{
-		rest, asking(t, "http", p1, "80"), carrying(t, "tcp", p2, "tcp.ns"), config,
-		says(t, "80", "none.invalid", "none"), tcp, endpointsOf(t, "tcp.ns", "1", up),
-	}
-	all = append(all, common...)
-	newHub := func() *Hub {
-		hub, err := NewHub(Options{Unknown: unknownHostOf, Classify: func(n *core.Node, _ Peer) (string, error) { return n.GetCluster(), nil }})
-		if err != nil {
-			t.Fatal(err)
+	b.rest.Key = Rest
+	b.open(func(i int) string {
+		if i < bazaarServices {
+			return "1"
 		}
-		hub.Publish(Batch{Set: put("base", all...), Classes: []Class{{Key: "a", Layers: []Layer{"base"}, Scope: &Scope{Asks: true}}}})
-		return hub
-	}
-	hub := newHub()
-	g := listenAt(t, ads, hub)
-	runEnvoy(t, ads, admin)
-	clusters := func() int { return strings.Count(adminGet(admin, "/clusters"), "::added_via_api::true") }
-	expect := func(got, want string) {
-		t.Helper()
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-	eventually(t, p1, "none.invalid", "200 none")
+		return ""
+	})
+	runEnvoy(t, b.ads, b.admin)
+	eventually(t, b.p1, "none.invalid", "200 none")
+	b.holdsWhatIsUsed()
+	b.measure()
+	b.asksInAllForms()
+	b.comesAndGoes()
+	b.survivesItsControlPlane()
+}
 
+func (b *bazaar) holdsWhatIsUsed() {
 	for i := range 5 {
-		expect(fetch(p1, fmt.Sprintf("svc-%d.ns", i)), "200 upstream 0")
+		b.expect(fetch(b.p1, fmt.Sprintf("svc-%d.ns", i)), "200 upstream 0")
 	}
-	if n := clusters(); n != 5 {
-		t.Errorf("%d clusters after 5 of %d services were used", n, services)
+	if n := strings.Count(adminGet(b.admin, "/clusters"), "::added_via_api::true"); n != 5 {
+		b.t.Errorf("%d clusters after 5 of %d services were used", n, bazaarServices)
 	}
-	waitFor(t, func() bool { return idle(hub) })
-	before := hub.Stats().Bytes
+	waitFor(b.t, func() bool { return idle(b.hub) })
+	before := b.hub.Stats().Bytes
 	for i := 5; i < 1000; i++ {
-		hub.Publish(Batch{Set: put("base", shopOf(t, i, "2", up)...)})
+		b.hub.Publish(Batch{Set: put("base", shopOf(b.t, i, "2", b.up)...)})
 	}
-	hub.Publish(Batch{Set: put("base", shopOf(t, services+1, "1", up)...)})
-	fetch(p1, "svc-1.ns")
-	if sent := hub.Stats().Bytes - before; sent != 0 {
-		t.Errorf("%d bytes were sent while other services changed", sent)
+	b.hub.Publish(Batch{Set: put("base", shopOf(b.t, bazaarServices+1, "1", b.up)...)})
+	fetch(b.p1, "svc-1.ns")
+	if sent := b.hub.Stats().Bytes - before; sent != 0 {
+		b.t.Errorf("%d bytes were sent while other services changed", sent)
 	}
+}
 
+func (b *bazaar) measure() {
 	var first, second []time.Duration
 	for i := 100; i < 400; i++ {
-		host := fmt.Sprintf("svc-%d.ns", i)
 		for _, took := range []*[]time.Duration{&first, &second} {
 			start := time.Now()
-			expect(fetch(p1, host), "200 upstream 0")
+			b.expect(fetch(b.p1, fmt.Sprintf("svc-%d.ns", i)), "200 upstream 0")
 			*took = append(*took, time.Since(start))
 		}
 	}
-	slices.Sort(first)
-	slices.Sort(second)
-	t.Logf("first request to a host: p50 %v p90 %v p99 %v max %v", first[150], first[270], first[297], first[299])
-	t.Logf("second request to it:    p50 %v p90 %v p99 %v max %v", second[150], second[270], second[297], second[299])
+	for name, took := range map[string][]time.Duration{"first": first, "second": second} {
+		slices.Sort(took)
+		b.t.Logf("%s request to a host: p50 %v p90 %v p99 %v max %v", name, took[150], took[270], took[297], took[299])
+	}
+}
 
-	expect(post(p1, "svc-500:80", strings.Repeat("x", 100_000)), "200 upstream 100000")
-	expect(post(p1, "SVC-500.ns:80", "x"), "200 upstream 1")
-	expect(fetch(p1, "www.example.com"), "200 rest")
-	expect(fetch(p2, "anything"), "200 upstream 0")
+func (b *bazaar) asksInAllForms() {
+	b.expect(post(b.p1, "svc-500:80", strings.Repeat("x", 100_000)), "200 upstream 100000")
+	b.expect(post(b.p1, "SVC-500.ns:80", "x"), "200 upstream 1")
+	b.expect(fetch(b.p1, "www.example.com"), "200 rest")
+	b.expect(fetch(b.tcp, "anything"), "200 upstream 0")
+}
 
-	// A host that was asked for in vain appears, under another of its names.
-	expect(fetch(p1, fmt.Sprintf("svc-%d", services+2)), "200 rest")
-	hub.Publish(Batch{Set: put("base", shopOf(t, services+2, "1", up)...)})
-	eventually(t, p1, fmt.Sprintf("svc-%d", services+2), "200 upstream")
-	// One that was used goes and comes back.
-	gone := shopOf(t, services+2, "1", up)
-	hub.Publish(Batch{Delete: []Removal{{"base", VirtualHostType, gone[0].Name}, {"base", ClusterType, gone[1].Name}, {"base", EndpointType, gone[2].Name}}})
-	eventually(t, p1, fmt.Sprintf("svc-%d.ns", services+2), "200 rest")
-	hub.Publish(Batch{Set: put("base", gone...)})
-	eventually(t, p1, fmt.Sprintf("svc-%d.ns", services+2), "200 upstream")
+// comesAndGoes is the life of a host that is asked for before it exists.
+func (b *bazaar) comesAndGoes() {
+	short := fmt.Sprintf("svc-%d", bazaarServices+2)
+	b.expect(fetch(b.p1, short), "200 rest")
+	goods := shopOf(b.t, bazaarServices+2, "1", b.up)
+	b.hub.Publish(Batch{Set: put("base", goods...)})
+	eventually(b.t, b.p1, short, "200 upstream")
+	var gone []Removal
+	for _, r := range goods {
+		gone = append(gone, Removal{"base", r.Type, r.Name})
+	}
+	b.hub.Publish(Batch{Delete: gone})
+	eventually(b.t, b.p1, short+".ns", "200 rest")
+	b.hub.Publish(Batch{Set: put("base", goods...)})
+	eventually(b.t, b.p1, short+".ns", "200 upstream")
+}
 
-	waitFor(t, func() bool { return idle(hub) })
-	hub.Close()
-	g.Stop()
+func (b *bazaar) survivesItsControlPlane() {
+	waitFor(b.t, func() bool { return idle(b.hub) })
+	b.hub.Close()
+	b.server.Stop()
 	for i := 100; i < 400; i += 50 {
-		expect(fetch(p1, fmt.Sprintf("svc-%d.ns", i)), "200 upstream 0") // nobody is there to ask
+		b.expect(fetch(b.p1, fmt.Sprintf("svc-%d.ns", i)), "200 upstream 0") // nobody is there to ask
 	}
 	answer := make(chan string)
-	go func() { answer <- fetch(p1, "svc-600.ns") }()
+	go func() { answer <- fetch(b.p1, "svc-600.ns") }()
 	time.Sleep(100 * time.Millisecond)
-	all = all[:0]
-	for i := range services {
-		version := "1"
+	b.open(func(i int) string {
 		if i >= 5 && i < 1000 {
-			version = "2"
+			return "2"
 		}
-		all = append(all, shopOf(t, i, version, up)...)
+		return "1"
+	})
+	b.expect(<-answer, "200 upstream 0")
+	waitFor(b.t, func() bool { return idle(b.hub) })
+	s := b.hub.Stats()
+	b.t.Logf("a new control plane sent %d responses of %d bytes to a proxy that lacked one host", s.Responses, s.Bytes)
+	if s.Bytes > 4<<10 {
+		b.t.Error("it sent what the proxy held")
 	}
-	all = append(all, common...)
-	all = append(all, gone...)
-	hub = newHub()
-	listenAt(t, ads, hub)
-	expect(<-answer, "200 upstream 0")
-	waitFor(t, func() bool { return idle(hub) })
-	if s := hub.Stats(); s.Bytes > 4<<10 {
-		t.Errorf("%d responses of %d bytes were sent to a proxy that lacked one host", s.Responses, s.Bytes)
-	} else {
-		t.Logf("a new control plane sent %d responses of %d bytes, with one host that was new", s.Responses, s.Bytes)
-	}
-	if got := len(hub.Lessons("a")); got != 5+300+1+1+1+1 {
-		t.Errorf("the new control plane learned of %d resources", got)
+	if got := len(b.hub.Lessons("a")); got != 5+300+1+1+1+1 {
+		b.t.Errorf("the new control plane learned of %d resources", got)
 	}
 }

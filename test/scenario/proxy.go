@@ -27,14 +27,23 @@ func (w *World) Proxy(name string) (*simulate.Proxy, error) {
 	}
 	held := maps.Clone(all)
 	scope := w.scopes[name]
-	maps.DeleteFunc(held, func(_ resourceName, r *xds.Resource) bool {
-		return scope != nil && r.Key != "" && !(r.Leads && scope.Asks) && !slices.Contains(scope.Keys, r.Key) && (r.Key != xds.Rest || scope.Asks)
-	})
+	maps.DeleteFunc(held, func(_ resourceName, r *xds.Resource) bool { return scope != nil && !beginsWith(scope, r) })
 	p, err := simulate.New(simulated(held))
 	if err == nil && scope != nil && scope.Asks {
 		p.Ask = func(typ, name string) []simulate.Resource { return answer(all, typ, name) }
 	}
 	return p, err
+}
+
+// beginsWith tells whether a class with that scope sees a resource from the start.
+func beginsWith(s *xds.Scope, r *xds.Resource) bool {
+	switch {
+	case r.Key == "" || slices.Contains(s.Keys, r.Key):
+		return true
+	case r.Key == xds.Rest:
+		return !s.Asks
+	}
+	return r.Leads && s.Asks
 }
 
 // Whole is a proxy that holds everything that the layers of a class have.

@@ -160,13 +160,7 @@ func (s *step) run(t *testing.T, w *World) {
 	sent, err := w.Step()
 	fail(err)
 	s.out["sent"], s.out["problems"] = text(sent), text(w.Problems())
-	for name := range w.classes {
-		p, err := w.Whole(name)
-		fail(err)
-		if dangling := p.Dangling(); len(dangling) > 0 {
-			t.Errorf("step %q: class %s: %q", s.name, name, dangling)
-		}
-	}
+	fail(s.dangling(t, w))
 	for _, l := range lines(s.in["call"]) {
 		call, want, ok := strings.Cut(l, " -> ")
 		if !ok {
@@ -196,6 +190,21 @@ func (s *step) run(t *testing.T, w *World) {
 	case !remembers && !slices.Equal(a, b):
 		t.Errorf("step %q: what grew step by step differs from what is built at once:\n%s\n\n%s", s.name, text(a), text(b))
 	}
+}
+
+// dangling looks for what proxies would wait for in vain.
+func (s *step) dangling(t *testing.T, w *World) error {
+	t.Helper()
+	for name := range w.classes {
+		p, err := w.Whole(name)
+		if err != nil {
+			return err
+		}
+		if dangling := p.Dangling(); len(dangling) > 0 {
+			t.Errorf("step %q: class %s: %q", s.name, name, dangling)
+		}
+	}
+	return nil
 }
 
 func parseClass(line string) (string, *ir.Class, error) {
