@@ -18,7 +18,6 @@ import (
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/mesh"
-	"github.com/meshwright/meshwright/internal/meshconfig"
 	"github.com/meshwright/meshwright/internal/projection"
 	"github.com/meshwright/meshwright/internal/validate"
 	"github.com/meshwright/meshwright/internal/webhook"
@@ -55,12 +54,7 @@ func discovery(env environment) (part, error) {
 	m, err := mesh.New(mesh.Options{
 		Intake: intake.NewBarrier(inbox, append(configs.Synced(), cluster.Synced())...),
 		Status: statuses, Proxies: env.proxies, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
-		Settings: &ir.Mesh{
-			TrustDomain: env.mesh.TrustDomain, RootNamespace: o.namespace,
-			ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
-			RegistryOnly:  env.mesh.OutboundTrafficPolicy.Mode == meshconfig.RegistryOnly,
-			AccessLogFile: env.mesh.AccessLogFile, DiscoveryScope: discoveryScope,
-		},
+		Settings: settings(&env.mesh, o, discoveryScope),
 	})
 	if err != nil {
 		return part{}, err

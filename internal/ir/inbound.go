@@ -9,6 +9,7 @@ type Inbound struct {
 	Ports         []InboundPort // sorted by port
 	Default       MTLSMode      // of all other ports; never unset
 	AccessLogFile string
+	Paths         PathNormalization
 	Origins       []Origin // policies that shaped it, sorted
 }
 
@@ -24,6 +25,8 @@ type GatewayListener struct {
 	Port          uint16
 	Chains        []GatewayChain // sorted by first server name; one chain without TLS at most
 	AccessLogFile string
+	Paths         PathNormalization
+	Edge          EdgeTopology
 }
 
 // GatewayChain is the TLS settings and routes of some server names.

@@ -10,6 +10,8 @@ type Mesh struct {
 	ClusterID     string
 	RegistryOnly  bool   // outboundTrafficPolicy: unknown hosts are refused
 	AccessLogFile string // empty: no access log
+	Paths         PathNormalization
+	Edge          EdgeTopology
 
 	DiscoveryScope DiscoveryScope // of sidecars whose namespace and pods say nothing
 }

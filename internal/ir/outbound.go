@@ -161,6 +161,7 @@ type PortOutbound struct {
 	Bytes         bool // some headless host carries bytes there
 	RegistryOnly  bool // what goes to addresses that nobody knows is refused
 	AccessLogFile string
+	Paths         PathNormalization
 }
 
 // PodPort is all pods of headless hosts that serve on a port, by their addresses.

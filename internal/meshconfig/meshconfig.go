@@ -40,6 +40,8 @@ type Config struct {
 	OutboundTrafficPolicy OutboundTrafficPolicy `json:"outboundTrafficPolicy,omitzero"`
 	// AccessLogFile is where proxies write access logs: empty (none) or /dev/stdout.
 	AccessLogFile string `json:"accessLogFile,omitempty"`
+	// PathNormalization is what proxies make of the path of a request before they compare it.
+	PathNormalization PathNormalization `json:"pathNormalization,omitzero"`
 	// DefaultConfig is what holds for injected proxies where nobody says otherwise.
 	DefaultConfig DefaultConfig `json:"defaultConfig,omitzero"`
 	// DiscoveryScope is full (default: sidecars hold everything) or on-demand (what their workloads use).
@@ -49,12 +51,20 @@ type Config struct {
 // DefaultConfig is a ProxyConfig as package proxyconfig reads it.
 type DefaultConfig struct {
 	proxyconfig.Settings
-	problem error
+	// GatewayTopology is for gateways, which are not injected.
+	GatewayTopology GatewayTopology
+	problem         error
 }
 
 // UnmarshalJSON implements json.Unmarshaler. What is wrong is kept for Parse to report.
 func (d *DefaultConfig) UnmarshalJSON(text []byte) error {
-	settings, ignored, err := proxyconfig.Parse(text)
+	topology, rest, err := takeTopology(text)
+	if err != nil {
+		d.problem = err
+		return nil
+	}
+	d.GatewayTopology = topology
+	settings, ignored, err := proxyconfig.Parse(rest)
 	if err == nil && len(ignored) > 0 {
 		err = fmt.Errorf("%s; the fields that are served: %s", strings.Join(ignored, "; "), strings.Join(proxyconfig.Fields(), ", "))
 	}
@@ -81,7 +91,7 @@ func Parse(data []byte) (Config, error) {
 	if err := yaml.UnmarshalStrict(data, &config); err != nil {
 		return Config{}, fmt.Errorf("mesh configuration: %w", err)
 	}
-	var errs []error
+	errs := append(config.PathNormalization.check("pathNormalization"), config.DefaultConfig.GatewayTopology.check("defaultConfig.gatewayTopology")...)
 	if problems := validation.IsDNS1123Subdomain(config.TrustDomain); len(problems) > 0 {
 		errs = append(errs, fmt.Errorf("trustDomain: %q: %s", config.TrustDomain, strings.Join(problems, "; ")))
 	}

@@ -24,6 +24,20 @@ func TestParse(t *testing.T) {
 			Config{TrustDomain: "example.org", OutboundTrafficPolicy: OutboundTrafficPolicy{RegistryOnly}, AccessLogFile: "/dev/stdout", DiscoveryScope: Full},
 			"",
 		},
+		{
+			"proxies", "pathNormalization: {normalization: MERGE_SLASHES}\ndefaultConfig: {gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: SANITIZE, proxyProtocol: {}}}\n",
+			Config{
+				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny},
+				PathNormalization: PathNormalization{NormalizeMergeSlashes},
+				DefaultConfig:     DefaultConfig{GatewayTopology: GatewayTopology{2, ForwardSanitize, &ProxyProtocol{}}},
+				DiscoveryScope:    Default().DiscoveryScope,
+			},
+			"",
+		},
+		{"normalization", "pathNormalization: {normalization: ALL}\n", Config{}, "pathNormalization.normalization"},
+		{"certificates", "defaultConfig: {gatewayTopology: {forwardClientCertDetails: MAYBE}}\n", Config{}, "defaultConfig.gatewayTopology.forwardClientCertDetails"},
+		{"trusted proxies", "defaultConfig: {gatewayTopology: {numTrustedProxies: 65}}\n", Config{}, "numTrustedProxies"},
+		{"unknown topology", "defaultConfig: {gatewayTopology: {hops: 2}}\n", Config{}, "gatewayTopology"},
 		{"empty policy keeps the default", "outboundTrafficPolicy: {}\n", Default(), ""},
 		{
 			"proxies", "defaultConfig: {drainDuration: 20s, proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\"}}\n",

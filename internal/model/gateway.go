@@ -149,7 +149,7 @@ func (m *Model) listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.G
 	if !ok {
 		return nil, false
 	}
-	out := &ir.GatewayListener{Port: p.Port, AccessLogFile: mesh.AccessLogFile}
+	out := &ir.GatewayListener{Port: p.Port, AccessLogFile: mesh.AccessLogFile, Paths: mesh.Paths, Edge: mesh.Edge}
 	for i := range p.Servers {
 		s := &p.Servers[i]
 		if !s.Server.IsHTTP() {

@@ -24,6 +24,7 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 				TrustDomain:   mesh.TrustDomain,
 				Default:       accepts.Default,
 				AccessLogFile: mesh.AccessLogFile,
+				Paths:         mesh.Paths,
 				Origins:       accepts.Origins,
 			}
 			for _, s := range m.selecting(c, class.Namespace, class.Labels) {

@@ -49,6 +49,7 @@ func (p *Pod) Serve(port uint16, handler http.Handler) {
 type Call struct {
 	To     string // IP:PORT that is dialled
 	URL    string // scheme, authority and path
+	Opaque string // path and query as they are sent; "" takes those of the URL
 	Method string // GET when empty
 	Header http.Header
 	Body   string
@@ -117,6 +118,9 @@ func (p *Pod) Call(c Call) Answer {
 	req, err := http.NewRequestWithContext(ctx, c.Method, c.URL, strings.NewReader(c.Body))
 	if err != nil {
 		return Answer{Err: err}
+	}
+	if c.Opaque != "" {
+		req.URL.Opaque = c.Opaque
 	}
 	for k, v := range c.Header {
 		req.Header[k] = v

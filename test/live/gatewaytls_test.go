@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/meshwright/meshwright/internal/agent/node"
+	"github.com/meshwright/meshwright/internal/ir"
 )
 
 // edge is a gateway with an upstream and a client outside the mesh.
@@ -50,8 +51,8 @@ func https(name, tls string) string {
 
 // newEdge starts the upstream and the client; the gateway starts with start, once
 // what it is to find was applied.
-func newEdge(t *testing.T) *edge {
-	w := New(t)
+func newEdge(t *testing.T, options ...func(*ir.Mesh)) *edge {
+	w := New(t, options...)
 	w.Apply(upstream)
 	w.Start(Spec{Namespace: "shop", Name: "cart-1", Labels: map[string]string{"app": "cart"}}).ServeEcho(8080)
 	return &edge{World: w, client: w.Start(Spec{Namespace: "other", Name: "client-1"})}
@@ -64,6 +65,9 @@ func (e *edge) start() {
 // call is a request to NAME.example.com with a client certificate, if any.
 func (e *edge) call(name string, base *tls.Config, certificates ...Pair) Call {
 	config := base.Clone()
+	if config == nil {
+		config = &tls.Config{}
+	}
 	if len(certificates) > 0 {
 		// Whatever the server asks for: Go would keep back a certificate of a CA that it does not name.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/typed"
+	"github.com/meshwright/meshwright/internal/ir"
 )
 
 // edgeHeadersTimeout ends a request whose headers do not arrive, which slow or
@@ -25,10 +26,11 @@ type HTTP struct {
 	StatPrefix    string
 	RouteConfig   string                      // name, over RDS
 	Routes        *routev3.RouteConfiguration // or inline
-	Edge          bool                        // faces clients that are not trusted: a gateway
-	ClientCert    bool                        // pass the peer's identity on in x-forwarded-client-cert
+	Edge          *ir.EdgeTopology            // faces clients that are not trusted: a gateway
+	Application   bool                        // in front of an application, for clients with certificates of the mesh
 	OnDemand      bool                        // asks for the hosts and clusters that a request lacks
 	AccessLogFile string
+	Paths         ir.PathNormalization
 }
 
 // Build is the network filter.
@@ -37,23 +39,23 @@ func (h HTTP) Build() *listenerv3.Filter {
 		StatPrefix:                   h.StatPrefix,
 		HttpFilters:                  h.filters(),
 		AccessLog:                    AccessLog(h.AccessLogFile, httpFormat),
-		NormalizePath:                wrapperspb.Bool(true),
 		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 		ServerHeaderTransformation:   hcmv3.HttpConnectionManager_PASS_THROUGH,
 		StreamIdleTimeout:            durationpb.New(0),
 		ForwardClientCertDetails:     hcmv3.HttpConnectionManager_SANITIZE,
-		UseRemoteAddress:             wrapperspb.Bool(h.Edge),
+		UseRemoteAddress:             wrapperspb.Bool(h.Edge != nil),
 		StripTrailingHostDot:         true,
 		AlwaysSetRequestIdInResponse: false,
 	}
-	if h.ClientCert {
-		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
-		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
-			Subject: wrapperspb.Bool(true), Uri: true, Dns: true,
-		}
+	normalize(m, h.Paths)
+	if h.Application {
+		// What the clients of a gateway showed it stays, with the gateway behind it.
+		forwardClientCert(m, ir.CertAppendForward)
 	}
-	if h.Edge {
+	if h.Edge != nil {
 		m.RequestHeadersTimeout = durationpb.New(edgeHeadersTimeout)
+		m.XffNumTrustedHops = h.Edge.TrustedProxies
+		forwardClientCert(m, h.Edge.ClientCert)
 	} else {
 		m.SkipXffAppend = true
 	}
@@ -65,6 +67,34 @@ func (h HTTP) Build() *listenerv3.Filter {
 		}}
 	}
 	return network("envoy.filters.network.http_connection_manager", m)
+}
+
+// normalize says what is made of a path before anything compares it.
+func normalize(m *hcmv3.HttpConnectionManager, how ir.PathNormalization) {
+	m.NormalizePath = wrapperspb.Bool(how != ir.PathAsIs)
+	m.MergeSlashes = how == ir.PathMergeSlashes || how == ir.PathDecodeAndMergeSlashes
+	if how == ir.PathDecodeAndMergeSlashes {
+		m.PathWithEscapedSlashesAction = hcmv3.HttpConnectionManager_UNESCAPE_AND_FORWARD
+	}
+}
+
+var clientCerts = map[ir.ClientCertForwarding]hcmv3.HttpConnectionManager_ForwardClientCertDetails{
+	ir.CertSanitizeSet:   hcmv3.HttpConnectionManager_SANITIZE_SET,
+	ir.CertSanitize:      hcmv3.HttpConnectionManager_SANITIZE,
+	ir.CertForward:       hcmv3.HttpConnectionManager_FORWARD_ONLY,
+	ir.CertAppendForward: hcmv3.HttpConnectionManager_APPEND_FORWARD,
+	ir.CertAlwaysForward: hcmv3.HttpConnectionManager_ALWAYS_FORWARD_ONLY,
+}
+
+// forwardClientCert says what becomes of x-forwarded-client-cert. Without a
+// certificate of the client, Envoy removes it, but for CertAlwaysForward.
+func forwardClientCert(m *hcmv3.HttpConnectionManager, how ir.ClientCertForwarding) {
+	m.ForwardClientCertDetails = clientCerts[how]
+	if how == ir.CertSanitizeSet || how == ir.CertAppendForward {
+		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
+			Subject: wrapperspb.Bool(true), Uri: true, Dns: true,
+		}
+	}
 }
 
 // filters is the chain in its order. Filters that rules speak to are only where

@@ -7,6 +7,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	proxyprotocolv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/proxy_protocol/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	"google.golang.org/protobuf/proto"
@@ -50,6 +51,13 @@ func proxy(cluster, accessLogFile string, how ir.Stream) *tcpproxyv3.TcpProxy {
 // OriginalDst restores the address that a redirected connection was made to.
 func OriginalDst() *listenerv3.ListenerFilter {
 	return listener("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{})
+}
+
+// ProxyProtocol reads the client's address from a header of the PROXY protocol, of
+// either version. A connection without one is closed: it did not come from the load
+// balancer, and could name any address.
+func ProxyProtocol() *listenerv3.ListenerFilter {
+	return listener("envoy.filters.listener.proxy_protocol", &proxyprotocolv3.ProxyProtocol{})
 }
 
 // TLSInspector tells TLS from plaintext and reads its server name and protocols.

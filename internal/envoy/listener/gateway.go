@@ -25,8 +25,11 @@ func Gateway(in *ir.GatewayListener) *listenerv3.Listener {
 		out.FilterChains = append(out.FilterChains, gatewayChain(in, c))
 		inspect = inspect || c.TLS != nil
 	}
+	if in.Edge.ProxyProtocol {
+		out.ListenerFilters = append(out.ListenerFilters, filter.ProxyProtocol()) // first: what it reads comes before TLS
+	}
 	if inspect {
-		out.ListenerFilters = []*listenerv3.ListenerFilter{filter.TLSInspector()}
+		out.ListenerFilters = append(out.ListenerFilters, filter.TLSInspector())
 	}
 	return out
 }
@@ -40,9 +43,9 @@ func gatewayChain(in *ir.GatewayListener, c *ir.GatewayChain) *listenerv3.Filter
 		Filters: []*listenerv3.Filter{filter.HTTP{
 			StatPrefix:    c.RouteConfig,
 			RouteConfig:   c.RouteConfig,
-			Edge:          true,
-			ClientCert:    c.TLS != nil && c.TLS.Mode != ir.ServerSimple,
+			Edge:          &in.Edge,
 			AccessLogFile: in.AccessLogFile,
+			Paths:         in.Paths,
 		}.Build()},
 	}
 	if c.TLS != nil {

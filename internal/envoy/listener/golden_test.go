@@ -77,6 +77,15 @@ func TestGolden(t *testing.T) {
 		"inbound-disable": inbound(ir.MTLSDisable, port(8080, ir.ProtocolGRPC, ir.MTLSDisable)),
 		"inbound-mixed":   inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSDisable)),
 		"gateway-http":    gateway(chain(nil, nil)),
+		"gateway-behind-proxies": func() golden.Message {
+			return Gateway(&ir.GatewayListener{
+				Port: 8080, Chains: []ir.GatewayChain{chain(nil, nil)}, Paths: ir.PathDecodeAndMergeSlashes,
+				Edge: ir.EdgeTopology{TrustedProxies: 2, ClientCert: ir.CertForward, ProxyProtocol: true},
+			})
+		},
+		"http-paths-as-is": func() golden.Message {
+			return OutboundPort(&ir.PortOutbound{Port: 9080, HTTP: true, Paths: ir.PathAsIs})
+		},
 		"gateway-https": gateway(
 			chain([]string{"shop.example.com"}, &ir.ChainTLS{Certificates: certificates("shop")}),
 			ir.GatewayChain{TLS: &ir.ChainTLS{Certificates: certificates("rest", "rest-rsa")}, RouteConfig: "https.8443.rest.web.books", Origin: ir.Origin{Kind: "Gateway", Namespace: "books", Name: "web", Section: "rest"}},

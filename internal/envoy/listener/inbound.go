@@ -85,7 +85,8 @@ func application(in *ir.Inbound, port uint16, protocol ir.Protocol, clientCert b
 	return filter.HTTP{
 		StatPrefix:    name,
 		Routes:        route.Inbound(port),
-		ClientCert:    clientCert,
+		Application:   clientCert,
 		AccessLogFile: in.AccessLogFile,
+		Paths:         in.Paths,
 	}.Build()
 }

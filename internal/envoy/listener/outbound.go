@@ -83,6 +83,7 @@ func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
 			RouteConfig:   ir.OutboundRouteName(in.Port),
 			OnDemand:      true,
 			AccessLogFile: in.AccessLogFile,
+			Paths:         in.Paths,
 		}.Build()),
 	}}
 	return out

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/meshconfig"
+)
+
+var normalizations = map[string]ir.PathNormalization{
+	meshconfig.NormalizeNone:                  ir.PathAsIs,
+	meshconfig.NormalizeMergeSlashes:          ir.PathMergeSlashes,
+	meshconfig.NormalizeDecodeAndMergeSlashes: ir.PathDecodeAndMergeSlashes,
+}
+
+var forwardings = map[string]ir.ClientCertForwarding{
+	meshconfig.ForwardSanitize:      ir.CertSanitize,
+	meshconfig.ForwardOnly:          ir.CertForward,
+	meshconfig.ForwardAppend:        ir.CertAppendForward,
+	meshconfig.ForwardAlwaysForward: ir.CertAlwaysForward,
+}
+
+// settings is the mesh's row. What the maps above lack is the zero of its type.
+func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.Mesh {
+	edge := mesh.DefaultConfig.GatewayTopology
+	return &ir.Mesh{
+		TrustDomain: mesh.TrustDomain, RootNamespace: o.namespace,
+		ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
+		RegistryOnly:  mesh.OutboundTrafficPolicy.Mode == meshconfig.RegistryOnly,
+		AccessLogFile: mesh.AccessLogFile, DiscoveryScope: scope,
+		Paths: normalizations[mesh.PathNormalization.Normalization],
+		Edge: ir.EdgeTopology{
+			TrustedProxies: edge.NumTrustedProxies,
+			ClientCert:     forwardings[edge.ForwardClientCertDetails],
+			ProxyProtocol:  edge.ProxyProtocol != nil,
+		},
+	}
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ir
+
+// PathNormalization is what is made of the path of a request before anything
+// compares it: what a rule matches is then what the application sees.
+type PathNormalization uint8
+
+// The normalizations, each with what the ones before it do, but for PathAsIs.
+const (
+	PathBase                  PathNormalization = iota // "." and ".." are resolved, as RFC 3986 says
+	PathMergeSlashes                                   // slashes that follow one another are one
+	PathDecodeAndMergeSlashes                          // %2F and %5C are slashes
+	PathAsIs                                           // nothing
+)
+
+// ClientCertForwarding is what a gateway does with x-forwarded-client-cert.
+type ClientCertForwarding uint8
+
+// The ways. All but CertAlwaysForward remove what clients without a certificate send.
+const (
+	CertSanitizeSet   ClientCertForwarding = iota // the client's own certificate in place of what it sends
+	CertSanitize                                  // removed
+	CertForward                                   // kept as it is
+	CertAppendForward                             // kept, with the client's own certificate behind it
+	CertAlwaysForward                             // kept whoever sends it
+)
+
+// EdgeTopology is what stands between gateways and their clients.
+type EdgeTopology struct {
+	TrustedProxies uint32 // whose x-forwarded-for is believed, counted from the gateway
+	ClientCert     ClientCertForwarding
+	ProxyProtocol  bool // connections begin with a header of the PROXY protocol
+}
