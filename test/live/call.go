@@ -65,7 +65,9 @@ type Answer struct {
 	Body   string
 	Proto  string
 	TLS    *tls.ConnectionState
-	Err    error
+
+	Trailer http.Header
+	Err     error
 }
 
 // Echo is the body of an application of ServeEcho.
@@ -131,7 +133,7 @@ func (p *Pod) Call(c Call) Answer {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: string(body), Proto: resp.Proto, TLS: resp.TLS, Err: err}
+	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: string(body), Proto: resp.Proto, TLS: resp.TLS, Trailer: resp.Trailer, Err: err}
 }
 
 // Expect calls until the answer begins with want.

@@ -42,9 +42,11 @@ func MeshClient(trustDomain string, identities []string, sni string) *corev3.Tra
 	})
 }
 
-// MeshServer is mutual TLS that accepts any client of the trust domain.
+// MeshServer is mutual TLS that accepts any client of the trust domain. It agrees to
+// no name of the mesh's own: Envoy looks for HTTP/2 in what follows only when
+// nothing was agreed upon, and takes every other name for HTTP/1.
 func MeshServer(trustDomain string) *corev3.TransportSocket {
-	ctx := meshContext(trustDomain, nil, append(MeshALPNs(), "h2", "http/1.1"))
+	ctx := meshContext(trustDomain, nil, []string{"h2", "http/1.1"})
 	ctx.TlsParams = &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2}
 	return socket(&tlsv3.DownstreamTlsContext{
 		RequireClientCertificate: wrapperspb.Bool(true),
