@@ -28,6 +28,7 @@ func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.
 		ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
 		RegistryOnly:  mesh.OutboundTrafficPolicy.Mode == meshconfig.RegistryOnly,
 		AccessLogFile: mesh.AccessLogFile, DiscoveryScope: scope,
+		Near:  &ir.Nearness{},
 		Paths: normalizations[mesh.PathNormalization.Normalization],
 		Edge: ir.EdgeTopology{
 			TrustedProxies: edge.NumTrustedProxies,

@@ -70,14 +70,15 @@ type Endpoint struct {
 // LocalityEndpoints is the endpoints of one locality.
 type LocalityEndpoints struct {
 	Locality  Locality
-	Priority  uint32
+	Priority  uint32     // 0 is used first; without gaps
+	Weight    uint32     // share of the requests; 0: by the number of endpoints
 	Endpoints []Endpoint // sorted by address, port
 }
 
 // Assignment is the endpoints of one cluster.
 type Assignment struct {
 	Cluster    ClusterKey
-	Localities []LocalityEndpoints // sorted
+	Localities []LocalityEndpoints // sorted by priority, then locality
 }
 
 // Compare orders localities by region, zone, sub-zone.

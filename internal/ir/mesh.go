@@ -12,6 +12,7 @@ type Mesh struct {
 	AccessLogFile string // empty: no access log
 	Paths         PathNormalization
 	Edge          EdgeTopology
+	Near          *Nearness // of hosts with outlier detection; nil: none
 
 	DiscoveryScope DiscoveryScope // of sidecars whose namespace and pods say nothing
 }
@@ -101,6 +102,12 @@ const (
 
 // NamespaceLayer holds what only the sidecars of one namespace see.
 func NamespaceLayer(namespace string) Layer { return Layer("namespace/" + namespace) }
+
+// LocalityLayer holds what proxies of one locality see otherwise than the others that
+// have a layer.
+func LocalityLayer(base Layer, l Locality) Layer {
+	return base + Layer("@"+l.Region+"/"+l.Zone+"/"+l.SubZone)
+}
 
 // ClassLayer holds what only one class has.
 func ClassLayer(class string) Layer { return Layer("class/" + class) }

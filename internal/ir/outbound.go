@@ -16,7 +16,8 @@ type Host struct {
 	Namespace string
 	VIPs      []netip.Addr // sorted
 	Headless  bool
-	Alias     string // another host's name: a Service of type ExternalName
+	Near      *Nearness // nil: nothing is preferred, unless policies say so
+	Alias     string    // another host's name: a Service of type ExternalName
 	Ports     []ServicePort
 }
 
@@ -51,6 +52,7 @@ type OutboundCluster struct {
 	Settings    PolicySettings
 	Identities  []string // SPIFFE ids that may answer, sorted; empty: any of the trust domain
 	TrustDomain string
+	Weighted    bool // localities have shares of the requests
 	Origins     []Origin
 }
 

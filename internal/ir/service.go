@@ -37,6 +37,7 @@ type Service struct {
 	Ports          []ServicePort
 	Selector       Labels      // empty: endpoints are maintained by somebody else
 	Created        int64       // seconds since the epoch
+	Near           *Nearness   // nil: nothing is preferred
 	PublishUnready bool        // publishNotReadyAddresses
 	ExportTo       *Visibility // nil: everybody
 }

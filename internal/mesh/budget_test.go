@@ -108,7 +108,7 @@ func budgets() []budget {
 		before: intake.Batch{Policies: map[ir.ConfigKey]*ir.TrafficPolicy{rule: policy(ir.BalanceRandom)}},
 		change: intake.Batch{Policies: map[ir.ConfigKey]*ir.TrafficPolicy{rule: policy(ir.BalanceRoundRobin)}},
 		evaluated: map[string]int{
-			"policyHosts": 1, "subsets": 1, "streams": 1, "targets": 1, "hashes": 2, "policyReferences": 1, "resource.clusters": 2,
+			"policyHosts": 1, "subsets": 1, "streams": 1, "targets": 1, "nearness": 2, "hashes": 2, "policyReferences": 1, "resource.clusters": 2,
 		},
 		sent: []string{"set mesh Cluster outbound|8080||" + host(1), "set mesh Cluster outbound|9000||" + host(1)},
 	}, {

@@ -29,12 +29,12 @@ var replicaLabels = map[string]bool{
 	"job-name":                                 true,
 }
 
-// classOf reads the class of a proxy from what it says of itself; identity has
-// checked that it may say so.
-func classOf(node *corev3.Node) (string, *ir.Class, error) {
+// classOf reads the class of a proxy, but for its place, from what it says of itself;
+// identity has checked that it may say so.
+func classOf(node *corev3.Node) (*ir.Class, error) {
 	parts := strings.Split(node.GetId(), "~")
 	if len(parts) != 4 {
-		return "", nil, fmt.Errorf("node id %q is not ROLE~IP~POD.NAMESPACE~DOMAIN", node.GetId())
+		return nil, fmt.Errorf("node id %q is not ROLE~IP~POD.NAMESPACE~DOMAIN", node.GetId())
 	}
 	c := &ir.Class{}
 	switch parts[0] {
@@ -43,7 +43,7 @@ func classOf(node *corev3.Node) (string, *ir.Class, error) {
 	case ir.RoleRouter.String():
 		c.Role = ir.RoleRouter
 	default:
-		return "", nil, fmt.Errorf("node id %q: the role is neither sidecar nor router", node.GetId())
+		return nil, fmt.Errorf("node id %q: the role is neither sidecar nor router", node.GetId())
 	}
 	meta := node.GetMetadata().GetFields()
 	c.Namespace = text(meta, "NAMESPACE")
@@ -54,7 +54,7 @@ func classOf(node *corev3.Node) (string, *ir.Class, error) {
 	// Another word was refused at injection; from elsewhere it counts as none.
 	c.DiscoveryScope, _ = ir.ParseDiscoveryScope(text(meta, "DISCOVERY_SCOPE"))
 	if c.Namespace == "" {
-		return "", nil, errors.New("node metadata has no NAMESPACE")
+		return nil, errors.New("node metadata has no NAMESPACE")
 	}
 	labels := map[string]string{}
 	for k, v := range meta["LABELS"].GetStructValue().GetFields() {
@@ -63,7 +63,7 @@ func classOf(node *corev3.Node) (string, *ir.Class, error) {
 		}
 	}
 	c.Labels = ir.NewLabels(labels)
-	return classKey(c), c, nil
+	return c, nil
 }
 
 // classKey is readable and differs for classes that differ.

@@ -19,8 +19,8 @@ import (
 // classify admits a proxy whose certificate's identity is the one that it claims.
 // Peers without TLS come over the plaintext address, which is only open when
 // somebody asked for it, and are believed.
-func classify(trustDomain string, node *corev3.Node, peer xds.Peer) (string, error) {
-	key, class, err := classOf(node)
+func classify(trustDomain string, where *places, node *corev3.Node, peer xds.Peer) (string, error) {
+	key, class, err := where.classOf(node)
 	if err != nil {
 		return "", status.Error(codes.InvalidArgument, err.Error())
 	}

@@ -71,10 +71,12 @@ func New(options Options) (*Mesh, error) {
 	m.memory = newMemory(func(class string) []xds.Lesson { return m.hub.Lessons(class) })
 	trustDomain := options.Settings.TrustDomain
 	hub, err := xds.NewHub(xds.Options{
-		Classify: func(node *corev3.Node, peer xds.Peer) (string, error) { return classify(trustDomain, node, peer) },
-		Unknown:  unknownHost,
-		Events:   events{m.population, m.memory, options.Status, options.Log},
-		Log:      options.Log.WithName("xds"),
+		Classify: func(node *corev3.Node, peer xds.Peer) (string, error) {
+			return classify(trustDomain, m.population.where, node, peer)
+		},
+		Unknown: unknownHost,
+		Events:  events{m.population, m.memory, options.Status, options.Log},
+		Log:     options.Log.WithName("xds"),
 	})
 	if err != nil {
 		return nil, err
@@ -120,6 +122,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 func (m *Mesh) step() {
 	started := time.Now()
 	batch := m.options.Intake.Drain()
+	m.population.where.learn(&batch)
 	out := m.engine.Step(batch, m.population.take())
 	m.memory.remind(out.Publish.Classes)
 	m.hub.Publish(out.Publish)

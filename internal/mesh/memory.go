@@ -40,7 +40,7 @@ func newMemory(learned func(string) []xds.Lesson) *memory {
 }
 
 func workloadOf(node *corev3.Node) (workload, bool) {
-	_, c, err := classOf(node)
+	c, err := classOf(node)
 	if err != nil || c.Role != ir.RoleSidecar || c.Workload == "" {
 		return workload{}, false
 	}

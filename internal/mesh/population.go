@@ -18,6 +18,7 @@ const classGrace = time.Minute
 // population is the classes that proxies belong to. Streams write it, the loop
 // takes the changes.
 type population struct {
+	where   *places
 	mu      sync.Mutex
 	changes map[string]*ir.Class // nil: gone
 	leaving map[string]*time.Timer
@@ -26,6 +27,7 @@ type population struct {
 
 func newPopulation() *population {
 	return &population{
+		where:   newPlaces(),
 		changes: map[string]*ir.Class{},
 		leaving: map[string]*time.Timer{},
 		wake:    make(chan struct{}, 1),
@@ -34,7 +36,7 @@ func newPopulation() *population {
 
 // ClassWanted notes that a class has its first proxy.
 func (p *population) ClassWanted(key string, node *corev3.Node) {
-	_, class, err := classOf(node)
+	_, class, err := p.where.classOf(node)
 	if err != nil {
 		return // it was classified with the same text a moment ago
 	}

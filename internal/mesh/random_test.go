@@ -113,6 +113,7 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 	if x.r.IntN(4) > 0 {
 		s.Selector = x.labels()
 	}
+	s.Near = x.nearness()
 	if x.r.IntN(3) == 0 {
 		v := x.visibility()
 		s.ExportTo = &v
@@ -210,14 +211,26 @@ func (x *chaos) routes(k ir.ConfigKey) *ir.Routes {
 }
 
 func (x *chaos) settings() ir.PolicySettings {
-	out := ir.PolicySettings{LoadBalancer: pick(x.r,
+	out := ir.PolicySettings{Outliers: pick(x.r, nil, &ir.OutlierDetection{}), LoadBalancer: pick(x.r,
 		ir.LoadBalancer{}, ir.LoadBalancer{Balance: ir.BalanceRandom}, ir.LoadBalancer{Balance: ir.BalancePassthrough},
 		ir.LoadBalancer{Balance: ir.BalanceHashHeader, HashKey: "x-user"}, ir.LoadBalancer{Balance: ir.BalanceHashSourceIP},
 	)}
+	out.LoadBalancer.Near = x.nearness()
 	if x.r.IntN(3) == 0 {
 		out.TLS = &ir.ClientTLS{Mode: pick(x.r, ir.TLSDisable, ir.TLSMesh, ir.TLSSimple)}
 	}
 	return out
+}
+
+func (x *chaos) nearness() *ir.Nearness {
+	west := ir.LocalityPattern{Region: "west"}
+	return pick(x.r, nil, nil, &ir.Nearness{Off: true}, &ir.Nearness{}, &ir.Nearness{Depth: ir.DepthZone},
+		&ir.Nearness{Failover: []ir.Failover{{From: "west", To: "east"}}},
+		&ir.Nearness{Labels: []ir.LabelPriority{{Key: "version"}, {Key: ir.LabelZone}}},
+		&ir.Nearness{Labels: []ir.LabelPriority{{Key: "version", Value: "v1", Stated: true}}},
+		&ir.Nearness{Distribute: []ir.Distribution{{From: west, To: []ir.LocalityShare{
+			{To: ir.LocalityPattern{Region: "west", Zone: "a"}, Percent: 70}, {To: west, Percent: 30},
+		}}}})
 }
 
 func (x *chaos) policy(k ir.ConfigKey) *ir.TrafficPolicy {
@@ -351,6 +364,7 @@ func (x *chaos) class() *ir.Class {
 	return &ir.Class{
 		Role: pick(x.r, ir.RoleSidecar, ir.RoleRouter), Namespace: pick(x.r, chaosNamespaces...),
 		Workload: "w", ServiceAccount: "one", Labels: x.labels(),
+		Locality: pick(x.r, ir.Locality{}, ir.Locality{Region: "west", Zone: "a"}, ir.Locality{Region: "west", Zone: "b"}),
 	}
 }
 

@@ -78,6 +78,7 @@ func TestIncrementalEqualsRebuild(t *testing.T) {
 			for _, what := range []string{
 				"mesh Cluster", "mesh VirtualHost", "namespace Cluster", "namespace VirtualHost", "class Listener",
 				"class VirtualHost", "class Cluster", "class Secret", "mesh TypedExtensionConfig", "proxies apps",
+				"class ClusterLoadAssignment", "mesh@west ClusterLoadAssignment",
 			} {
 				if !seen[what] {
 					t.Errorf("the edits never made a %s", what)

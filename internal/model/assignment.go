@@ -10,9 +10,11 @@ import (
 )
 
 // Assign picks the endpoints of a cluster from all that may serve its host: those
-// that are ready. While the cluster has none, those count whose node is silent, and
+// that are ready, ordered by what a client prefers. While the cluster has none, those count whose node is silent, and
 // else those that are going away: a request to a pod that may well serve beats none.
-func Assign(key ir.ClusterKey, portName string, subset ir.Labels, set *ir.EndpointSet) *ir.Assignment {
+func Assign(
+	key ir.ClusterKey, portName string, subset ir.Labels, set *ir.EndpointSet, near *ir.Nearness, who Client,
+) *ir.Assignment {
 	out := &ir.Assignment{Cluster: key}
 	if set == nil {
 		return out
@@ -25,13 +27,16 @@ func Assign(key ir.ClusterKey, portName string, subset ir.Labels, set *ir.Endpoi
 				continue
 			}
 			_, plain := slices.BinarySearch(b.Plain, port)
-			add(out, b.Locality, ir.Endpoint{Addr: b.Addr, Port: port, TLS: b.TLS && !plain})
+			add(out, b.Locality, priority(near, &who, b), ir.Endpoint{Addr: b.Addr, Port: port, TLS: b.TLS && !plain})
 		}
 		if len(out.Localities) > 0 {
 			break
 		}
 	}
-	slices.SortFunc(out.Localities, func(a, b ir.LocalityEndpoints) int { return a.Locality.Compare(b.Locality) })
+	slices.SortFunc(out.Localities, func(a, b ir.LocalityEndpoints) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Locality.Compare(b.Locality))
+	})
+	closeGaps(out.Localities)
 	for i := range out.Localities {
 		l := &out.Localities[i]
 		slices.SortFunc(l.Endpoints, func(a, b ir.Endpoint) int {
@@ -40,6 +45,9 @@ func Assign(key ir.ClusterKey, portName string, subset ir.Labels, set *ir.Endpoi
 		l.Endpoints = slices.CompactFunc(l.Endpoints, func(a, b ir.Endpoint) bool {
 			return a.Addr == b.Addr && a.Port == b.Port
 		})
+	}
+	if near.Weighted() {
+		out.Localities = weighPlaces(near, &who, out.Localities)
 	}
 	return out
 }
@@ -66,12 +74,12 @@ func tierOf(b *ir.Backend) tier {
 	return ready
 }
 
-func add(a *ir.Assignment, where ir.Locality, e ir.Endpoint) {
+func add(a *ir.Assignment, where ir.Locality, priority uint32, e ir.Endpoint) {
 	for i := range a.Localities {
-		if a.Localities[i].Locality == where {
+		if a.Localities[i].Locality == where && a.Localities[i].Priority == priority {
 			a.Localities[i].Endpoints = append(a.Localities[i].Endpoints, e)
 			return
 		}
 	}
-	a.Localities = append(a.Localities, ir.LocalityEndpoints{Locality: where, Endpoints: []ir.Endpoint{e}})
+	a.Localities = append(a.Localities, ir.LocalityEndpoints{Locality: where, Priority: priority, Endpoints: []ir.Endpoint{e}})
 }

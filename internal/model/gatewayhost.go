@@ -101,6 +101,7 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 			return out
 		}).Keys()
 	m.GatewayTargets = graph.Derive(g, "gatewayTargets", used, TargetKey.Compare, m.gatewayTarget)
+	m.gatewayNearness = graph.Derive(g, "gatewayNearness", m.GatewayTargets, TargetKey.Compare, m.near)
 }
 
 func layerClass(l ir.Layer) string { return strings.TrimPrefix(string(l), string(ir.ClassLayer(""))) }

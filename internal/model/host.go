@@ -36,7 +36,7 @@ func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service]) *defini
 	for i, row := range rows {
 		s := row.Value
 		if i == 0 {
-			h.Namespace, h.Headless, h.Alias = s.Key.Namespace, s.Headless, s.ExternalName
+			h.Namespace, h.Headless, h.Alias, h.Near = s.Key.Namespace, s.Headless, s.ExternalName, s.Near
 			if s.ExportTo != nil {
 				d.ExportTo = *s.ExportTo
 			}

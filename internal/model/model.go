@@ -11,7 +11,7 @@
 //	security   peerAuth, peerAuthDisabling
 //	hosts      serviceHosts, hosts
 //	endpoints  backends, endpointSets, identities, targetPorts
-//	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, hashes
+//	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
 //	outbound   virtualHosts, portUses, routeConfigs, portListeners, podPorts, tcpListeners, captures
 //	inbound    inbounds
 //	dns        names
@@ -54,29 +54,33 @@ func (One) Compare(One) int { return 0 }
 type Model struct {
 	Sources
 
-	peerAuth     *graph.Table[string, *peerAuth]
-	disabling    *graph.Table[string, struct{}]
-	serviceHosts *graph.Table[string, *definition]
-	hosts        *graph.Table[scopeHost, *ir.Host]
-	hostViews    *graph.Index[string, scopeHost, *ir.Host] // hosts by name
-	hostNames    *graph.Table[string, struct{}]
-	narrowHosts  *graph.Table[string, struct{}] // that some namespace sees in its own way
-	hostsByTail  *graph.Index[string, string, struct{}]
-	choices      *graph.Table[seenHost, choice]
-	scopes       *graph.Index[string, seenHost, choice] // choices by host
-	defined      *graph.Table[subsetName, struct{}]
-	settled      *graph.Table[ir.ConfigKey, *ir.Routes] // routes that are in effect
-	lent         *graph.Table[seenSubset, *ir.Subset]   // subsets that routes in effect name
-	lentTo       *graph.Index[seenHost, seenSubset, *ir.Subset]
-	hashes       *graph.Table[TargetKey, ir.LoadBalancer]
-	hashed       *graph.Table[string, struct{}] // hosts that have a hash
-	streams      *graph.Table[TargetKey, ir.Stream]
-	streamed     *graph.Table[string, struct{}] // hosts that have a stream
-	targetPorts  *graph.Table[string, *ir.TargetPorts]
-	namespaces   *graph.Table[string, struct{}]          // with sidecars
-	classesOf    *graph.Index[string, string, *ir.Class] // by namespace
-	byPair       *graph.Index[namespacePair, ir.ObjectKey, *ir.Service]
-	gatewayHosts *graph.Table[gatewayHostKey, *gatewayHost]
+	peerAuth        *graph.Table[string, *peerAuth]
+	disabling       *graph.Table[string, struct{}]
+	serviceHosts    *graph.Table[string, *definition]
+	hosts           *graph.Table[scopeHost, *ir.Host]
+	hostViews       *graph.Index[string, scopeHost, *ir.Host] // hosts by name
+	hostNames       *graph.Table[string, struct{}]
+	narrowHosts     *graph.Table[string, struct{}] // that some namespace sees in its own way
+	hostsByTail     *graph.Index[string, string, struct{}]
+	choices         *graph.Table[seenHost, choice]
+	scopes          *graph.Index[string, seenHost, choice] // choices by host
+	defined         *graph.Table[subsetName, struct{}]
+	settled         *graph.Table[ir.ConfigKey, *ir.Routes] // routes that are in effect
+	lent            *graph.Table[seenSubset, *ir.Subset]   // subsets that routes in effect name
+	lentTo          *graph.Index[seenHost, seenSubset, *ir.Subset]
+	places          *graph.Index[string, placeKey, struct{}] // of sidecars, by namespace; "": of all
+	sidecars        *graph.Index[One, string, *ir.Class]
+	nearness        *graph.Table[TargetKey, *ir.Nearness]
+	hashes          *graph.Table[TargetKey, ir.LoadBalancer]
+	hashed          *graph.Table[string, struct{}] // hosts that have a hash
+	streams         *graph.Table[TargetKey, ir.Stream]
+	streamed        *graph.Table[string, struct{}] // hosts that have a stream
+	targetPorts     *graph.Table[string, *ir.TargetPorts]
+	namespaces      *graph.Table[string, struct{}]          // with sidecars
+	classesOf       *graph.Index[string, string, *ir.Class] // by namespace
+	byPair          *graph.Index[namespacePair, ir.ObjectKey, *ir.Service]
+	gatewayHosts    *graph.Table[gatewayHostKey, *gatewayHost]
+	gatewayNearness *graph.Table[TargetKey, *ir.Nearness]
 
 	credentialStates *graph.Table[ir.ConfigKey, credentialState]
 	secretUsers      *graph.Index[GatewaySecretKey, GatewayListenerKey, *ir.GatewayListener]
@@ -147,7 +151,14 @@ func Layers(key string, class *ir.Class) []ir.Layer {
 	if class.Role == ir.RoleRouter {
 		return []ir.Layer{ir.LayerRouter, ir.ClassLayer(key)}
 	}
-	return []ir.Layer{ir.LayerSidecar, ir.LayerMesh, ir.NamespaceLayer(class.Namespace), ir.ClassLayer(key)}
+	out := []ir.Layer{ir.LayerSidecar}
+	for _, shared := range []ir.Layer{ir.LayerMesh, ir.NamespaceLayer(class.Namespace)} {
+		out = append(out, shared)
+		if class.Locality != (ir.Locality{}) {
+			out = append(out, ir.LocalityLayer(shared, class.Locality))
+		}
+	}
+	return append(out, ir.ClassLayer(key))
 }
 
 // VirtualHostKey is a virtual host in a layer.
@@ -191,8 +202,7 @@ func (m *Model) IsHeld(c *graph.Ctx, l ir.Layer) bool {
 	if !ok {
 		return true
 	}
-	_, active := graph.Get(c, m.namespaces, namespace)
-	return active
+	return m.activeIn(c, namespace)
 }
 
 // settings is the mesh's row; before it was set nothing can be built.

@@ -57,6 +57,7 @@ func (m *Model) derivePolicies(g *graph.Graph) {
 		func(k seenHost, _ choice) []string { return []string{k.Host} })
 	m.deriveSubsets(g)
 	m.Targets = graph.Derive(g, "targets", m.choices, TargetKey.Compare, m.targets)
+	m.deriveNearness(g)
 	m.hashes = graph.Derive(g, "hashes", m.Targets, TargetKey.Compare, m.hash)
 	m.hashed = graph.NewIndex(g, "hashes.byHost", m.hashes, strings.Compare,
 		func(k TargetKey, _ ir.LoadBalancer) []string { return []string{k.Cluster.Host} }).Keys()

@@ -17,7 +17,8 @@ type Target struct {
 	PortName  string
 	Protocol  ir.Protocol
 	Discovery ir.Discovery
-	Alias     string // with ir.DiscoverDNS
+	Alias     string       // with ir.DiscoverDNS
+	Near      *ir.Nearness // that the host asks for
 	Subset    ir.Labels
 	Choice    choice
 	Stays     *ir.Subset // in place of a subset that the policies do not have any more
@@ -58,7 +59,7 @@ func (m *Model) targets(c *graph.Ctx, k seenHost, ch choice, emit func(TargetKey
 }
 
 func target(h *ir.Host, port ir.ServicePort, ch choice, subset ir.Labels) *Target {
-	t := &Target{PortName: port.Name, Protocol: port.Protocol, Subset: subset, Choice: ch}
+	t := &Target{PortName: port.Name, Protocol: port.Protocol, Near: h.Near, Subset: subset, Choice: ch}
 	if h.Alias != "" {
 		t.Discovery, t.Alias = ir.DiscoverDNS, h.Alias
 	}
@@ -85,6 +86,7 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 	}
 	out.Settings = m.settingsOf(c, k, t)
 	out.Origins = shaping(m.policies(c, t.Choice), t, k.Cluster.Subset)
+	out.Weighted = m.nearFor(c, k, t).Weighted()
 	if t.Gateway && out.Settings.LoadBalancer.Balance == ir.BalancePassthrough {
 		out.Settings.LoadBalancer = ir.LoadBalancer{}
 	}

@@ -25,6 +25,7 @@ func servedSettings(levels ...string) []string {
 	for _, level := range levels {
 		for _, field := range []string{
 			"loadBalancer.simple",
+			"loadBalancer.localityLbSetting",
 			"loadBalancer.warmup",
 			"loadBalancer.warmupDurationSecs",
 			"loadBalancer.consistentHash.ringHash",
@@ -96,6 +97,7 @@ func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.Traffi
 	}
 	if p := in.TrafficPolicy; p != nil {
 		at := spec.field("trafficPolicy")
+		d.guarded = p.OutlierDetection != nil
 		out.Settings = d.policySettings(at, p)
 		out.Settings.Tunnel = d.tunnel(at.field("tunnel"), p.Tunnel)
 		out.Ports = d.ports(at.field("portLevelSettings"), p.PortLevelSettings)
@@ -109,8 +111,9 @@ func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.Traffi
 
 // destinationRule is one projection under way.
 type destinationRule struct {
-	notes  notes
-	hidden []path // tls settings that lean on something that is not served
+	notes   notes
+	guarded bool   // the top level has outlier detection
+	hidden  []path // tls settings that lean on something that is not served
 }
 
 // selector projects which workloads of its own namespace a rule is for. A selector
@@ -190,7 +193,9 @@ func (d *destinationRule) ports(at path, in []*networking.TrafficPolicy_PortTraf
 			d.notes.invalid(here.field("port").field("number"), "port %d has settings twice; the first are in effect", port)
 			continue
 		}
-		out = append(out, ir.PortPolicy{Port: port, Settings: d.settings(here, p)})
+		settings := d.settings(here, p)
+		d.unguarded(here, settings.LoadBalancer.Near, settings.Outliers != nil)
+		out = append(out, ir.PortPolicy{Port: port, Settings: settings})
 	}
 	slices.SortFunc(out, func(a, b ir.PortPolicy) int { return cmp.Compare(a.Port, b.Port) })
 	return out
@@ -216,6 +221,7 @@ func (d *destinationRule) settings(at path, in levelSettings) ir.PolicySettings 
 // policySettings is the settings of a level that is not a port's.
 func (d *destinationRule) policySettings(at path, in *networking.TrafficPolicy) ir.PolicySettings {
 	out := d.settings(at, in)
+	d.unguarded(at, out.LoadBalancer.Near, out.Outliers != nil || d.guarded)
 	out.RetryBudget = d.retryBudget(at.field("retryBudget"), in.RetryBudget)
 	if in.RetryBudget != nil && in.GetConnectionPool().GetHttp().GetMaxRetries() > 0 {
 		d.notes.warn(ReasonUnreachable, at.field("connectionPool").field("http").field("maxRetries"), "retryBudget holds in its place")

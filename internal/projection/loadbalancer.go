@@ -55,6 +55,7 @@ func (d *destinationRule) loadBalancer(at path, in *networking.LoadBalancerSetti
 		}
 	}
 	d.warmup(&out, at, in)
+	out.Near = d.nearness(at.field("localityLbSetting"), in.LocalityLbSetting)
 	return out
 }
 

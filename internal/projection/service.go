@@ -27,6 +27,7 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		Headless:       in.Spec.ClusterIP == corev1.ClusterIPNone,
 		Selector:       ir.NewLabels(in.Spec.Selector),
 		Created:        created(&in.ObjectMeta),
+		Near:           serviceNearness(in),
 		PublishUnready: in.Spec.PublishNotReadyAddresses,
 		ExportTo:       serviceExport(&in.ObjectMeta),
 	}

@@ -116,9 +116,12 @@ func endpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, 
 			return
 		}
 		set, _ := graph.Get(c, m.EndpointSets, k.Cluster.Host)
-		a := model.Assign(k.Cluster, t.PortName, t.Subset, set)
 		m.CheckSubset(c, k.Cluster, t, set)
-		put(c, emit, k.Layer, TypeEndpoints, k.Cluster.Name(), endpoint.Assignment(a), nil)
+		near, clients := m.Near(c, k, t)
+		for _, who := range clients {
+			a := model.Assign(k.Cluster, t.PortName, t.Subset, set, near, who)
+			put(c, emit, who.Layer, TypeEndpoints, k.Cluster.Name(), endpoint.Assignment(a), nil)
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write what is sent, told and shown into
 //	mesh        registryOnly | accessLogFile=FILE | discoveryScope=SCOPE
 //	apply.yaml  objects
 //	delete      KIND NAMESPACE NAME; a node has namespace "-"
-//	connect     ROLE NAMESPACE WORKLOAD KEY=VALUE[,KEY=VALUE]: class WORKLOAD.NAMESPACE
+//	connect     ROLE NAMESPACE WORKLOAD KEY=VALUE[,KEY=VALUE] [REGION[/ZONE[/SUBZONE]]]: class WORKLOAD.NAMESPACE
 //	disconnect  CLASS
 //	call        CLASS [METHOD] URL [HEADER=VALUE ...] -> ANSWER, written by hand
 //	show        LAYER TYPE NAME [PATH]
@@ -181,8 +181,16 @@ func (s *step) run(t *testing.T, w *World) {
 	if len(shown) > 0 {
 		s.out["shown"] = text(shown)
 	}
+	s.compare(t, w)
+}
+
+// compare holds what grew step by step against what is built at once.
+func (s *step) compare(t *testing.T, w *World) {
+	t.Helper()
 	fresh, err := w.Rebuilt()
-	fail(err)
+	if err != nil {
+		t.Fatalf("step %q: %v", s.name, err)
+	}
 	_, remembers := s.in["remembers"]
 	switch a, b := w.State(), fresh.State(); {
 	case remembers && slices.Equal(a, b):
@@ -209,9 +217,13 @@ func (s *step) dangling(t *testing.T, w *World) error {
 
 func parseClass(line string) (string, *ir.Class, error) {
 	words := strings.Fields(line)
-	if len(words) != 4 {
-		return "", nil, fmt.Errorf("connect %q is not ROLE NAMESPACE WORKLOAD LABELS", line)
+	if len(words) == 4 {
+		words = append(words, "")
 	}
+	if len(words) != 5 {
+		return "", nil, fmt.Errorf("connect %q is not ROLE NAMESPACE WORKLOAD LABELS [LOCALITY]", line)
+	}
+	where := append(strings.Split(words[4], "/"), "", "")
 	role, ok := map[string]ir.Role{"sidecar": ir.RoleSidecar, "router": ir.RoleRouter}[words[0]]
 	if !ok {
 		return "", nil, fmt.Errorf("connect %q: the role is sidecar or router", line)
@@ -226,6 +238,7 @@ func parseClass(line string) (string, *ir.Class, error) {
 	}
 	return words[2] + "." + words[1], &ir.Class{
 		Role: role, Cluster: scope.Cluster, Namespace: words[1], Workload: words[2], ServiceAccount: words[2], Labels: ir.NewLabels(labels),
+		Locality: ir.Locality{Region: where[0], Zone: where[1], SubZone: where[2]},
 	}, nil
 }
 

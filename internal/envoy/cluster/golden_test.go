@@ -43,6 +43,7 @@ func TestGolden(t *testing.T) {
 			in.Discovery, in.Alias = ir.DiscoverDNS, "search.example.com"
 			in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "search.example.com", SubjectAltNames: []string{"search.example.com"}}
 		}),
+		"shares":       outbound(func(in *ir.OutboundCluster) { in.Weighted = true }),
 		"original-dst": outbound(func(in *ir.OutboundCluster) { in.Discovery = ir.DiscoverOriginalDst }),
 		"pods": outbound(func(in *ir.OutboundCluster) {
 			in.Key, in.Protocol = ir.ClusterKey{Host: "db.books.svc.cluster.local", Port: 5432}.Pods(), ir.ProtocolTCP

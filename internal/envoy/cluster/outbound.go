@@ -32,6 +32,11 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 	}
 	discover(c, in)
 	balance(c, in)
+	if in.Weighted {
+		c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
+		}
+	}
 	secure(c, in)
 	proxyProtocol(c, in.Settings.ProxyProtocol)
 	pool(c, in.Settings.Pool)

@@ -30,6 +30,9 @@ func locality(l *ir.LocalityEndpoints) *endpointv3.LocalityLbEndpoints {
 			Region: l.Locality.Region, Zone: l.Locality.Zone, SubZone: l.Locality.SubZone,
 		}
 	}
+	if l.Weight > 0 {
+		out.LoadBalancingWeight = wrapperspb.UInt32(l.Weight)
+	}
 	out.LbEndpoints = make([]*endpointv3.LbEndpoint, len(l.Endpoints))
 	for i := range l.Endpoints {
 		out.LbEndpoints[i] = line(&l.Endpoints[i])

@@ -14,6 +14,13 @@ func TestGolden(t *testing.T) {
 	key := ir.ClusterKey{Host: "reviews.books.svc.cluster.local", Port: 9080, Subset: "v1"}
 	golden.Messages(t, map[string]func() golden.Message{
 		"empty": func() golden.Message { return Assignment(&ir.Assignment{Cluster: key}) },
+		"preferences": func() golden.Message {
+			one := []ir.Endpoint{{Addr: netip.MustParseAddr("10.0.0.1"), Port: 9080}}
+			return Assignment(&ir.Assignment{Cluster: key, Localities: []ir.LocalityEndpoints{
+				{Locality: ir.Locality{Region: "west", Zone: "a"}, Weight: 8000, Endpoints: one},
+				{Locality: ir.Locality{Region: "west", Zone: "b"}, Priority: 1, Endpoints: one},
+			}})
+		},
 		"localities": func() golden.Message {
 			return Assignment(&ir.Assignment{Cluster: key, Localities: []ir.LocalityEndpoints{{
 				Endpoints: []ir.Endpoint{{Addr: netip.MustParseAddr("10.0.0.1"), Port: 9080}},
