@@ -3,8 +3,10 @@
 package ir
 
 import (
+	"cmp"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,7 +18,7 @@ const MeshGateway = "mesh"
 type Routes struct {
 	Origin   Origin
 	Created  int64       // seconds since the epoch
-	Hosts    []string    // fully qualified or wildcards "*.SUFFIX" or "*"
+	Hosts    []string    // fully qualified or wildcards "*.SUFFIX" or "*"; none: others delegate to it
 	Mesh     bool        // bound to the sidecars
 	Gateways []ConfigKey // bound to these gateways, sorted
 	ExportTo Visibility
@@ -39,6 +41,17 @@ func (r *Routes) Named() iter.Seq[*Destination] {
 			}
 		}
 	}
+}
+
+// Origins is the object and those that it delegates to.
+func (r *Routes) Origins() []Origin {
+	out := []Origin{r.Origin}
+	for i := range r.HTTP {
+		if o := r.HTTP[i].Origin.Object(); !slices.Contains(out, o) {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 // Visibility says which namespaces see an object.
@@ -66,7 +79,9 @@ type Rule struct {
 	Name    string  // the user's name for the rule, if any
 	Matches []Match // any of them; none matches everything
 
-	Destinations []Destination // where to; empty when Direct or Redirect is set
+	Delegate *ConfigKey // the routes whose rules stand in place of this one; nil: it acts itself
+
+	Destinations []Destination // where to; empty when Direct, Redirect or Delegate is set
 	Direct       *Direct       // answer without an upstream: set for a rule that could not be understood
 	Mirrors      []Mirror      // who gets copies
 	Redirect     *Redirect     // answer with another URL
@@ -132,6 +147,20 @@ type HeaderMatch struct {
 	Name   string // lower case
 	Match  StringMatch
 	Invert bool
+}
+
+// Compare orders by name, those that must fit first.
+func (h HeaderMatch) Compare(o HeaderMatch) int {
+	if c := strings.Compare(h.Name, o.Name); c != 0 {
+		return c
+	}
+	if h.Invert != o.Invert {
+		if o.Invert {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(strings.Compare(h.Match.Value, o.Match.Value), cmp.Compare(h.Match.Kind, o.Match.Kind))
 }
 
 // QueryMatch compares a parameter of the request's URL.

@@ -34,6 +34,20 @@ func routes(weight uint32) *ir.Routes {
 	}
 }
 
+var delegate = ir.ConfigKey{Namespace: "apps", Name: "t"}
+
+func delegating() *ir.Routes {
+	out := routes(0)
+	out.HTTP = []ir.Rule{{Origin: out.Origin, Delegate: &delegate}}
+	return out
+}
+
+func delegated(weight uint32) *ir.Routes {
+	out := routes(weight)
+	out.Origin.Name, out.Hosts, out.Mesh = delegate.Name, nil, false
+	return out
+}
+
 func policy(lb ir.Balance) *ir.TrafficPolicy {
 	return &ir.TrafficPolicy{
 		Origin: ir.Origin{Kind: "DestinationRule", Namespace: "apps", Name: "p"},
@@ -97,7 +111,18 @@ func budgets() []budget {
 		before: intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: routes(90)}},
 		change: intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: routes(50)}},
 		evaluated: map[string]int{
-			"routesWeighed": 1, "routesSettled": 1, "virtualHosts": 1, "routeReferences": 1, "resource.virtualHosts": 2,
+			"routesMerged": 1, "routesWeighed": 1, "routesSettled": 1, "virtualHosts": 1, "routeReferences": 1, "resource.virtualHosts": 2,
+		},
+		sent: []string{
+			"set mesh VirtualHost 8080/" + host(1),
+			"set namespace/apps VirtualHost 8080/" + host(1),
+		},
+	}, {
+		name:   "a weight of a VirtualService that another one delegates to",
+		before: intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: delegating(), delegate: delegated(90)}},
+		change: intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{delegate: delegated(50)}},
+		evaluated: map[string]int{
+			"routesMerged": 2, "routesWeighed": 1, "routesSettled": 1, "virtualHosts": 1, "routeReferences": 1, "resource.virtualHosts": 2,
 		},
 		sent: []string{
 			"set mesh VirtualHost 8080/" + host(1),
@@ -192,7 +217,7 @@ func TestNothingIsLeft(t *testing.T) {
 	key, _ := sidecar("svc-0")
 	gone := intake.Batch{
 		Services: empty.Services, Slices: empty.Slices, Pods: empty.Pods, Nodes: empty.Nodes,
-		Routes:              map[ir.ConfigKey]*ir.Routes{{Namespace: "apps", Name: "r"}: nil},
+		Routes:              map[ir.ConfigKey]*ir.Routes{{Namespace: "apps", Name: "r"}: nil, delegate: nil},
 		Policies:            map[ir.ConfigKey]*ir.TrafficPolicy{{Namespace: "apps", Name: "p"}: nil},
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "s"}: nil},
 		ProxyConfigs:        map[ir.ConfigKey]*ir.ProxyConfig{{Namespace: "apps", Name: "c"}: nil},

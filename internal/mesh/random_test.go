@@ -185,6 +185,9 @@ func (x *chaos) routes(k ir.ConfigKey) *ir.Routes {
 	if !out.Mesh || x.r.IntN(2) == 0 {
 		out.Gateways = []ir.ConfigKey{{Namespace: pick(x.r, chaosNamespaces...), Name: fmt.Sprintf("g%d", x.r.IntN(2))}}
 	}
+	if x.r.IntN(3) == 0 {
+		out.Hosts, out.Mesh, out.Gateways = nil, false, nil // others delegate to it
+	}
 	for i := range 1 + x.r.IntN(3) {
 		rule := ir.Rule{Origin: origin}
 		rule.Origin.Section = fmt.Sprintf("http[%d]", i)
@@ -195,11 +198,16 @@ func (x *chaos) routes(k ir.ConfigKey) *ir.Routes {
 				rule.Matches[0].Gateways = out.Gateways
 			}
 		}
-		if x.r.IntN(5) == 0 {
+		switch x.r.IntN(6) {
+		case 0:
 			rule.Direct = &ir.Direct{Status: 500}
+		case 1:
+			if len(out.Hosts) > 0 {
+				rule.Delegate = &ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: fmt.Sprintf("v%d", x.r.IntN(3))}
+			}
 		}
 		for range 1 + x.r.IntN(2) {
-			if rule.Direct == nil {
+			if rule.Direct == nil && rule.Delegate == nil {
 				rule.Destinations = append(rule.Destinations, ir.Destination{
 					Host: x.host(), Port: pick(x.r, uint16(0), 0, 80, 8080), Subset: pick(x.r, "", "v1", "v2"), Weight: 1 + x.r.Uint32N(99),
 				})

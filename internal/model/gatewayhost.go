@@ -218,7 +218,7 @@ func (m *Model) gatewayVirtualHost(
 		if !ok {
 			continue
 		}
-		vh.Origins = append(vh.Origins, r.Origin)
+		vh.Origins = append(vh.Origins, r.Origins()...)
 		holds := func(x *ir.Place) bool { return x.OnGateway(ref.Gateway) }
 		req := request{gh.Port, gh.TLS, class.Namespace, class.Labels}
 		vh.Rules = append(vh.Rules, m.resolve(c, r, req, holds, func(cl ir.ClusterKey) ir.LoadBalancer {

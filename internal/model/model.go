@@ -11,6 +11,7 @@
 //	security   peerAuth, peerAuthDisabling
 //	hosts      serviceHosts, hosts
 //	endpoints  backends, endpointSets, identities, targetPorts
+//	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
 //	outbound   virtualHosts, portUses, routeConfigs, portListeners, podPorts, tcpListeners, captures
 //	inbound    inbounds
@@ -65,6 +66,8 @@ type Model struct {
 	choices         *graph.Table[seenHost, choice]
 	scopes          *graph.Index[string, seenHost, choice] // choices by host
 	defined         *graph.Table[subsetName, struct{}]
+	merged          *graph.Table[ir.ConfigKey, *ir.Routes] // routes with the rules that they delegate to
+	delegators      *graph.Table[ir.ConfigKey, struct{}]   // routes that others delegate to
 	settled         *graph.Table[ir.ConfigKey, *ir.Routes] // routes that are in effect
 	lent            *graph.Table[seenSubset, *ir.Subset]   // subsets that routes in effect name
 	lentTo          *graph.Index[seenHost, seenSubset, *ir.Subset]
@@ -134,6 +137,7 @@ func New(g *graph.Graph) *Model {
 	m.deriveDisabling(g)
 	m.deriveHosts(g)
 	m.deriveEndpoints(g)
+	m.deriveDelegates(g)
 	m.derivePolicies(g)
 	m.deriveVirtualHosts(g)
 	m.deriveOutbound(g)

@@ -25,6 +25,9 @@ func (m *Model) deriveReferences(g *graph.Graph) {
 				}
 				checkBinding(c, r, gw, row)
 			}
+			if len(r.Hosts) == 0 {
+				m.checkDelegated(c, r)
+			}
 			for i := range r.HTTP {
 				m.checkRule(c, r, i)
 			}
@@ -85,7 +88,7 @@ func (m *Model) checkHosts(c *graph.Ctx, r *ir.Routes) {
 }
 
 func (m *Model) checkRule(c *graph.Ctx, r *ir.Routes, rule int) {
-	at := "spec.http[" + strconv.Itoa(rule) + "]"
+	at := "spec." + r.HTTP[rule].Origin.Section
 	for j := range r.HTTP[rule].Destinations {
 		m.checkDestination(c, r, rule, at+".route["+strconv.Itoa(j)+"].destination", &r.HTTP[rule].Destinations[j])
 	}

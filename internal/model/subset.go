@@ -56,7 +56,7 @@ func (m *Model) deriveSubsets(g *graph.Graph) {
 		})
 	m.defined = graph.NewIndex(g, "subsets.byName", subsets, subsetName.Compare,
 		func(k seenSubset, _ *ir.Subset) []subsetName { return []subsetName{{k.Seen.Host, k.Name}} }).Keys()
-	all := graph.Derive(g, "routesWeighed", m.Routes.Table(), ir.ConfigKey.Compare, m.weigh)
+	all := graph.Derive(g, "routesWeighed", m.merged, ir.ConfigKey.Compare, m.weigh)
 	m.settled = graph.Derive(g, "routesSettled", all, ir.ConfigKey.Compare,
 		func(_ *graph.Ctx, k ir.ConfigKey, w *weighed, emit func(ir.ConfigKey, *ir.Routes)) { emit(k, w.Routes) })
 	named := graph.NewIndex(g, "routes.bySubset", m.settled, subsetName.Compare,

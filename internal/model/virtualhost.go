@@ -160,7 +160,7 @@ func (m *Model) emitHost(
 		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: ir.OutboundRouteName(at.dialled), Host: h.Name}}
 		vh := &ir.VirtualHost{Key: key.Host, Domains: names}
 		for _, r := range routes {
-			vh.Origins = append(vh.Origins, r.Origin)
+			vh.Origins = append(vh.Origins, r.Origins()...)
 			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port, namespace: by.namespace}, (*ir.Place).InSidecars, hash)...)
 		}
 		if len(routes) == 0 {

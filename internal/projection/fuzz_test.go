@@ -54,13 +54,13 @@ func FuzzVirtualService(f *testing.F) {
 func checkRule(t *testing.T, r *ir.Rule) {
 	t.Helper()
 	actions := 0
-	for _, set := range []bool{len(r.Destinations) > 0, r.Direct != nil, r.Redirect != nil} {
+	for _, set := range []bool{len(r.Destinations) > 0, r.Direct != nil, r.Redirect != nil, r.Delegate != nil} {
 		if set {
 			actions++
 		}
 	}
 	if actions != 1 {
-		t.Fatalf("%s has not exactly one of destinations, a redirect and a direct answer", r.Origin)
+		t.Fatalf("%s has not exactly one of destinations, a redirect, a direct answer and a delegate", r.Origin)
 	}
 	for _, d := range r.Destinations {
 		if d.Host == "" || d.Weight == 0 {

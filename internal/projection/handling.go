@@ -31,7 +31,7 @@ func (v *virtualService) handling(at path, in *networking.HTTPRoute, out *ir.Rul
 	if in.Redirect != nil || in.DirectResponse != nil {
 		v.idle(at, in)
 	}
-	if authority != "" && len(in.Route) > 0 {
+	if authority != "" && (len(in.Route) > 0 || in.Delegate != nil) {
 		if out.Rewrite == nil {
 			out.Rewrite = &ir.Rewrite{}
 		}

@@ -44,7 +44,7 @@ func (v *virtualService) match(at path, in *networking.HTTPMatchRequest) (out ir
 	}
 	out.Headers = append(out.Headers, v.headers(at.field("headers"), in.Headers, false)...)
 	out.Headers = append(out.Headers, v.headers(at.field("withoutHeaders"), in.WithoutHeaders, true)...)
-	slices.SortFunc(out.Headers, compareHeaders)
+	slices.SortFunc(out.Headers, ir.HeaderMatch.Compare)
 	out.Query = v.query(at.field("queryParams"), in.QueryParams)
 	v.place(at, in, &out)
 	if len(in.Gateways) > 0 {
@@ -101,19 +101,6 @@ func (v *virtualService) query(at path, in map[string]*networking.StringMatch) [
 
 // maxQueryName is the longest name of a parameter that Envoy takes, in bytes.
 const maxQueryName = 1024
-
-func compareHeaders(a, b ir.HeaderMatch) int {
-	if c := strings.Compare(a.Name, b.Name); c != 0 {
-		return c
-	}
-	if a.Invert != b.Invert {
-		if b.Invert {
-			return -1
-		}
-		return 1
-	}
-	return strings.Compare(a.Match.Value, b.Match.Value)
-}
 
 func (v *virtualService) headers(at path, in map[string]*networking.StringMatch, invert bool) []ir.HeaderMatch {
 	out := make([]ir.HeaderMatch, 0, len(in))

@@ -56,13 +56,14 @@ func sections(rules []ir.Rule, of []int) string {
 	return strings.Join(out, ", ")
 }
 
-// coveredBy is the first rule that takes all requests of a match, -1 for none.
+// coveredBy is the first rule that takes all requests of a match, -1 for none. What a
+// delegate does not take is left to the rules behind.
 func coveredBy(rules []ir.Rule, m *ir.Match, compared *int) int {
 	for i := range rules {
 		if *compared += 1 + len(rules[i].Matches); *compared > maxCompared {
 			return -1
 		}
-		if ir.Covers(rules[i].Matches, m) {
+		if rules[i].Delegate == nil && ir.Covers(rules[i].Matches, m) {
 			return i
 		}
 	}

@@ -33,7 +33,7 @@ func (v *virtualService) rule(i int, in *networking.HTTPRoute) (out ir.Rule, ok 
 	}
 	before := v.notes.errors()
 	v.action(at, in, &out)
-	if v.notes.errors() > before || (v.gaps[i] != nil && v.gaps[i].action) {
+	if v.notes.errors() > before {
 		out = ir.Rule{Origin: out.Origin, Name: out.Name, Matches: out.Matches, Direct: broken()}
 	}
 	return out, true
@@ -52,7 +52,7 @@ func (v *virtualService) action(at path, in *networking.HTTPRoute, out *ir.Rule)
 	}
 	switch {
 	case actions == 0:
-		v.notes.invalid(at, "needs one of route, redirect and directResponse")
+		v.notes.invalid(at, "needs one of route, redirect, directResponse and delegate")
 	case actions > 1:
 		v.notes.invalid(at, "must have only one of route, redirect, directResponse and delegate")
 	case len(in.Route) > 0:
@@ -62,6 +62,8 @@ func (v *virtualService) action(at path, in *networking.HTTPRoute, out *ir.Rule)
 		v.loops(at.field("redirect"), out)
 	case in.DirectResponse != nil:
 		out.Direct = v.direct(at.field("directResponse"), in.DirectResponse)
+	default:
+		out.Delegate = v.delegate(at.field("delegate"), in.Delegate)
 	}
 	v.handling(at, in, out)
 	if in.Timeout != nil {

@@ -30,6 +30,7 @@ var servedVirtualService = serves(
 	"http[].fault.abort.httpStatus", "http[].fault.abort.grpcStatus", "http[].fault.abort.percentage",
 	"http[].mirror", "http[].mirrors", "http[].mirrorPercentage", "http[].mirrorPercent",
 	"http[].directResponse",
+	"http[].delegate",
 	"http[].timeout",
 	"http[].retries.attempts", "http[].retries.perTryTimeout", "http[].retries.retryOn",
 	"http[].retries.retryRemoteLocalities", "http[].retries.retryIgnorePreviousHosts", "http[].retries.backoff",
@@ -58,12 +59,13 @@ type virtualService struct {
 	meta  *metav1.ObjectMeta
 	notes notes
 	gaps  map[int]*ruleGaps // by index in http
+
+	isDelegate bool // without hosts
 }
 
 // ruleGaps is what of a rule cannot be served.
 type ruleGaps struct {
 	matches map[int]bool // each restricts by something that is not served
-	action  bool         // the rule does something that is not served
 }
 
 func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
@@ -73,8 +75,12 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 		Created:  created(v.meta),
 		ExportTo: exportTo(&v.notes, spec.field("exportTo"), v.meta.Namespace, in.ExportTo),
 	}
-	out.Mesh, out.Gateways = v.gateways(spec.field("gateways"), in.Gateways)
-	out.Hosts = v.hosts(in.Hosts, out.Mesh)
+	if v.isDelegate = len(in.Hosts) == 0; v.isDelegate {
+		v.checkDelegate(in)
+	} else {
+		out.Mesh, out.Gateways = v.gateways(spec.field("gateways"), in.Gateways)
+		out.Hosts = v.hosts(in.Hosts, out.Mesh)
+	}
 	written := map[string]int{} // matches by rule
 	for i, r := range in.Http {
 		if r == nil {
@@ -92,7 +98,8 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 	case len(in.Http) == 0:
 		v.notes.refused(spec, "it has routes for tcp and tls only, so nothing of this object is in effect")
 	}
-	if len(out.Hosts) == 0 || len(out.HTTP) == 0 || (!out.Mesh && len(out.Gateways) == 0) {
+	placed := v.isDelegate || len(out.Hosts) > 0 && (out.Mesh || len(out.Gateways) > 0)
+	if len(out.HTTP) == 0 || !placed {
 		return nil
 	}
 	return out
@@ -107,9 +114,6 @@ func (v *virtualService) findGaps(in *networking.VirtualService) {
 		case strings.HasPrefix(g.pattern, "http[].match[]."):
 			v.gap(g.indices[0]).matches[g.indices[1]] = true
 			v.notes.refused(g.at, "this match is left out, as it would take more requests without it")
-		case g.pattern == "http[].delegate":
-			v.gap(g.indices[0]).action = true
-			v.notes.refused(g.at, "requests to this rule are answered with 500")
 		default:
 			v.notes.ignored(g.at)
 		}
@@ -125,9 +129,6 @@ func (v *virtualService) gap(rule int) *ruleGaps {
 
 func (v *virtualService) hosts(in []string, mesh bool) []string {
 	at := spec.field("hosts")
-	if len(in) == 0 {
-		v.notes.invalid(at, "must have at least one host")
-	}
 	out := make([]string, 0, len(in))
 	for i, h := range in {
 		switch err := checkHost(h); {
