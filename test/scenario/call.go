@@ -18,6 +18,7 @@ var outside = netip.MustParseAddr("203.0.113.1")
 
 // Call reads CLASS [METHOD] URL [HEADER=VALUE ...] and says what becomes of it.
 // The schemes are http, https and tcp; a URL to a gateway names the port of its pods.
+// The header "host" is sent in place of the URL's host.
 func (w *World) Call(line string) (string, error) {
 	words := strings.Fields(line)
 	if len(words) < 2 {
@@ -40,6 +41,10 @@ func (w *World) Call(line string) (string, error) {
 		name, value, ok := strings.Cut(word, "=")
 		if !ok {
 			return "", fmt.Errorf("call %q: %q is not HEADER=VALUE", line, word)
+		}
+		if name == "host" {
+			c.As = value
+			continue
 		}
 		c.Headers[name] = value
 	}

@@ -23,9 +23,21 @@ type Call struct {
 	TLS     bool              // the client speaks TLS with the server name Host
 	HTTP    bool              // a request is sent
 	Host    string            // without a port
+	As      string            // the Host header; empty: Host
 	Method  string            // "GET" when empty
 	Path    string            // with the query, if any
 	Headers map[string]string // lower-case names
+}
+
+// authority is the Host header.
+func (c *Call) authority() string { return cmp.Or(c.As, c.Host) }
+
+// portless is a Host header without its port.
+func portless(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		return host[:i]
+	}
+	return host
 }
 
 // Answer says what becomes of a call: "CLUSTER", "90 CLUSTER + 10 CLUSTER", or the
@@ -136,10 +148,14 @@ func (p *Proxy) request(m *hcmv3.HttpConnectionManager, c *Call) string {
 	if p.routes[name] == nil {
 		return "404: no route configuration " + name
 	}
-	vh := virtualHost(p.hosts[name], c.Host)
+	host := c.authority()
+	if p.routes[name].IgnorePortInHostMatching {
+		host = portless(host)
+	}
+	vh := virtualHost(p.hosts[name], host)
 	if vh == nil && m.GetHttpFilters()[0].GetName() == "envoy.filters.http.on_demand" {
-		p.ask(resource.VirtualHostType, name+"/"+strings.ToLower(strings.TrimSuffix(c.Host, ".")))
-		vh = virtualHost(p.hosts[name], c.Host)
+		p.ask(resource.VirtualHostType, name+"/"+strings.ToLower(strings.TrimSuffix(host, ".")))
+		vh = virtualHost(p.hosts[name], host)
 	}
 	if vh == nil {
 		return "404: no virtual host"

@@ -103,7 +103,7 @@ func header(c *Call, name string) (string, bool) {
 	case ":method":
 		return cmp.Or(c.Method, "GET"), true
 	case ":authority":
-		return c.Host, true
+		return c.authority(), true
 	case ":scheme":
 		if c.TLS {
 			return "https", true
