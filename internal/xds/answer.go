@@ -49,6 +49,11 @@ func (s *session) acked(l *lane, f *flight) []*version {
 		if !l.wants(c) || it.serial == serialAbsent && !c.asked() {
 			continue
 		}
+		if _, doubt := f.void[it.name.parent]; doubt {
+			l.hold(it.name.id, c.with(serialUnknown))
+			l.pending.add(it.name.id, s.hub.batch, s.hub.batch)
+			continue
+		}
 		l.hold(it.name.id, c.with(it.serial))
 		delete(l.refused, it.name.id)
 		switch l.table.typ {

@@ -84,7 +84,8 @@ func (s *session) dropRoute(h *Hub, text string) {
 // routeTaken lets the hosts of a route configuration follow it.
 func (s *session) routeTaken(it item) {
 	text, state := it.name.text, routeAcked
-	switch before := s.routes[text]; {
+	before := s.routes[text]
+	switch {
 	case it.own:
 		state = routeSettling
 	case before == routeAcked || before == routeClaimed:
@@ -95,6 +96,9 @@ func (s *session) routeTaken(it item) {
 	if l == nil {
 		return
 	}
+	if l.flight != nil && (before == routeUnknown || before == routeDropped) {
+		l.flight.avoid(text)
+	}
 	for n := range l.table.children[text] {
 		if c := l.held.get(n.id); l.wants(c) {
 			l.hold(n.id, c.forced())
@@ -102,6 +106,15 @@ func (s *session) routeTaken(it item) {
 		}
 	}
 	s.settle()
+}
+
+// avoid notes that an acknowledgement of the response says nothing of the hosts
+// of a route configuration.
+func (f *flight) avoid(routes string) {
+	if f.void == nil {
+		f.void = map[string]struct{}{}
+	}
+	f.void[routes] = struct{}{}
 }
 
 // settle finishes the route configurations whose hosts have all arrived: they

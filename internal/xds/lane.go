@@ -58,6 +58,9 @@ type flight struct {
 	adds bool
 	// sent orders the responses of one stream.
 	sent uint64
+	// void are the route configurations that the client took after this was
+	// sent: it may have dropped the hosts of them that are in here.
+	void map[string]struct{}
 }
 
 const never = ^uint64(0)
