@@ -481,6 +481,7 @@ func (p *proxy) command(n int) {
 	case kind < 6 && p.asked[typ][name]:
 		p.answerAll() // Envoy sends answers before anything else.
 		delete(p.asked[typ], name)
+		delete(p.waiting, name) // no request waits any more
 		if !p.wild[typ] {
 			p.unset(typ, name)
 		}
