@@ -28,8 +28,9 @@ func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.
 		ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
 		RegistryOnly:  mesh.OutboundTrafficPolicy.Mode == meshconfig.RegistryOnly,
 		AccessLogFile: mesh.AccessLogFile, DiscoveryScope: scope,
-		Near:  &ir.Nearness{},
-		Paths: normalizations[mesh.PathNormalization.Normalization],
+		Detection: mesh.ProtocolDetectionTimeout.Duration,
+		Near:      &ir.Nearness{},
+		Paths:     normalizations[mesh.PathNormalization.Normalization],
 		Edge: ir.EdgeTopology{
 			TrustedProxies: edge.NumTrustedProxies,
 			ClientCert:     forwardings[edge.ForwardClientCertDetails],

@@ -2,6 +2,12 @@
 
 package ir
 
+import "time"
+
+// DefaultDetection is for how long the first bytes of clients are waited for where
+// the mesh's settings do not say it.
+const DefaultDetection = 200 * time.Millisecond
+
 // Mesh is the settings that hold everywhere. It is one row.
 type Mesh struct {
 	TrustDomain   string
@@ -13,6 +19,10 @@ type Mesh struct {
 	Paths         PathNormalization
 	Edge          EdgeTopology
 	Near          *Nearness // of hosts with outlier detection; nil: none
+
+	// Detection is for how long a client's first bytes are waited for where its
+	// protocol is not known. 0: nothing is detected, such ports carry bytes.
+	Detection time.Duration
 
 	DiscoveryScope DiscoveryScope // of sidecars whose namespace and pods say nothing
 }

@@ -72,6 +72,10 @@ func InboundClusterName(port uint16) string { return "inbound|" + strconv.Itoa(i
 // OutboundRouteName is the route configuration of all HTTP hosts on one port.
 func OutboundRouteName(port uint16) string { return strconv.Itoa(int(port)) }
 
+// HostRouteName is the route configuration of one port of a host that has an address
+// of its own and no protocol.
+func HostRouteName(host string, port uint16) string { return host + ":" + strconv.Itoa(int(port)) }
+
 // PodsName is the table of the addresses of headless hosts' pods on one port.
 func PodsName(port uint16) string { return "pods|" + strconv.Itoa(int(port)) }
 

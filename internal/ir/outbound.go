@@ -49,6 +49,7 @@ type OutboundCluster struct {
 	Alias       string // with DiscoverDNS
 	PodPort     uint16 // with DiscoverPod: of every pod; 0: the port that was dialled
 	Protocol    Protocol
+	Detected    bool // the server's protocol is not known; it goes by the name that a client of its kind offers
 	Settings    PolicySettings
 	Identities  []string // SPIFFE ids that may answer, sorted; empty: any of the trust domain
 	TrustDomain string
@@ -62,6 +63,7 @@ type VirtualHost struct {
 	Domains     []string // sorted, unique within the route configuration
 	Rules       []ResolvedRule
 	RedirectTLS bool // every request is sent to https
+	Alone       bool // the only one of its route configuration, which need not ask for it
 	Origins     []Origin
 }
 
@@ -132,6 +134,9 @@ const (
 type TCPOutbound struct {
 	Addr          netip.AddrPort
 	Cluster       ClusterKey
+	RouteConfig   string            // of connections that begin with HTTP; empty: all are bytes
+	Detection     time.Duration     // with RouteConfig
+	Paths         PathNormalization // with RouteConfig
 	Stream        Stream
 	AccessLogFile string
 }
@@ -162,6 +167,7 @@ type PortOutbound struct {
 	Pods          bool // some headless host has pods there
 	Bytes         bool // some headless host carries bytes there
 	RegistryOnly  bool // what goes to addresses that nobody knows is refused
+	Detection     time.Duration
 	AccessLogFile string
 	Paths         PathNormalization
 }

@@ -7,9 +7,9 @@ import "net/netip"
 // Protocol is what a port carries, as far as the proxies care.
 type Protocol uint8
 
-// The protocols. ProtocolTCP is also what a port is when nothing says more.
+// The protocols.
 const (
-	ProtocolTCP Protocol = iota
+	ProtocolTCP Protocol = iota // bytes
 	ProtocolHTTP
 	ProtocolHTTP2
 	ProtocolGRPC
@@ -17,12 +17,16 @@ const (
 	ProtocolHTTPS // TLS of the application, carried as bytes
 	ProtocolTLS   // TLS of the application, carried as bytes
 	ProtocolUDP   // known, never captured
+	ProtocolAuto  // nothing says: HTTP, if a client begins with it, else bytes
 )
 
 // IsHTTP tells whether requests are read and routed.
 func (p Protocol) IsHTTP() bool {
 	return p == ProtocolHTTP || p == ProtocolHTTP2 || p == ProtocolGRPC || p == ProtocolGRPCWeb
 }
+
+// MayBeHTTP tells whether requests are read and routed if there are any.
+func (p Protocol) MayBeHTTP() bool { return p.IsHTTP() || p == ProtocolAuto }
 
 // IsHTTP2 tells whether the application speaks HTTP/2 on the port.
 func (p Protocol) IsHTTP2() bool { return p == ProtocolHTTP2 || p == ProtocolGRPC }

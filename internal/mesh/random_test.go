@@ -122,7 +122,7 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 		if x.r.IntN(3) > 0 {
 			s.Ports = append(s.Ports, ir.ServicePort{
 				Name: fmt.Sprintf("port-%d", i), Port: port, Target: []uint16{0, port, 80}[i], // some by name, some on a port that others have
-				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolGRPC, ir.ProtocolTCP, ir.ProtocolTLS, ir.ProtocolUDP),
+				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolGRPC, ir.ProtocolTCP, ir.ProtocolAuto, ir.ProtocolUDP),
 			})
 		}
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 func settings() *ir.Mesh {
-	return &ir.Mesh{TrustDomain: "cluster.local", RootNamespace: "istio-system", ClusterDomain: "cluster.local", ClusterID: "east"}
+	return &ir.Mesh{TrustDomain: "cluster.local", RootNamespace: "istio-system", ClusterDomain: "cluster.local", ClusterID: "east", Detection: ir.DefaultDetection}
 }
 
 // town is a mesh of services, each with an HTTP port, a TCP port and two pods.

@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
@@ -46,7 +48,17 @@ type Config struct {
 	DefaultConfig DefaultConfig `json:"defaultConfig,omitzero"`
 	// DiscoveryScope is full (default: sidecars hold everything) or on-demand (what their workloads use).
 	DiscoveryScope string `json:"discoveryScope,omitempty"`
+	// ProtocolDetectionTimeout is for how long a client's first bytes are waited for on ports that do not say what
+	// they carry, at most MaxDetection. 0s carries all such ports as bytes.
+	ProtocolDetectionTimeout metav1.Duration `json:"protocolDetectionTimeout,omitzero"`
 }
+
+// DefaultDetection is long enough for a client that is stopped for its share of CPU, and what a server that speaks
+// first pays for each connection until its port has a name.
+const DefaultDetection = 200 * time.Millisecond
+
+// MaxDetection bounds what a connection to a server that speaks first can be held up.
+const MaxDetection = 10 * time.Second
 
 // DefaultConfig is a ProxyConfig as package proxyconfig reads it.
 type DefaultConfig struct {
@@ -79,7 +91,10 @@ type OutboundTrafficPolicy struct {
 
 // Default is the configuration of an empty file.
 func Default() Config {
-	return Config{TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}, DiscoveryScope: Full}
+	return Config{
+		TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}, DiscoveryScope: Full,
+		ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection},
+	}
 }
 
 // Parse reads YAML. It reports every wrong field at once, with its path.
@@ -106,6 +121,9 @@ func Parse(data []byte) (Config, error) {
 	}
 	if s := config.DiscoveryScope; s != OnDemand && s != Full {
 		errs = append(errs, fmt.Errorf("discoveryScope: %q is neither %s nor %s", s, OnDemand, Full))
+	}
+	if d := config.ProtocolDetectionTimeout.Duration; d < 0 || d > MaxDetection {
+		errs = append(errs, fmt.Errorf("protocolDetectionTimeout: %s is not between 0s, which switches detection off, and %s", d, MaxDetection))
 	}
 	return config, errors.Join(errs...)
 }

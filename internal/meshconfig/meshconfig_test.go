@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
@@ -20,7 +22,8 @@ func TestParse(t *testing.T) {
 	}{
 		{"empty", "", Default(), ""},
 		{
-			"all", "trustDomain: example.org\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout\ndiscoveryScope: full\n",
+			"all", "trustDomain: example.org\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout\ndiscoveryScope: full\n" +
+				"protocolDetectionTimeout: 0s\n",
 			Config{TrustDomain: "example.org", OutboundTrafficPolicy: OutboundTrafficPolicy{RegistryOnly}, AccessLogFile: "/dev/stdout", DiscoveryScope: Full},
 			"",
 		},
@@ -28,9 +31,10 @@ func TestParse(t *testing.T) {
 			"proxies", "pathNormalization: {normalization: MERGE_SLASHES}\ndefaultConfig: {gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: SANITIZE, proxyProtocol: {}}}\n",
 			Config{
 				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny},
-				PathNormalization: PathNormalization{NormalizeMergeSlashes},
-				DefaultConfig:     DefaultConfig{GatewayTopology: GatewayTopology{2, ForwardSanitize, &ProxyProtocol{}}},
-				DiscoveryScope:    Default().DiscoveryScope,
+				PathNormalization:        PathNormalization{NormalizeMergeSlashes},
+				DefaultConfig:            DefaultConfig{GatewayTopology: GatewayTopology{2, ForwardSanitize, &ProxyProtocol{}}},
+				DiscoveryScope:           Default().DiscoveryScope,
+				ProtocolDetectionTimeout: Default().ProtocolDetectionTimeout,
 			},
 			"",
 		},
@@ -43,6 +47,7 @@ func TestParse(t *testing.T) {
 			"proxies", "defaultConfig: {drainDuration: 20s, proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\"}}\n",
 			Config{
 				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny}, DiscoveryScope: Full,
+				ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection},
 				DefaultConfig: DefaultConfig{Settings: proxyconfig.Settings{
 					Drain: 20 * time.Second, Environment: map[string]string{"ISTIO_META_DNS_CAPTURE": "true"},
 				}},
@@ -55,6 +60,7 @@ func TestParse(t *testing.T) {
 		{"mode", "outboundTrafficPolicy: {mode: NO}\n", Config{}, "outboundTrafficPolicy.mode"},
 		{"log file", "accessLogFile: /etc/passwd\n", Config{}, "accessLogFile"},
 		{"scope", "discoveryScope: some\n", Config{}, "discoveryScope"},
+		{"detection for too long", "protocolDetectionTimeout: 11s\n", Config{}, "protocolDetectionTimeout"},
 		{"unknown field", "enableTracing: true\n", Config{}, "enableTracing"},
 		{"not YAML", "\t{", Config{}, "mesh configuration"},
 		{"too large", strings.Repeat("#", maxBytes+1), Config{}, "larger"},

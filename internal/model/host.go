@@ -23,14 +23,16 @@ func (m *Model) deriveHosts(g *graph.Graph) {
 		})
 	m.serviceHosts = graph.Derive(g, "serviceHosts", services.Keys(), strings.Compare,
 		func(c *graph.Ctx, name string, _ struct{}, emit func(string, *definition)) {
-			emit(name, mergeHost(name, graph.Lookup(c, services, name)))
+			if mesh, ok := m.settings(c); ok {
+				emit(name, mergeHost(name, graph.Lookup(c, services, name), mesh.Detection > 0))
+			}
 		})
 	m.deriveViews(g)
 }
 
 // mergeHost joins the Services of the same name in all clusters. Where they
 // disagree, the first in the order of the keys is believed.
-func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service]) *definition {
+func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service], detect bool) *definition {
 	h := &ir.Host{Name: name}
 	d := &definition{Host: h, ExportTo: ir.Visibility{All: true}}
 	for i, row := range rows {
@@ -49,6 +51,7 @@ func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service]) *defini
 			if !s.Headless {
 				p.Target = 0 // of no interest to those who call the Service's address
 			}
+			p.Protocol = carried(p.Protocol, detect)
 			h.Ports = append(h.Ports, p)
 		}
 	}
@@ -56,6 +59,14 @@ func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service]) *defini
 	h.VIPs = slices.Compact(h.VIPs)
 	slices.SortFunc(h.Ports, func(a, b ir.ServicePort) int { return int(a.Port) - int(b.Port) })
 	return d
+}
+
+// carried is what a port is taken to carry where protocols are detected, or not.
+func carried(p ir.Protocol, detect bool) ir.Protocol {
+	if p == ir.ProtocolAuto && !detect {
+		return ir.ProtocolTCP
+	}
+	return p
 }
 
 // wildcards is the patterns that cover a name, most specific first:

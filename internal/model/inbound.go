@@ -28,7 +28,7 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 				Origins:       accepts.Origins,
 			}
 			for _, s := range m.selecting(c, class.Namespace, class.Labels) {
-				m.addPorts(c, out, s)
+				m.addPorts(c, out, s, mesh.Detection > 0)
 			}
 			for _, p := range accepts.Ports {
 				if !hasPort(out, p.Port) {
@@ -45,7 +45,7 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 
 // addPorts adds the ports behind a Service. Where two Services disagree about a
 // port's protocol, the first by name is believed.
-func (m *Model) addPorts(c *graph.Ctx, out *ir.Inbound, s *ir.Service) {
+func (m *Model) addPorts(c *graph.Ctx, out *ir.Inbound, s *ir.Service, detect bool) {
 	targets, ok := graph.Get(c, m.targetPorts, s.Host)
 	if !ok {
 		return
@@ -53,7 +53,7 @@ func (m *Model) addPorts(c *graph.Ctx, out *ir.Inbound, s *ir.Service) {
 	for _, t := range targets.Ports {
 		for _, p := range s.Ports {
 			if p.Port == t.Port && p.Protocol != ir.ProtocolUDP && !hasPort(out, t.Target) {
-				out.Ports = append(out.Ports, ir.InboundPort{Port: t.Target, Protocol: p.Protocol})
+				out.Ports = append(out.Ports, ir.InboundPort{Port: t.Target, Protocol: carried(p.Protocol, detect)})
 			}
 		}
 	}

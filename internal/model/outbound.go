@@ -51,7 +51,7 @@ func (m *Model) deriveOutbound(g *graph.Graph) {
 			}
 			emit(k, &ir.PortOutbound{
 				Port: k.Port, HTTP: use.HTTP, Pods: use.Pods, Bytes: use.Bytes,
-				AccessLogFile: mesh.AccessLogFile, RegistryOnly: mesh.RegistryOnly, Paths: mesh.Paths,
+				AccessLogFile: mesh.AccessLogFile, RegistryOnly: mesh.RegistryOnly, Paths: mesh.Paths, Detection: mesh.Detection,
 			})
 		})
 	m.derivePodPorts(g, uses.pods)

@@ -23,6 +23,19 @@ type dialledPort struct {
 	service ir.ServicePort
 }
 
+// routeConfig is the route configuration of requests to a host's port. A port that
+// may carry other things has a listener for itself, and so its own.
+func (d dialledPort) routeConfig(h *ir.Host) string {
+	if isAlone(h, d.service) {
+		return ir.HostRouteName(h.Name, d.dialled)
+	}
+	return ir.OutboundRouteName(d.dialled)
+}
+
+// isAlone tells whether whoever connects to a port's address can mean no other host,
+// whatever follows.
+func isAlone(h *ir.Host, p ir.ServicePort) bool { return p.Protocol == ir.ProtocolAuto && !h.Headless }
+
 // dialled is the ports at which a host is called. A number that pods serve on
 // means that; else it means the Service's port of that number. Where two ports
 // lead to the same port of the pods, the lower one is meant.
@@ -77,7 +90,7 @@ func (m *Model) podPort(c *graph.Ctx, host string, port uint16) uint16 {
 
 // httpPorts is the ports at which a host is asked for by its name.
 func (m *Model) httpPorts(c *graph.Ctx, h *ir.Host) []dialledPort {
-	return slices.DeleteFunc(m.dialled(c, h), func(d dialledPort) bool { return !d.service.Protocol.IsHTTP() })
+	return slices.DeleteFunc(m.dialled(c, h), func(d dialledPort) bool { return !d.service.Protocol.MayBeHTTP() })
 }
 
 // emitPods makes the virtual host of a headless host's pods, which are asked for
@@ -93,7 +106,7 @@ func (m *Model) emitPods(
 		patterns[i] = ir.PodsOf(names[i])
 	}
 	for _, at := range m.httpPorts(c, h) {
-		key := ir.VirtualHostKey{RouteConfig: ir.OutboundRouteName(at.dialled), Host: ir.PodsOf(h.Name)}
+		key := ir.VirtualHostKey{RouteConfig: at.routeConfig(h), Host: ir.PodsOf(h.Name)}
 		pods := ir.ClusterKey{Host: h.Name, Port: at.service.Port}.Pods()
 		emit(VirtualHostKey{by.layer(), key}, &ir.VirtualHost{
 			Key: key, Domains: patterns,
@@ -133,8 +146,9 @@ func (m *Model) derivePortUses(g *graph.Graph) portUses {
 	uses := graph.Derive(g, "portUses", m.hosts, portHost.Compare,
 		func(c *graph.Ctx, k scopeHost, h *ir.Host, emit func(portHost, portUse)) {
 			for _, d := range m.dialled(c, h) {
-				http := d.service.Protocol.IsHTTP()
-				if use := (portUse{http, h.Headless, h.Headless && !http}); use != (portUse{}) {
+				p := d.service.Protocol
+				use := portUse{HTTP: p.IsHTTP() || h.Headless && p.MayBeHTTP(), Pods: h.Headless, Bytes: h.Headless && !p.IsHTTP()}
+				if use != (portUse{}) {
 					emit(portHost{PortKey{scopeLayer(k.Scope), d.dialled}, k.Host}, use)
 				}
 			}

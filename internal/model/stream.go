@@ -70,6 +70,9 @@ func (m *Model) tcpListeners(c *graph.Ctx, name string, _ struct{}, emit func(TC
 				out := &ir.TCPOutbound{
 					Addr: netip.AddrPortFrom(vip, p.Port), Cluster: key, Stream: how, AccessLogFile: mesh.AccessLogFile,
 				}
+				if isAlone(h, p) && how.Tunnel.Target == "" { // a tunnel is for all bytes
+					out.RouteConfig, out.Detection, out.Paths = ir.HostRouteName(name, p.Port), mesh.Detection, mesh.Paths
+				}
 				emit(TCPKey{by.layer(), out.Addr}, out)
 			}
 		}

@@ -76,6 +76,9 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 		Key: k.Cluster, Discovery: t.Discovery, Alias: t.Alias, Protocol: t.Protocol,
 		TrustDomain: mesh.TrustDomain,
 	}
+	if out.Detected = t.Protocol == ir.ProtocolAuto; out.Detected && t.Gateway {
+		out.Protocol = ir.ProtocolHTTP // a client of a gateway must not choose what the server gets
+	}
 	host := k.Cluster.Host
 	if t.Discovery == ir.DiscoverPod {
 		host = strings.TrimPrefix(host, ir.PodsOf(""))

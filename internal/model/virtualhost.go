@@ -56,7 +56,7 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 // hasHTTP tells whether anybody sees a port of the host whose requests are routed.
 func (s hostScopes) hasHTTP() bool {
 	has := func(h *ir.Host) bool {
-		return slices.ContainsFunc(h.Ports, func(p ir.ServicePort) bool { return p.Protocol.IsHTTP() })
+		return slices.ContainsFunc(h.Ports, func(p ir.ServicePort) bool { return p.Protocol.MayBeHTTP() })
 	}
 	if s.all != nil && has(s.all) {
 		return true
@@ -157,8 +157,11 @@ func (m *Model) emitHost(
 	hash := func(k ir.ClusterKey) ir.LoadBalancer { return m.hashFor(c, by, k) }
 	for _, at := range m.httpPorts(c, h) {
 		port := at.service
-		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: ir.OutboundRouteName(at.dialled), Host: h.Name}}
+		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: at.routeConfig(h), Host: h.Name}}
 		vh := &ir.VirtualHost{Key: key.Host, Domains: names}
+		if isAlone(h, port) {
+			vh.Domains, vh.Alone = []string{"*"}, true
+		}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origins()...)
 			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port, namespace: by.namespace}, (*ir.Place).InSidecars, hash)...)

@@ -3,6 +3,7 @@
 package projection
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,10 +23,18 @@ var protocols = map[string]ir.Protocol{
 	"tls":      ir.ProtocolTLS,
 	"tcp":      ir.ProtocolTCP,
 	"udp":      ir.ProtocolUDP,
-	"mongo":    ir.ProtocolTCP,
-	"mysql":    ir.ProtocolTCP,
-	"redis":    ir.ProtocolTCP,
 }
+
+// byteProtocols is further names of what is carried as bytes: protocols that are not
+// HTTP, of which nothing would be gained by looking at them.
+var byteProtocols = []string{
+	"amqp", "cassandra", "cql", "ftp", "imap", "kafka", "ldap", "memcached", "mongo", "mongodb", "mqtt", "mysql", "nats",
+	"pop3", "postgres", "postgresql", "redis", "smtp", "ssh", "zookeeper",
+}
+
+// serverFirst is ports on which the server speaks first. Waiting for a client's
+// first bytes would only cost time there.
+var serverFirst = []uint16{25, 53, 3306, 27017}
 
 // standardProtocols is the prefixed values that Kubernetes defines for appProtocol:
 // https://kubernetes.io/docs/concepts/services-networking/service/#application-protocol.
@@ -35,9 +44,9 @@ var standardProtocols = map[string]ir.Protocol{
 	"kubernetes.io/wss": ir.ProtocolHTTPS,
 }
 
-// protocolOf says what a port carries. A port that says nothing that is known
-// carries bytes: that is right for every protocol over TCP.
-func protocolOf(transport corev1.Protocol, app *string, name string) ir.Protocol {
+// protocolOf says what a port carries. Of a port that says nothing that is known it
+// is found out from each connection.
+func protocolOf(transport corev1.Protocol, app *string, name string, number uint16) ir.Protocol {
 	if transport != "" && transport != corev1.ProtocolTCP {
 		return ir.ProtocolUDP // SCTP as well: the proxies carry TCP only
 	}
@@ -52,5 +61,11 @@ func protocolOf(transport corev1.Protocol, app *string, name string) ir.Protocol
 		return ir.ProtocolGRPCWeb
 	}
 	prefix, _, _ := strings.Cut(name, "-")
-	return protocols[prefix]
+	if p, ok := protocols[prefix]; ok {
+		return p
+	}
+	if slices.Contains(byteProtocols, prefix) || slices.Contains(serverFirst, number) {
+		return ir.ProtocolTCP
+	}
+	return ir.ProtocolAuto
 }

@@ -44,7 +44,7 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		}
 		out.Ports = append(out.Ports, ir.ServicePort{
 			Name: p.Name, Port: number, Target: targetPort(&in.Spec, p, number),
-			Protocol: protocolOf(p.Protocol, p.AppProtocol, p.Name),
+			Protocol: protocolOf(p.Protocol, p.AppProtocol, p.Name, number),
 		})
 	}
 	slices.SortFunc(out.Ports, func(a, b ir.ServicePort) int {

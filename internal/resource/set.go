@@ -173,6 +173,11 @@ func gatewayRouteConfig(c *graph.Ctx, k model.GatewayRouteConfigKey, in *ir.Rout
 }
 
 func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit emitter) {
+	if in.Alone {
+		built := route.Alone(in)
+		put(c, emit, k.Layer, TypeRouteConfig, built.Name, built, in.Origins) // to those whose listener names it
+		return
+	}
 	r := put(c, emit, k.Layer, TypeVirtualHost, k.Host.Name(), route.VirtualHost(in), in.Origins)
 	if r == nil || strings.HasPrefix(k.Host.Host, "*.") { // nobody can ask for a pattern
 		return

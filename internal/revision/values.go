@@ -39,6 +39,7 @@ func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (ma
 			mesh["defaultConfig"] = defaultConfig(d)
 		}
 		setString(mesh, "discoveryScope", string(m.DiscoveryScope))
+		setString(mesh, "protocolDetectionTimeout", m.ProtocolDetectionTimeout)
 		values["meshConfig"] = mesh
 	}
 	var elsewhere []any

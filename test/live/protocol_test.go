@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/meshwright/meshwright/internal/agent/node"
+	"github.com/meshwright/meshwright/internal/ir"
 )
 
 const protocolServices = `
@@ -70,6 +71,57 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
+const undeclared = `
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  clusterIP: 10.96.0.2
+  selector: {app: web}
+  ports: [{name: one, port: 7000}, {name: two, port: 7001}]
+---
+{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: MODE, namespace: shop}, spec: {mtls: {mode: MODE}}}
+`
+
+// TestDetection speaks HTTP/1, HTTP/2 and what is neither on ports that do not say
+// what they carry, to a server that insists on mutual TLS and to one that does not,
+// from inside and outside of the mesh.
+func TestDetection(t *testing.T) {
+	for _, mode := range []string{"STRICT", "PERMISSIVE"} {
+		t.Run(mode, func(t *testing.T) {
+			w := New(t, func(m *ir.Mesh) { m.Detection = ir.DefaultDetection })
+			w.Apply(strings.ReplaceAll(undeclared, "MODE", mode))
+			web := w.Start(Spec{Namespace: "shop", Name: "web-1", Labels: map[string]string{"app": "web"}, Proxy: node.Sidecar})
+			web.ServeEcho(7000)
+			web.serveLines(7001)
+			page := w.Start(Spec{Namespace: "shop", Name: "page-1", Proxy: node.Sidecar})
+			for _, http2 := range []bool{false, true} {
+				got := page.Expect(Call{To: "10.96.0.2:7000", URL: "http://any.name/", HTTP2: http2}, "200 web-1").Echo()
+				if want := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[http2]; got.Proto != want {
+					t.Errorf("the server got %s, want %s", got.Proto, want)
+				}
+				if got.Header.Get("X-Request-Id") == "" || got.Header.Get("X-Forwarded-Client-Cert") == "" {
+					t.Errorf("the proxies did not read the request: %v", got.Header)
+				}
+			}
+			page.expectLine("10.96.0.2:7001", "shop/web-1") // the server speaks first
+			if got := page.tell("10.96.0.2:7001"); got != "shop/web-1: hello" {
+				t.Errorf("the client speaks first: %q", got)
+			}
+			if mode == "STRICT" {
+				return
+			}
+			outside := w.Start(Spec{Namespace: "shop", Name: "outside-1"})
+			if got := outside.Expect(Call{To: web.At(7000), URL: "http://any.name/"}, "200 web-1").Echo(); got.Header.Get("X-Request-Id") == "" {
+				t.Errorf("the proxy did not read the request in plaintext: %v", got.Header)
+			}
+			if got := outside.tell(web.At(7001)); got != "shop/web-1: hello" {
+				t.Errorf("bytes in plaintext: %q", got)
+			}
+		})
+	}
+}
+
 // exchange says how a request came and how large it was. It sets a trailer, and
 // echoes lines after an upgrade.
 func exchange(w http.ResponseWriter, r *http.Request) {
@@ -88,6 +140,19 @@ func exchange(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Trailer", "Grpc-Status")
 	_, _ = fmt.Fprintf(w, "%s %d bytes", r.Proto, n)
 	w.Header().Set("Grpc-Status", "7")
+}
+
+// tell sends a line at once and returns the answer to it, which follows the greeting.
+func (p *Pod) tell(to string) string {
+	conn, err := p.Dial(to)
+	p.world.must(err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "hello\n")
+	p.world.must(err)
+	lines := bufio.NewScanner(conn)
+	lines.Scan()
+	lines.Scan()
+	return lines.Text()
 }
 
 func (p *Pod) upgraded(to string) string {

@@ -59,7 +59,7 @@ func (w *World) start(options ...graph.Option) {
 	w.derived = map[ir.Origin][]ir.Problem{}
 }
 
-// Configure changes a mesh-wide setting: registryOnly, accessLogFile=FILE or
+// Configure changes a mesh-wide setting: registryOnly, detect (protocols), accessLogFile=FILE or
 // discoveryScope=SCOPE.
 func (w *World) Configure(setting string) error {
 	next := *w.settings
@@ -71,12 +71,14 @@ func (w *World) Configure(setting string) error {
 		if next.DiscoveryScope, ok = ir.ParseDiscoveryScope(scope); !ok {
 			return fmt.Errorf("mesh %q: there is no such scope", setting)
 		}
+	case setting == "detect":
+		next.Detection = ir.DefaultDetection
 	case setting == "registryOnly":
 		next.RegistryOnly = true
 	case log:
 		next.AccessLogFile = file
 	default:
-		return fmt.Errorf("mesh %q is none of registryOnly, accessLogFile=FILE, discoveryScope=SCOPE", setting)
+		return fmt.Errorf("mesh %q is none of registryOnly, detect, accessLogFile=FILE, discoveryScope=SCOPE", setting)
 	}
 	w.settings = &next
 	w.engine.SetMesh(w.settings)

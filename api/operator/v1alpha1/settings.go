@@ -44,6 +44,13 @@ type MeshConfig struct {
 	// meshwright.dev/discovery-scope of a namespace or a pod goes before it.
 	// +optional
 	DiscoveryScope DiscoveryScope `json:"discoveryScope,omitempty"`
+	// protocolDetectionTimeout is for how long a client's first bytes are waited
+	// for on ports that do not say what they carry; 200ms when not set. 0s
+	// carries all such ports as bytes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=8
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s))+$`
+	ProtocolDetectionTimeout string `json:"protocolDetectionTimeout,omitempty"`
 }
 
 // ProxyDefaults are settings of injected proxies.

@@ -64,6 +64,9 @@ func TestGolden(t *testing.T) {
 		"tls-mutual": secured(ir.ClientTLS{
 			Mode: ir.TLSMutual, ClientCertificate: "/etc/certs/cert.pem", PrivateKey: "/etc/certs/key.pem", CACertificates: "/etc/certs/root.pem",
 		}, ir.ProtocolHTTP),
+		"detected":            outbound(func(in *ir.OutboundCluster) { in.Protocol, in.Detected = ir.ProtocolAuto, true }),
+		"detected-gateway":    outbound(func(in *ir.OutboundCluster) { in.Detected = true }),
+		"inbound-detected":    func() golden.Message { return Inbound(7000, ir.ProtocolAuto) },
 		"inbound-http":        func() golden.Message { return Inbound(8080, ir.ProtocolHTTP) },
 		"inbound-grpc":        func() golden.Message { return Inbound(8081, ir.ProtocolGRPC) },
 		"inbound-tcp":         func() golden.Message { return Inbound(8082, ir.ProtocolTCP) },

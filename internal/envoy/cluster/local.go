@@ -33,7 +33,7 @@ func BlackHole() *clusterv3.Cluster {
 // address and takes mutual TLS may be anybody of the mesh.
 func Passthrough(trustDomain string) *clusterv3.Cluster {
 	c := originalDst(ir.ClusterPassthrough)
-	whereKnown(c, tls.MeshClient(trustDomain, nil, ""))
+	whereKnown(c, tls.MeshClient(trustDomain, nil, "", tls.ALPN))
 	c.TypedExtensionProtocolOptions = downstreamOptions()
 	return c
 }
@@ -42,8 +42,11 @@ func Passthrough(trustDomain string) *clusterv3.Cluster {
 func Inbound(port uint16, protocol ir.Protocol) *clusterv3.Cluster {
 	c := originalDst(ir.InboundClusterName(port))
 	c.UpstreamBindConfig = fromInbound()
-	if protocol.IsHTTP() {
+	switch {
+	case protocol.IsHTTP():
 		c.TypedExtensionProtocolOptions = httpOptions(protocol.IsHTTP2())
+	case protocol.MayBeHTTP():
+		c.TypedExtensionProtocolOptions = downstreamOptions()
 	}
 	return c
 }

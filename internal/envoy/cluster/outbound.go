@@ -42,7 +42,7 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 	pool(c, in.Settings.Pool)
 	retries(c, in.Settings.RetryBudget)
 	outliers(c, in.Settings.Outliers)
-	if in.Protocol.IsHTTP() {
+	if in.Protocol.MayBeHTTP() {
 		c.TypedExtensionProtocolOptions = outboundOptions(in)
 	}
 	return c
@@ -79,7 +79,11 @@ func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 // it can do: mutual TLS where its metadata says so, else plaintext.
 func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	mesh := func() *corev3.TransportSocket {
-		return tls.MeshClient(in.TrustDomain, in.Identities, in.Key.SNI())
+		alpn := tls.ALPN
+		if in.Detected && in.Protocol.IsHTTP() {
+			alpn = tls.ALPNHTTP
+		}
+		return tls.MeshClient(in.TrustDomain, in.Identities, in.Key.SNI(), alpn)
 	}
 	set := in.Settings.TLS
 	switch {

@@ -67,7 +67,7 @@ func retries(c *clusterv3.Cluster, b *ir.RetryBudget) {
 func speaksHTTP2(in *ir.OutboundCluster) bool {
 	p := in.Settings.Pool
 	switch {
-	case !in.Protocol.IsHTTP() || p != nil && p.ClientProtocol:
+	case !in.Protocol.MayBeHTTP() || p != nil && p.ClientProtocol:
 		return false
 	case p != nil && p.Upgrade:
 		return true
@@ -93,7 +93,7 @@ func outboundOptions(in *ir.OutboundCluster) map[string]*anypb.Any {
 		OutlierDetection:          errorCodes(in.Settings.Outliers),
 	}
 	switch {
-	case p.ClientProtocol:
+	case p.ClientProtocol || in.Protocol == ir.ProtocolAuto && !p.Upgrade:
 		out.UpstreamProtocolOptions = clientVersion(http2)
 	case speaksHTTP2(in):
 		out.UpstreamProtocolOptions = explicitVersion(http2)

@@ -20,7 +20,27 @@ import (
 const (
 	stateCluster = "envoy.tcp_proxy.cluster" // known to Envoy: where the bytes go
 	stateString  = "envoy.string"
+	stateALPN    = "envoy.network.application_protocols" // known to Envoy: what TLS to the server offers
 )
+
+// Offer names what follows to servers that are spoken to by mutual TLS of the mesh.
+func Offer(alpn string) *listenerv3.Filter {
+	return network("envoy.filters.network.set_filter_state", &setstatev3.Config{
+		OnNewConnection: []*statev3.FilterStateValue{{
+			Key:   &statev3.FilterStateValue_ObjectKey{ObjectKey: stateALPN},
+			Value: &statev3.FilterStateValue_FormatString{FormatString: text(alpn)},
+		}},
+	})
+}
+
+func text(format string) *corev3.SubstitutionFormatString {
+	return &corev3.SubstitutionFormatString{
+		Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+			Specifier: &corev3.DataSource_InlineString{InlineString: format},
+		}},
+		OmitEmptyValues: true,
+	}
+}
 
 // Pods tells the pods of headless hosts from other addresses. What it knows is a
 // resource of its own, which changes with every pod; the listener waits for the
@@ -75,10 +95,5 @@ func ifDialled(addrs []netip.Addr, port uint16, value string) *statev3.FilterSta
 		b.WriteString("'" + netip.AddrPortFrom(a, port).String() + "'")
 	}
 	b.WriteString("] ? '" + value + "' : '')%")
-	return &statev3.FilterStateValue_FormatString{FormatString: &corev3.SubstitutionFormatString{
-		Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
-			Specifier: &corev3.DataSource_InlineString{InlineString: b.String()},
-		}},
-		OmitEmptyValues: true,
-	}}
+	return &statev3.FilterStateValue_FormatString{FormatString: text(b.String())}
 }

@@ -5,6 +5,7 @@ package listener
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/test/golden"
@@ -70,7 +71,14 @@ func TestGolden(t *testing.T) {
 		},
 		"pods-http": func() golden.Message { return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true}) },
 		"tcp":       tcp("10.96.0.1:5432"),
-		"tcp-ipv6":  tcp("[fd00::1]:5432"),
+		"tcp-detected": func() golden.Message {
+			return OutboundTCP(&ir.TCPOutbound{
+				Addr: netip.MustParseAddrPort("10.96.0.1:7000"), Cluster: ir.ClusterKey{Host: "web.books.svc.cluster.local", Port: 7000},
+				RouteConfig: ir.HostRouteName("web.books.svc.cluster.local", 7000), Detection: time.Second,
+			})
+		},
+		"inbound-detected": inbound(ir.MTLSStrict, port(7000, ir.ProtocolAuto, ir.MTLSPermissive), port(7001, ir.ProtocolAuto, ir.MTLSStrict)),
+		"tcp-ipv6":         tcp("[fd00::1]:5432"),
 		"inbound-permissive": inbound(ir.MTLSPermissive,
 			port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSPermissive)),
 		"inbound-strict":  inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSStrict)),

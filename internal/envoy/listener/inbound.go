@@ -3,10 +3,12 @@
 package listener
 
 import (
+	"slices"
 	"strconv"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/filter"
@@ -22,6 +24,9 @@ import (
 //	tls    TLS that the application terminates itself: permissive and disabled
 //	plain  everything else: permissive and disabled
 //
+// A port of which nobody says what it carries has the first and the last twice, for
+// requests and for other bytes.
+//
 // A strict port has only the first, so that anything else finds no chain and is
 // closed.
 func InboundCapture(in *ir.Inbound) *listenerv3.Listener {
@@ -31,15 +36,19 @@ func InboundCapture(in *ir.Inbound) *listenerv3.Listener {
 		chains = append(chains, inboundChains(in, p.Port, p.Protocol, p.Mode)...)
 	}
 	chains = append(chains, inboundChains(in, 0, ir.ProtocolTCP, in.Default)...)
+	inspectors := []*listenerv3.ListenerFilter{
+		filter.OriginalDst(), // first: chains are chosen by the port it restores
+		filter.TLSInspector(),
+	}
+	if f := detectOn(in); f != nil {
+		inspectors = append(inspectors, f)
+	}
 	return &listenerv3.Listener{
-		Name:             ir.ListenerInbound,
-		Address:          typed.Address("0.0.0.0", inboundPort),
-		TrafficDirection: corev3.TrafficDirection_INBOUND,
-		UseOriginalDst:   wrapperspb.Bool(false),
-		ListenerFilters: []*listenerv3.ListenerFilter{
-			filter.OriginalDst(), // first: chains are chosen by the port it restores
-			filter.TLSInspector(),
-		},
+		Name:                             ir.ListenerInbound,
+		Address:                          typed.Address("0.0.0.0", inboundPort),
+		TrafficDirection:                 corev3.TrafficDirection_INBOUND,
+		UseOriginalDst:                   wrapperspb.Bool(false),
+		ListenerFilters:                  inspectors,
 		FilterChains:                     chains,
 		ContinueOnListenerFiltersTimeout: true,
 		Metadata:                         typed.Origins(in.Origins),
@@ -60,16 +69,58 @@ func inboundChains(in *ir.Inbound, port uint16, protocol ir.Protocol, mode ir.MT
 			Name: name, FilterChainMatch: m, Filters: []*listenerv3.Filter{f}, TransportSocket: socket,
 		})
 	}
+	detected := protocol == ir.ProtocolAuto
+	bytes := protocol
+	if detected {
+		bytes = ir.ProtocolTCP
+	}
 	if mode != ir.MTLSDisable {
 		alpn := tls.MeshALPNs()
+		if detected {
+			http := slices.DeleteFunc(slices.Clone(alpn), func(s string) bool { return !tls.IsHTTP(s) })
+			add("mesh-http", secured, http, application(in, port, ir.ProtocolHTTP, true), tls.MeshServer(in.TrustDomain))
+			alpn = slices.DeleteFunc(alpn, tls.IsHTTP)
+		}
 		if mode == ir.MTLSStrict {
 			alpn = nil // whatever comes by TLS must be of the mesh
 		}
-		add("mesh", secured, alpn, application(in, port, protocol, true), tls.MeshServer(in.TrustDomain))
+		add("mesh", secured, alpn, application(in, port, bytes, true), tls.MeshServer(in.TrustDomain))
 	}
 	if mode != ir.MTLSStrict {
 		add("tls", secured, nil, application(in, port, ir.ProtocolTCP, false), nil)
-		add("plain", plaintext, nil, application(in, port, protocol, false), nil)
+		if detected {
+			add("plain-http", plaintext, filter.HTTPProtocols(), application(in, port, ir.ProtocolHTTP, false), nil)
+		}
+		add("plain", plaintext, nil, application(in, port, bytes, false), nil)
+	}
+	return out
+}
+
+// detectOn tells requests from other bytes on the ports that may carry both in
+// plaintext; nil if there are none. Inside the mesh's TLS the client says it.
+func detectOn(in *ir.Inbound) *listenerv3.ListenerFilter {
+	var ports []*listenerv3.ListenerFilterChainMatchPredicate
+	for i := range in.Ports {
+		if p := &in.Ports[i]; p.Protocol == ir.ProtocolAuto && p.Mode != ir.MTLSStrict {
+			ports = append(ports, &listenerv3.ListenerFilterChainMatchPredicate{
+				Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
+					DestinationPortRange: &typev3.Int32Range{Start: int32(p.Port), End: int32(p.Port) + 1},
+				},
+			})
+		}
+	}
+	if len(ports) == 0 {
+		return nil
+	}
+	these := ports[0]
+	if len(ports) > 1 {
+		these = &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{
+			OrMatch: &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{Rules: ports},
+		}}
+	}
+	out := filter.HTTPInspector()
+	out.FilterDisabled = &listenerv3.ListenerFilterChainMatchPredicate{
+		Rule: &listenerv3.ListenerFilterChainMatchPredicate_NotMatch{NotMatch: these},
 	}
 	return out
 }

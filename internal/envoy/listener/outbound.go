@@ -5,6 +5,7 @@
 package listener
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/filter"
+	"github.com/meshwright/meshwright/internal/envoy/tls"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
 )
@@ -71,8 +73,8 @@ func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
 	out.ListenerFilters = []*listenerv3.ListenerFilter{filter.TLSInspector()}
 	if in.Bytes {
 		match.ApplicationProtocols = filter.HTTPProtocols()
-		out.ListenerFilters = append(out.ListenerFilters, filter.HTTPInspector())
-		out.ListenerFiltersTimeout = durationpb.New(detectionTimeout)
+		detect(out, in.Detection)
+		known = append(known, filter.Offer(tls.ALPNHTTP))
 	}
 	out.ContinueOnListenerFiltersTimeout = true
 	out.FilterChains = []*listenerv3.FilterChain{{
@@ -89,22 +91,44 @@ func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
 	return out
 }
 
-// detectionTimeout is for how long the first bytes of a client are waited for
-// where HTTP is to be told from other protocols. What comes later is carried as
-// bytes: that is what a server that speaks first needs.
-const detectionTimeout = 200 * time.Millisecond
-
-// OutboundTCP carries connections to one address to its cluster.
+// OutboundTCP carries connections to one address to its cluster. Where its protocol
+// is not known, requests are told from other bytes.
 func OutboundTCP(in *ir.TCPOutbound) *listenerv3.Listener {
-	return &listenerv3.Listener{
+	bytes := &listenerv3.FilterChain{
+		Filters: []*listenerv3.Filter{filter.Stream(in.Cluster.Name(), in.AccessLogFile, in.Stream)},
+	}
+	out := &listenerv3.Listener{
 		Name:             in.ListenerName(),
 		Address:          typed.Address(in.Addr.Addr().String(), in.Addr.Port()),
 		BindToPort:       wrapperspb.Bool(false),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
-		FilterChains: []*listenerv3.FilterChain{{
-			Filters: []*listenerv3.Filter{filter.Stream(in.Cluster.Name(), in.AccessLogFile, in.Stream)},
-		}},
 	}
+	if in.RouteConfig == "" {
+		out.FilterChains = []*listenerv3.FilterChain{bytes}
+		return out
+	}
+	out.DefaultFilterChain = bytes
+	out.FilterChains = []*listenerv3.FilterChain{{
+		Name:             in.RouteConfig,
+		FilterChainMatch: &listenerv3.FilterChainMatch{ApplicationProtocols: filter.HTTPProtocols()},
+		Filters: []*listenerv3.Filter{
+			filter.Offer(tls.ALPNHTTP),
+			filter.HTTP{
+				StatPrefix: "outbound_" + in.ListenerName(), RouteConfig: in.RouteConfig, OnDemand: true,
+				Paths: in.Paths, AccessLogFile: in.AccessLogFile,
+			}.Build(),
+		},
+	}}
+	detect(out, in.Detection)
+	return out
+}
+
+// detect lets a listener look for HTTP. What a client that is too late sends is
+// carried as bytes: that is what a server that speaks first needs.
+func detect(l *listenerv3.Listener, patience time.Duration) {
+	l.ListenerFilters = append(l.ListenerFilters, filter.HTTPInspector())
+	l.ListenerFiltersTimeout = durationpb.New(cmp.Or(patience, ir.DefaultDetection))
+	l.ContinueOnListenerFiltersTimeout = true
 }
 
 // unknown is what becomes of a connection to an address that the mesh does not know.

@@ -52,8 +52,14 @@ func of(f ir.Fallback) *ir.RouteConfig { return &ir.RouteConfig{Name: "9080", Fa
 
 func TestGolden(t *testing.T) {
 	golden.Messages(t, map[string]func() golden.Message{
-		"config":           config(true),
-		"config-empty":     config(false),
+		"config":       config(true),
+		"config-empty": config(false),
+		"alone": func() golden.Message {
+			return Alone(&ir.VirtualHost{
+				Key:     ir.VirtualHostKey{RouteConfig: ir.HostRouteName("web.books.svc.cluster.local", 7000), Host: "web.books.svc.cluster.local"},
+				Domains: []string{"*"}, Rules: []ir.ResolvedRule{{Targets: []ir.Target{to("", 100)}}},
+			})
+		},
 		"rest-passthrough": func() golden.Message { return Rest(of(ir.FallbackPassthrough)) },
 		"rest-blocked":     func() golden.Message { return Rest(of(ir.FallbackBlocked)) },
 		"none":             func() golden.Message { return None(of(ir.FallbackPassthrough)) },

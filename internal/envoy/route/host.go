@@ -48,6 +48,16 @@ func VirtualHost(in *ir.VirtualHost) *routev3.VirtualHost {
 	return out
 }
 
+// Alone is the route configuration of a host that gets all requests to an address.
+func Alone(in *ir.VirtualHost) *routev3.RouteConfiguration {
+	return &routev3.RouteConfiguration{
+		Name:                           in.Key.RouteConfig,
+		ValidateClusters:               wrapperspb.Bool(false),
+		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(maxDirectBody),
+		VirtualHosts:                   []*routev3.VirtualHost{VirtualHost(in)},
+	}
+}
+
 // Inbound is the single route to an application's port.
 func Inbound(port uint16) *routev3.RouteConfiguration {
 	name := ir.InboundClusterName(port)

@@ -5,6 +5,8 @@
 package tls
 
 import (
+	"strings"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -21,6 +23,14 @@ import (
 // negotiated: the client's cluster decides and the server detects it.
 const ALPN = "istio"
 
+// ALPNHTTP is the same where the server cannot know from its port that requests follow.
+const ALPNHTTP = "istio-http/1.1"
+
+// IsHTTP tells which of MeshALPNs say that requests follow.
+func IsHTTP(alpn string) bool {
+	return strings.HasPrefix(alpn, "istio-http/") || alpn == "istio-h2"
+}
+
 // MeshALPNs is every name that clients of this and of compatible meshes offer.
 func MeshALPNs() []string {
 	return []string{ALPN, "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"}
@@ -35,10 +45,10 @@ const (
 
 // MeshClient is mutual TLS to a server whose identity is one of the given SPIFFE
 // ids, or any of the trust domain when there is none.
-func MeshClient(trustDomain string, identities []string, sni string) *corev3.TransportSocket {
+func MeshClient(trustDomain string, identities []string, sni, alpn string) *corev3.TransportSocket {
 	return socket(&tlsv3.UpstreamTlsContext{
 		Sni:              sni,
-		CommonTlsContext: meshContext(trustDomain, identities, []string{ALPN}),
+		CommonTlsContext: meshContext(trustDomain, identities, []string{alpn}),
 	})
 }
 
