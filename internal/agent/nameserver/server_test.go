@@ -73,14 +73,7 @@ func (c *cluster) take() []string {
 // startServer serves DNS at a free port by UDP and TCP.
 func startServer(t testing.TB, handler dns.Handler) netip.AddrPort {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, listener := listenBoth(t)
 	for _, s := range []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: listener, Handler: handler}} {
 		started := make(chan struct{})
 		s.NotifyStartedFunc = func() { close(started) }
@@ -89,6 +82,24 @@ func startServer(t testing.TB, handler dns.Handler) netip.AddrPort {
 		t.Cleanup(func() { _ = s.Shutdown() })
 	}
 	return netip.MustParseAddrPort(packets.LocalAddr().String())
+}
+
+// listenBoth finds a port that is free by UDP and by TCP.
+func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 20 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, listener
+		}
+		_ = packets.Close()
+	}
+	t.Fatal("found no port that is free by UDP and by TCP")
+	return nil, nil
 }
 
 type rig struct {
