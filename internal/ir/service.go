@@ -85,8 +85,20 @@ type Pod struct {
 	Node           string
 	Meshed         bool // has a proxy that terminates mutual TLS
 	Network        string
-	Presumed       bool // its containers are ready, but its node has not been heard of
+	Readiness      Readiness
 }
+
+// Readiness is what a Pod says of itself. A pod that was never said to be ready is
+// Unready, as Kubernetes counts it.
+type Readiness uint8
+
+// A pod that is Presumed has containers that are ready on a node that has not been
+// heard of since.
+const (
+	Unready Readiness = iota
+	Presumed
+	Ready
+)
 
 // Locality is where a node is. The empty string means unknown.
 type Locality struct {

@@ -161,7 +161,7 @@ func (x *chaos) labels() ir.Labels {
 func (x *chaos) pod(k ir.ObjectKey) *ir.Pod {
 	return &ir.Pod{
 		Key: k, Labels: x.labels(), ServiceAccount: pick(x.r, "one", "two"), Node: "n0",
-		Meshed: x.r.IntN(3) > 0, Presumed: x.r.IntN(4) == 0,
+		Meshed: x.r.IntN(3) > 0, Readiness: pick(x.r, ir.Unready, ir.Presumed, ir.Ready),
 	}
 }
 

@@ -77,7 +77,10 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 		return b, false
 	}
 	b.Labels, b.Network = pod.Labels, pod.Network
-	b.Presumed = pod.Presumed && !e.Ready && !e.Terminating
+	// The pod's own word counts too: after an API server was away, one of the two
+	// watches can be a minute behind the other, and a slice that repeats what a
+	// silent node made of its pods must not empty the host meanwhile.
+	b.Presumed = pod.Readiness != ir.Unready && !e.Ready && !e.Terminating
 	b.Identity = ir.SPIFFE(mesh.TrustDomain, pod.Key.Namespace, pod.ServiceAccount)
 	if !pod.Meshed {
 		return b, true

@@ -4,6 +4,7 @@ package projection
 
 import (
 	"cmp"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -30,28 +31,28 @@ func (s Scope) Pod(in *corev1.Pod) *ir.Pod {
 		Node:           in.Spec.NodeName,
 		Meshed:         in.Labels[labelTLSMode] == "istio" && !in.Spec.HostNetwork,
 		Network:        in.Labels[labelNetwork],
-		Presumed:       presumed(in),
+		Readiness:      readiness(in),
 	}
 }
 
-// presumed tells a pod whose containers do not serve from one that is called not
+// readiness tells a pod whose containers do not serve from one that is called not
 // ready only because its node went silent: the node controller then writes Ready
 // and leaves ContainersReady, which is the kubelet's. When an API server comes
 // back after a minute, this holds for every pod of the cluster for some seconds.
 // See https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions.
-func presumed(in *corev1.Pod) bool {
-	if len(in.Spec.ReadinessGates) > 0 {
-		return false
+func readiness(in *corev1.Pod) ir.Readiness {
+	holds := func(t corev1.PodConditionType) bool {
+		return slices.ContainsFunc(in.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == t && c.Status == corev1.ConditionTrue
+		})
 	}
-	status := func(t corev1.PodConditionType) corev1.ConditionStatus {
-		for i := range in.Status.Conditions {
-			if in.Status.Conditions[i].Type == t {
-				return in.Status.Conditions[i].Status
-			}
-		}
-		return ""
+	switch {
+	case holds(corev1.PodReady):
+		return ir.Ready
+	case holds(corev1.ContainersReady) && len(in.Spec.ReadinessGates) == 0:
+		return ir.Presumed
 	}
-	return status(corev1.PodReady) == corev1.ConditionFalse && status(corev1.ContainersReady) == corev1.ConditionTrue
+	return ir.Unready
 }
 
 // Node projects a core/v1 Node.
