@@ -2,6 +2,8 @@
 
 package ir
 
+import "iter"
+
 // Inbound is what a workload accepts.
 type Inbound struct {
 	Class         string
@@ -23,13 +25,30 @@ type InboundPort struct {
 // GatewayListener is a port that a gateway listens on.
 type GatewayListener struct {
 	Port          uint16
-	Chains        []GatewayChain // sorted by first server name; one chain without TLS at most
+	Chains        []GatewayChain // of requests; one without TLS at most
+	Streams       []StreamChain  // of bytes
 	AccessLogFile string
 	Paths         PathNormalization
 	Edge          EdgeTopology
 }
 
-// GatewayChain is the TLS settings and routes of some server names.
+// Terminations is how TLS ends at the chains at which it does, with what they come from.
+func (l *GatewayListener) Terminations() iter.Seq2[*ChainTLS, []Origin] {
+	return func(yield func(*ChainTLS, []Origin) bool) {
+		for i := range l.Chains {
+			if t := l.Chains[i].TLS; t != nil && !yield(t, []Origin{l.Chains[i].Origin}) {
+				return
+			}
+		}
+		for i := range l.Streams {
+			if t := l.Streams[i].TLS; t != nil && !yield(t, l.Streams[i].Origins) {
+				return
+			}
+		}
+	}
+}
+
+// GatewayChain is the TLS settings and routes of requests to some server names.
 type GatewayChain struct {
 	ServerNames []string // sorted; empty: any
 	TLS         *ChainTLS

@@ -48,6 +48,14 @@ func (k ClusterKey) Pods() ClusterKey { return ClusterKey{Host: PodsOf(k.Host), 
 // PodsOf is the pattern that covers the names of a headless host's pods.
 func PodsOf(host string) string { return "*." + host }
 
+// AutoName is the name of the cluster that connections with the server name of a key
+// are carried to as they are. No other cluster's name begins like it, so that clients,
+// who choose the rest of it, get to no other.
+func (k ClusterKey) AutoName() string { return AutoPrefix + strings.ToLower(k.SNI()) }
+
+// AutoPrefix is before the server name in the name of a cluster that clients choose.
+const AutoPrefix = "auto|"
+
 // Compare orders by host, port, subset.
 func (k ClusterKey) Compare(o ClusterKey) int {
 	return cmp.Or(strings.Compare(k.Host, o.Host), cmp.Compare(k.Port, o.Port), strings.Compare(k.Subset, o.Subset))

@@ -45,6 +45,7 @@ const (
 // OutboundCluster is everything a client's cluster depends on.
 type OutboundCluster struct {
 	Key         ClusterKey
+	Auto        bool // for connections that come with the server name of the key, as they are
 	Discovery   Discovery
 	Alias       string // with DiscoverDNS
 	PodPort     uint16 // with DiscoverPod: of every pod; 0: the port that was dialled
@@ -132,12 +133,12 @@ const (
 
 // TCPOutbound is one address and port that is carried as bytes.
 type TCPOutbound struct {
+	Host          string // whose address it is
 	Addr          netip.AddrPort
-	Cluster       ClusterKey
+	Chains        []StreamChain     // no two take the same connections
 	RouteConfig   string            // of connections that begin with HTTP; empty: all are bytes
 	Detection     time.Duration     // with RouteConfig
 	Paths         PathNormalization // with RouteConfig
-	Stream        Stream
 	AccessLogFile string
 }
 

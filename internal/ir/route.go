@@ -13,7 +13,7 @@ import (
 // MeshGateway is the reserved name that binds routes to the sidecars.
 const MeshGateway = "mesh"
 
-// Routes is an ordered list of rules for some hosts. It is what a VirtualService
+// Routes is ordered lists of rules for some hosts. It is what a VirtualService
 // projects into, and what an HTTPRoute can project into.
 type Routes struct {
 	Origin   Origin
@@ -23,6 +23,8 @@ type Routes struct {
 	Gateways []ConfigKey // bound to these gateways, sorted
 	ExportTo Visibility
 	HTTP     []Rule
+	TLS      []StreamRule // for TLS that is carried as it is
+	TCP      []StreamRule // for all other bytes
 }
 
 // Named iterates over every destination that the rules name, copies included.
@@ -37,6 +39,26 @@ func (r *Routes) Named() iter.Seq[*Destination] {
 			for j := range r.HTTP[i].Mirrors {
 				if !yield(&r.HTTP[i].Mirrors[j].To) {
 					return
+				}
+			}
+		}
+		for d := range r.Carried() {
+			if !yield(d) {
+				return
+			}
+		}
+	}
+}
+
+// Carried is the destinations of rules for bytes.
+func (r *Routes) Carried() iter.Seq[*Destination] {
+	return func(yield func(*Destination) bool) {
+		for _, rules := range [][]StreamRule{r.TLS, r.TCP} {
+			for i := range rules {
+				for j := range rules[i].Destinations {
+					if !yield(&rules[i].Destinations[j]) {
+						return
+					}
 				}
 			}
 		}

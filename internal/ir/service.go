@@ -28,6 +28,9 @@ func (p Protocol) IsHTTP() bool {
 // MayBeHTTP tells whether requests are read and routed if there are any.
 func (p Protocol) MayBeHTTP() bool { return p.IsHTTP() || p == ProtocolAuto }
 
+// IsTLS tells whether TLS of the application is carried.
+func (p Protocol) IsTLS() bool { return p == ProtocolHTTPS || p == ProtocolTLS }
+
 // IsHTTP2 tells whether the application speaks HTTP/2 on the port.
 func (p Protocol) IsHTTP2() bool { return p == ProtocolHTTP2 || p == ProtocolGRPC }
 

@@ -48,6 +48,22 @@ func delegated(weight uint32) *ir.Routes {
 	return out
 }
 
+// forClients has a rule that only the proxies with some labels hold.
+func forClients(weight uint32) *ir.Routes {
+	out := routes(weight)
+	only := out.HTTP[0]
+	only.Matches = []ir.Match{{Place: ir.Place{Labels: ir.Labels{{Key: "app", Value: "svc-0"}}}}}
+	out.HTTP = []ir.Rule{only, {Origin: out.Origin, Destinations: []ir.Destination{{Host: host(1), Weight: 100}}}}
+	return out
+}
+
+func streamRoutes(weight uint32) *ir.Routes {
+	out := routes(weight)
+	out.TCP = []ir.StreamRule{{Origin: out.Origin, Destinations: out.HTTP[0].Destinations}}
+	out.HTTP = nil
+	return out
+}
+
 func policy(lb ir.Balance) *ir.TrafficPolicy {
 	return &ir.TrafficPolicy{
 		Origin: ir.Origin{Kind: "DestinationRule", Namespace: "apps", Name: "p"},
@@ -128,6 +144,18 @@ func budgets() []budget {
 			"set mesh VirtualHost 8080/" + host(1),
 			"set namespace/apps VirtualHost 8080/" + host(1),
 		},
+	}, {
+		name:      "a weight of a rule for some clients only",
+		before:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: forClients(90)}},
+		change:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: forClients(50)}},
+		evaluated: map[string]int{"virtualHosts": 1, "routeReferences": 1, "routesWeighed": 1, "routesSettled": 1, "resource.virtualHosts": 1},
+		sent:      []string{"set class/" + first + " VirtualHost 8080/" + host(1)},
+	}, {
+		name:      "a weight of a rule for TCP",
+		before:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: streamRoutes(90)}},
+		change:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: streamRoutes(50)}},
+		evaluated: map[string]int{"tcpListeners": 1, "routeReferences": 1, "routesWeighed": 1, "routesSettled": 1, "resource.tcpListeners": 1},
+		sent:      []string{"set mesh Listener 10.96.0.1_9000"},
 	}, {
 		name:   "the load balancer of a DestinationRule",
 		before: intake.Batch{Policies: map[ir.ConfigKey]*ir.TrafficPolicy{rule: policy(ir.BalanceRandom)}},

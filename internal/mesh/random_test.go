@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -197,6 +198,7 @@ func (x *chaos) routes(k ir.ConfigKey) *ir.Routes {
 				rule.Matches[0].GatewaysSet, rule.Matches[0].Mesh = true, x.r.IntN(2) == 0
 				rule.Matches[0].Gateways = out.Gateways
 			}
+			x.narrow(&rule.Matches[0].Place)
 		}
 		switch x.r.IntN(6) {
 		case 0:
@@ -215,6 +217,11 @@ func (x *chaos) routes(k ir.ConfigKey) *ir.Routes {
 		}
 		out.HTTP = append(out.HTTP, rule)
 	}
+	if x.r.IntN(3) == 0 {
+		out.HTTP = nil
+	}
+	out.TCP = x.streamRules(out, "tcp")
+	out.TLS = x.streamRules(out, "tls")
 	return out
 }
 
@@ -224,6 +231,9 @@ func (x *chaos) settings() ir.PolicySettings {
 		ir.LoadBalancer{Balance: ir.BalanceHashHeader, HashKey: "x-user"}, ir.LoadBalancer{Balance: ir.BalanceHashSourceIP},
 	)}
 	out.LoadBalancer.Near = x.nearness()
+	if x.r.IntN(4) == 0 {
+		out.Pool = &ir.ConnectionPool{IdleTimeout: time.Duration(1+x.r.IntN(3)) * time.Minute}
+	}
 	if x.r.IntN(3) == 0 {
 		out.TLS = &ir.ClientTLS{Mode: pick(x.r, ir.TLSDisable, ir.TLSMesh, ir.TLSSimple)}
 	}
@@ -278,6 +288,12 @@ func (x *chaos) fit(routes bool) edit {
 				fit.HTTP[i].Destinations = slices.Clone(fit.HTTP[i].Destinations)
 				fit.HTTP[i].Mirrors = slices.Clone(fit.HTTP[i].Mirrors)
 			}
+			for _, rules := range []*[]ir.StreamRule{&fit.TLS, &fit.TCP} {
+				*rules = slices.Clone(*rules)
+				for i := range *rules {
+					(*rules)[i].Destinations = slices.Clone((*rules)[i].Destinations)
+				}
+			}
 			for d := range fit.Named() {
 				d.Subset = ""
 			}
@@ -312,9 +328,13 @@ func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {
 			}},
 		}
 		s.Origin.Section = s.PortName
-		switch x.r.IntN(4) {
-		case 0:
-			s.Protocol = ir.ProtocolHTTPS
+		switch x.r.IntN(6) {
+		case 2:
+			s.Protocol = ir.ProtocolTCP
+		case 3:
+			s.Protocol, s.TLS = ir.ProtocolTLS, &ir.ServerTLS{Mode: pick(x.r, ir.ServerPassthrough, ir.ServerAutoPassthrough)}
+		case 0, 4:
+			s.Protocol = pick(x.r, ir.ProtocolHTTPS, ir.ProtocolHTTPS, ir.ProtocolTLS)
 			s.TLS = x.serverTLS()
 		case 1:
 			s.HTTPSRedirect = true

@@ -83,3 +83,17 @@ func add(a *ir.Assignment, where ir.Locality, priority uint32, e ir.Endpoint) {
 	}
 	a.Localities = append(a.Localities, ir.LocalityEndpoints{Locality: where, Priority: priority, Endpoints: []ir.Endpoint{e}})
 }
+
+// Meshed is an assignment, of a client without preferences, without the endpoints that
+// do not end the mesh's TLS.
+func Meshed(a *ir.Assignment) *ir.Assignment {
+	out := &ir.Assignment{Cluster: a.Cluster}
+	for _, l := range a.Localities {
+		for _, e := range l.Endpoints {
+			if e.TLS {
+				add(out, l.Locality, 0, e)
+			}
+		}
+	}
+	return out
+}

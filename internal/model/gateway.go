@@ -144,7 +144,7 @@ func (p *GatewayPort) unclaimed(c *graph.Ctx, s *ir.Server) []string {
 
 // listener is the listener of a port, with the chains whose secrets are there; the
 // others are reported and come back with their Secret.
-func (m *Model) listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.GatewayListener, bool) {
+func (m *Model) listener(c *graph.Ctx, class *ir.Class, p *GatewayPort) (*ir.GatewayListener, bool) {
 	mesh, ok := m.settings(c)
 	if !ok {
 		return nil, false
@@ -161,7 +161,7 @@ func (m *Model) listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.G
 			}
 			continue
 		}
-		tls, ok := m.chainTLS(c, mesh, view.Namespace, &s.Server)
+		tls, ok := m.chainTLS(c, mesh, class.Namespace, &s.Server)
 		if !ok {
 			continue
 		}
@@ -171,5 +171,8 @@ func (m *Model) listener(c *graph.Ctx, view *GatewayView, p *GatewayPort) (*ir.G
 		}
 		out.Chains = append(out.Chains, chain)
 	}
-	return out, len(out.Chains) > 0
+	if slices.ContainsFunc(p.Servers, func(s GatewayServer) bool { return !s.Server.IsHTTP() }) {
+		out.Streams = m.gatewayStreams(c, mesh, class, p)
+	}
+	return out, len(out.Chains)+len(out.Streams) > 0
 }

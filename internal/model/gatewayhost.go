@@ -87,7 +87,7 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 			}
 		})
 	m.GatewayVirtualHosts = graph.Derive(g, "gatewayVirtualHosts", m.gatewayHosts, VirtualHostKey.Compare, m.gatewayVirtualHost)
-	used := graph.NewIndex(g, "gatewayVirtualHosts.byCluster", m.GatewayVirtualHosts, gatewayCluster.Compare,
+	requested := graph.NewIndex(g, "gatewayVirtualHosts.byCluster", m.GatewayVirtualHosts, gatewayCluster.Compare,
 		func(k VirtualHostKey, vh *ir.VirtualHost) []gatewayCluster {
 			var out []gatewayCluster
 			for i := range vh.Rules {
@@ -100,6 +100,17 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 			}
 			return out
 		}).Keys()
+	carried := graph.NewIndex(g, "gatewayListeners.byCluster", m.GatewayListeners, gatewayCluster.Compare,
+		func(k GatewayListenerKey, l *ir.GatewayListener) []gatewayCluster {
+			var out []gatewayCluster
+			for i := range l.Streams {
+				for _, t := range l.Streams[i].Targets {
+					out = append(out, gatewayCluster{k.Class, t.Cluster})
+				}
+			}
+			return out
+		}).Keys()
+	used := graph.Union(g, "gatewayClusters", gatewayCluster.Compare, requested, carried)
 	m.GatewayTargets = graph.Derive(g, "gatewayTargets", used, TargetKey.Compare, m.gatewayTarget)
 	m.gatewayNearness = graph.Derive(g, "gatewayNearness", m.GatewayTargets, TargetKey.Compare, m.near)
 }
@@ -137,7 +148,7 @@ func (m *Model) hostsOf(
 				continue
 			}
 			for key, r := range graph.Each(c, byGateway, s.Gateway) {
-				if !r.ExportTo.Sees(v.Namespace) {
+				if !r.ExportTo.Sees(v.Namespace) || len(r.HTTP) == 0 {
 					continue
 				}
 				for _, host := range served(s, r) {
@@ -181,25 +192,13 @@ func served(s *GatewayServer, r *ir.Routes) []string {
 			continue
 		}
 		for _, host := range r.Hosts {
-			switch {
-			case covers(sh.Host, host):
-				out = append(out, host)
-			case covers(host, sh.Host):
-				out = append(out, sh.Host)
+			if name, ok := narrower(sh.Host, host); ok {
+				out = append(out, name)
 			}
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// covers tells whether a pattern matches everything that another one does.
-func covers(pattern, name string) bool {
-	if pattern == name || pattern == "*" {
-		return true
-	}
-	tail, wild := strings.CutPrefix(pattern, "*")
-	return wild && strings.HasSuffix(name, tail) && len(name) > len(tail)
 }
 
 func (m *Model) gatewayVirtualHost(

@@ -45,22 +45,31 @@ func (m *Model) deriveGatewayListeners(g *graph.Graph) {
 		func(_ *graph.Ctx, k ir.ConfigKey, in *ir.Credential, emit func(ir.ConfigKey, credentialState)) {
 			emit(k, credentialState{len(in.Certificate) > 0, len(in.CA) > 0, in.Invalid, in.InvalidCA})
 		})
+	m.routesByStreamGateway = graph.NewIndex(g, "routes.byStreamGateway", m.settled, ir.ConfigKey.Compare,
+		func(_ ir.ConfigKey, r *ir.Routes) []ir.ConfigKey {
+			if len(r.TLS)+len(r.TCP) == 0 {
+				return nil
+			}
+			return r.Gateways
+		})
 	m.GatewayListeners = graph.Derive(g, "gatewayListeners", m.GatewayViews, GatewayListenerKey.Compare,
-		func(c *graph.Ctx, class string, v *GatewayView, emit func(GatewayListenerKey, *ir.GatewayListener)) {
+		func(c *graph.Ctx, key string, v *GatewayView, emit func(GatewayListenerKey, *ir.GatewayListener)) {
+			class, ok := graph.Get(c, m.Classes.Table(), key)
+			if !ok {
+				return
+			}
 			for i := range v.Ports {
-				if l, ok := m.listener(c, v, &v.Ports[i]); ok {
-					emit(GatewayListenerKey{class, ir.OutboundListenerName(l.Port)}, l)
+				if l, ok := m.listener(c, class, &v.Ports[i]); ok {
+					emit(GatewayListenerKey{key, ir.OutboundListenerName(l.Port)}, l)
 				}
 			}
 		})
 	m.secretUsers = graph.NewIndex(g, "gatewayListeners.bySecret", m.GatewayListeners, GatewaySecretKey.Compare,
 		func(k GatewayListenerKey, l *ir.GatewayListener) []GatewaySecretKey {
 			var out []GatewaySecretKey
-			for i := range l.Chains {
-				if t := l.Chains[i].TLS; t != nil {
-					for _, s := range t.Secrets() {
-						out = append(out, GatewaySecretKey{k.Class, s})
-					}
+			for t := range l.Terminations() {
+				for _, s := range t.Secrets() {
+					out = append(out, GatewaySecretKey{k.Class, s})
 				}
 			}
 			return out
@@ -76,13 +85,14 @@ func (m *Model) Secret(c *graph.Ctx, k GatewaySecretKey) (cred *ir.Credential, u
 		return nil, nil, false
 	}
 	for _, l := range graph.Each(c, m.secretUsers, k) {
-		for i := range l.Chains {
-			if t := l.Chains[i].TLS; t != nil && slices.Contains(t.Secrets(), k.Secret) {
-				users = append(users, l.Chains[i].Origin)
+		for t, origins := range l.Terminations() {
+			if slices.Contains(t.Secrets(), k.Secret) {
+				users = append(users, origins...)
 			}
 		}
 	}
 	slices.SortFunc(users, ir.Origin.Compare)
+	users = slices.Compact(users)
 	if k.Secret.Credential == "" {
 		return nil, users, true
 	}

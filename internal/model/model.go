@@ -13,10 +13,10 @@
 //	endpoints  backends, endpointSets, identities, targetPorts
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
-//	outbound   virtualHosts, portUses, routeConfigs, portListeners, podPorts, tcpListeners, captures
+//	outbound   virtualHosts, portUses, routeConfigs, portListeners, podPorts, streams, tcpListeners, captures
 //	inbound    inbounds
 //	dns        names
-//	gateways   gatewayViews, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets
+//	gateways   gatewayViews, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, autoTargets
 //	reports    routeReferences, policyReferences
 package model
 
@@ -85,6 +85,9 @@ type Model struct {
 	gatewayHosts    *graph.Table[gatewayHostKey, *gatewayHost]
 	gatewayNearness *graph.Table[TargetKey, *ir.Nearness]
 
+	classesByLabel        *graph.Index[ir.Label, string, *ir.Class] // sidecars
+	routesByStreamGateway *graph.Index[ir.ConfigKey, ir.ConfigKey, *ir.Routes]
+
 	credentialStates *graph.Table[ir.ConfigKey, credentialState]
 	secretUsers      *graph.Index[GatewaySecretKey, GatewayListenerKey, *ir.GatewayListener]
 
@@ -95,6 +98,7 @@ type Model struct {
 
 	Targets        *graph.Table[TargetKey, *Target]
 	GatewayTargets *graph.Table[TargetKey, *Target]
+	AutoTargets    *graph.Table[TargetKey, *Target]
 
 	VirtualHosts  *graph.Table[VirtualHostKey, *ir.VirtualHost]
 	RouteConfigs  *graph.Table[PortKey, *ir.RouteConfig]
@@ -146,6 +150,7 @@ func New(g *graph.Graph) *Model {
 	m.deriveGateways(g)
 	m.deriveGatewayListeners(g)
 	m.deriveGatewayHosts(g)
+	m.deriveAutoTargets(g)
 	m.deriveReferences(g)
 	return m
 }
@@ -188,6 +193,13 @@ func (k TargetKey) Compare(o TargetKey) int {
 }
 
 func (m *Model) deriveNamespaces(g *graph.Graph) {
+	m.classesByLabel = graph.NewIndex(g, "classes.byLabel", m.Classes.Table(), comparePair,
+		func(_ string, c *ir.Class) []ir.Label {
+			if c.Role != ir.RoleSidecar {
+				return nil
+			}
+			return c.Labels
+		})
 	m.classesOf = graph.NewIndex(g, "classes.byNamespace", m.Classes.Table(), strings.Compare,
 		func(_ string, c *ir.Class) []string { return []string{c.Namespace} })
 	m.namespaces = graph.NewIndex(g, "sidecarNamespaces", m.Classes.Table(), strings.Compare,

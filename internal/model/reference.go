@@ -24,6 +24,7 @@ func (m *Model) deriveReferences(g *graph.Graph) {
 					continue
 				}
 				checkBinding(c, r, gw, row)
+				checkServers(c, r, gw, row)
 			}
 			if len(r.Hosts) == 0 {
 				m.checkDelegated(c, r)
@@ -31,6 +32,8 @@ func (m *Model) deriveReferences(g *graph.Graph) {
 			for i := range r.HTTP {
 				m.checkRule(c, r, i)
 			}
+			m.checkStreamRules(c, "tls", r.TLS)
+			m.checkStreamRules(c, "tcp", r.TCP)
 			if len(r.Gateways) == 0 {
 				m.checkHosts(c, r)
 			}
@@ -88,19 +91,28 @@ func (m *Model) checkHosts(c *graph.Ctx, r *ir.Routes) {
 }
 
 func (m *Model) checkRule(c *graph.Ctx, r *ir.Routes, rule int) {
-	at := "spec." + r.HTTP[rule].Origin.Section
+	at, origin := "spec."+r.HTTP[rule].Origin.Section, r.HTTP[rule].Origin
 	for j := range r.HTTP[rule].Destinations {
-		m.checkDestination(c, r, rule, at+".route["+strconv.Itoa(j)+"].destination", &r.HTTP[rule].Destinations[j])
+		m.checkDestination(c, origin, at+".route["+strconv.Itoa(j)+"].destination", &r.HTTP[rule].Destinations[j])
 	}
 	for j := range r.HTTP[rule].Mirrors {
 		x := &r.HTTP[rule].Mirrors[j]
-		m.checkDestination(c, r, rule, at+"."+x.Field, &x.To)
+		m.checkDestination(c, origin, at+"."+x.Field, &x.To)
 	}
 }
 
-func (m *Model) checkDestination(c *graph.Ctx, r *ir.Routes, rule int, field string, d *ir.Destination) {
-	origin := r.HTTP[rule].Origin
-	h, ok := m.host(c, r.Origin.Namespace, d.Host)
+func (m *Model) checkStreamRules(c *graph.Ctx, list string, rules []ir.StreamRule) {
+	for i := range rules {
+		for j := range rules[i].Destinations {
+			at := "spec." + list + "[" + strconv.Itoa(i) + "].route[" + strconv.Itoa(j) + "].destination"
+			m.checkDestination(c, rules[i].Origin, at, &rules[i].Destinations[j])
+		}
+	}
+}
+
+// checkDestination reports what a destination names and is not there.
+func (m *Model) checkDestination(c *graph.Ctx, origin ir.Origin, field string, d *ir.Destination) {
+	h, ok := m.host(c, origin.Namespace, d.Host)
 	if !ok {
 		c.Report(unresolved(origin, "HostNotFound", field+".host", noHost(d.Host)))
 		return
@@ -112,7 +124,7 @@ func (m *Model) checkDestination(c *graph.Ctx, r *ir.Routes, rule int, field str
 	if d.Subset == "" {
 		return
 	}
-	if _, ok := m.subset(c, m.choiceFor(c, viewer{namespace: r.Origin.Namespace}, d.Host), d.Subset); !ok {
+	if _, ok := m.subset(c, m.choiceFor(c, viewer{namespace: origin.Namespace}, d.Host), d.Subset); !ok {
 		c.Report(unresolved(origin, "SubsetNotFound", field+".subset",
 			"no DestinationRule for "+d.Host+" has a subset "+d.Subset+"; add it to one"))
 	}

@@ -4,7 +4,9 @@ package model
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -23,13 +25,33 @@ func (k TCPKey) Compare(o TCPKey) int {
 	return cmp.Or(cmp.Compare(k.Layer, o.Layer), k.Addr.Compare(o.Addr))
 }
 
-// deriveStreams keeps what policies say of TCP listeners apart from the rest of
-// them, so that hosts need not read policies.
+// deriveStreams makes the sidecars' listeners of what is carried as bytes. What
+// policies say of them is kept apart, so that hosts need not read policies.
 func (m *Model) deriveStreams(g *graph.Graph) {
 	m.streams = graph.Derive(g, "streams", m.Targets, TargetKey.Compare, m.stream)
 	m.streamed = graph.NewIndex(g, "streams.byHost", m.streams, strings.Compare,
 		func(k TargetKey, _ ir.Stream) []string { return []string{k.Cluster.Host} }).Keys()
-	m.TCPListeners = graph.Derive(g, "tcpListeners", m.hostNames, TCPKey.Compare, m.tcpListeners)
+	byHost := graph.NewIndex(g, "routes.byStreamHost", m.settled, strings.Compare,
+		func(_ ir.ConfigKey, r *ir.Routes) []string {
+			if !r.Mesh || len(r.TLS)+len(r.TCP) == 0 {
+				return nil
+			}
+			return r.Hosts
+		})
+	m.TCPListeners = graph.Derive(g, "tcpListeners", m.hostNames, TCPKey.Compare,
+		func(c *graph.Ctx, name string, _ struct{}, emit func(TCPKey, *ir.TCPOutbound)) {
+			mesh, ok := m.settings(c)
+			scopes := m.scopesOf(c, name)
+			if ok && scopes.has(carriesBytes) {
+				m.tcpListeners(c, name, scopes, mesh, routesFor(c, byHost, name), emit)
+			}
+		})
+}
+
+// carriesBytes tells whether a host has a port, at an address of its own, whose
+// connections are carried as bytes.
+func carriesBytes(h *ir.Host) bool {
+	return len(h.VIPs) > 0 && slices.ContainsFunc(h.Ports, func(p ir.ServicePort) bool { return !p.Protocol.IsHTTP() })
 }
 
 func (m *Model) stream(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, ir.Stream)) {
@@ -43,62 +65,123 @@ func (m *Model) stream(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey
 	}
 }
 
-// tcpListeners is a listener for each address of a TCP port: for everybody, and for
-// each namespace or class that sees the host otherwise or whose own policy carries
-// bytes in another way.
-func (m *Model) tcpListeners(c *graph.Ctx, name string, _ struct{}, emit func(TCPKey, *ir.TCPOutbound)) {
-	mesh, ok := m.settings(c)
-	if !ok {
-		return
-	}
-	scopes := m.scopesOf(c, name)
-	for _, by := range m.streamViews(c, name, scopes) {
-		h := scopes.in(by.namespace)
-		if h == nil {
-			continue
-		}
-		for _, p := range h.Ports {
-			if p.Protocol.IsHTTP() {
-				continue
-			}
-			key := ir.ClusterKey{Host: name, Port: p.Port}
-			how := m.streamFor(c, by, key)
-			if below := by.below(); by != below && h == scopes.in(below.namespace) && how == m.streamFor(c, below, key) {
-				continue // as those have it whose view this one would hide
-			}
-			for _, vip := range h.VIPs {
-				out := &ir.TCPOutbound{
-					Addr: netip.AddrPortFrom(vip, p.Port), Cluster: key, Stream: how, AccessLogFile: mesh.AccessLogFile,
-				}
-				if isAlone(h, p) && how.Tunnel.Target == "" { // a tunnel is for all bytes
-					out.RouteConfig, out.Detection, out.Paths = ir.HostRouteName(name, p.Port), mesh.Detection, mesh.Paths
-				}
-				emit(TCPKey{by.layer(), out.Addr}, out)
-			}
-		}
-	}
-}
-
-// streamFor is how bytes are carried, as somebody sees it.
+// streamFor is how bytes are carried to a cluster, as somebody sees it.
 func (m *Model) streamFor(c *graph.Ctx, by viewer, key ir.ClusterKey) ir.Stream {
+	key.Subset = ""
 	out, _ := graph.Get(c, m.streams, TargetKey{m.viewOf(c, by, key.Host).layer(), key})
 	return out
 }
 
-// streamViews is who sees a host in their own way, or has a policy of their own for
-// it while some policy shapes a listener; only those that have sidecars.
-func (m *Model) streamViews(c *graph.Ctx, host string, scopes hostScopes) []viewer {
-	out := []viewer{{}}
-	for _, ns := range scopes.namespaces() {
-		out = append(out, viewer{namespace: ns})
+// tcpListeners is a listener for each address of a TCP port: for everybody, and for
+// each namespace or class that sees the host otherwise or carries bytes in another way.
+func (m *Model) tcpListeners(
+	c *graph.Ctx, name string, scopes hostScopes, mesh *ir.Mesh, candidates [][]*ir.Routes, emit func(TCPKey, *ir.TCPOutbound),
+) {
+	at := func(by viewer) map[netip.AddrPort]*ir.TCPOutbound {
+		if h := scopes.in(by.namespace); h != nil {
+			return m.bytesOf(c, h, mesh, visible(candidates, by.namespace), by)
+		}
+		return nil
 	}
-	if _, streamed := graph.Get(c, m.streamed, host); streamed {
-		for k := range graph.Each(c, m.scopes, host) {
-			out = append(out, k.Viewer)
+	for _, by := range m.streamViews(c, name, scopes, candidates) {
+		own := at(by)
+		var below map[netip.AddrPort]*ir.TCPOutbound // what this view would hide
+		if by != (viewer{}) {
+			below = at(by.below())
+		}
+		for _, addr := range slices.SortedFunc(maps.Keys(own), netip.AddrPort.Compare) {
+			if !reflect.DeepEqual(own[addr], below[addr]) {
+				emit(TCPKey{by.layer(), addr}, own[addr])
+			}
 		}
 	}
-	slices.SortFunc(out, viewer.compare)
-	return slices.DeleteFunc(slices.Compact(out), func(v viewer) bool {
-		return v.class != "" && !m.isSidecar(c, v) || v.namespace != "" && !m.activeIn(c, v.namespace)
+}
+
+// bytesOf is the listeners of a host as a client sees it.
+func (m *Model) bytesOf(
+	c *graph.Ctx, h *ir.Host, mesh *ir.Mesh, routes []*ir.Routes, by viewer,
+) map[netip.AddrPort]*ir.TCPOutbound {
+	out := map[netip.AddrPort]*ir.TCPOutbound{}
+	for _, p := range h.Ports {
+		if p.Protocol.IsHTTP() {
+			continue
+		}
+		rules := m.streamRules(c, h, p, routes, by)
+		for _, vip := range h.VIPs {
+			var here []streamRule
+			for i := range rules {
+				if r, ok := rules[i].at(vip); ok {
+					here = append(here, r)
+				}
+			}
+			addr := netip.AddrPortFrom(vip, p.Port)
+			at := &ir.TCPOutbound{Host: h.Name, Addr: addr, Chains: streamChains(here), AccessLogFile: mesh.AccessLogFile}
+			if isAlone(h, p) && !slices.ContainsFunc(at.Chains, tunnels) {
+				at.RouteConfig, at.Detection, at.Paths = ir.HostRouteName(h.Name, p.Port), mesh.Detection, mesh.Paths
+			}
+			out[addr] = at
+		}
+	}
+	return out
+}
+
+// tunnels tells whether a chain is a tunnel, which is for requests as well.
+func tunnels(c ir.StreamChain) bool { return c.Stream.Tunnel.Target != "" }
+
+// streamRules is the rules of a host's port. Those for TLS are for the ports that
+// say that they carry TLS, those for TCP for all others, and for TLS too where
+// there are no rules for TLS at all. What no rule for TCP takes goes where it would
+// go without rules; what no rule for TLS takes is closed.
+func (m *Model) streamRules(c *graph.Ctx, h *ir.Host, p ir.ServicePort, routes []*ir.Routes, by viewer) []streamRule {
+	req := request{port: p.Port, namespace: by.namespace, labels: m.labelsOf(c, by)}
+	tls := p.Protocol.IsTLS() &&
+		slices.ContainsFunc(routes, func(r *ir.Routes) bool { return len(r.TLS) > 0 })
+	var out []streamRule
+	for _, r := range routes {
+		rules := r.TCP
+		if tls {
+			rules = r.TLS
+		}
+		for i := range rules {
+			if x, ok := m.streamRuleAt(c, &rules[i], by, req, (*ir.Place).InSidecars); ok {
+				out = append(out, x)
+			}
+		}
+	}
+	if tls && len(out) > 0 {
+		return out
+	}
+	key := ir.ClusterKey{Host: h.Name, Port: p.Port}
+	return append(out, streamRule{
+		matches: whatever, targets: []ir.Target{{Cluster: key, Weight: 100}}, stream: m.streamFor(c, by, key),
 	})
+}
+
+// streamViews is whose listeners of a host may differ from everybody's: everybody,
+// then namespaces and classes that have sidecars.
+func (m *Model) streamViews(c *graph.Ctx, name string, scopes hostScopes, candidates [][]*ir.Routes) []viewer {
+	all := append([]viewer{{}}, namespaceViews(scopes.namespaces())...)
+	all = append(all, m.shapers(c, name)...)
+	for r := range everyRoute(candidates) {
+		for d := range r.Carried() {
+			if d.Host != name {
+				all = append(all, m.shapers(c, d.Host)...)
+				all = append(all, namespaceViews(m.narrowViews(c, d.Host))...)
+			}
+		}
+	}
+	return m.active(c, append(all, m.audience(c, candidates, streamPlaces)...))
+}
+
+// shapers is who has policies of their own for a host of which some policy shapes a
+// listener.
+func (m *Model) shapers(c *graph.Ctx, host string) []viewer {
+	if _, streamed := graph.Get(c, m.streamed, host); !streamed {
+		return nil
+	}
+	var out []viewer
+	for k := range graph.Each(c, m.scopes, host) {
+		out = append(out, k.Viewer)
+	}
+	return out
 }

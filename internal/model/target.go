@@ -22,6 +22,7 @@ type Target struct {
 	Subset    ir.Labels
 	Choice    choice
 	Stays     *ir.Subset // in place of a subset that the policies do not have any more
+	Auto      bool       // for connections that name it themselves
 	Gateway   bool       // for gateways, which have no address that the client dialled
 }
 
@@ -73,7 +74,7 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 		return nil, false
 	}
 	out := &ir.OutboundCluster{
-		Key: k.Cluster, Discovery: t.Discovery, Alias: t.Alias, Protocol: t.Protocol,
+		Key: k.Cluster, Auto: t.Auto, Discovery: t.Discovery, Alias: t.Alias, Protocol: t.Protocol,
 		TrustDomain: mesh.TrustDomain,
 	}
 	if out.Detected = t.Protocol == ir.ProtocolAuto; out.Detected && t.Gateway {
@@ -143,38 +144,6 @@ func shaping(all []*ir.TrafficPolicy, t *Target, subset string) []ir.Origin {
 func (m *Model) hashFor(c *graph.Ctx, by viewer, key ir.ClusterKey) ir.LoadBalancer {
 	lb, _ := graph.Get(c, m.hashes, TargetKey{m.viewOf(c, by, key.Host).layer(), key})
 	return lb
-}
-
-// hashViews is the namespaces with a policy of their own for a host which some
-// cluster hashes for: what their routes hash by may differ from everybody's.
-func (m *Model) hashViews(c *graph.Ctx, host string) []string {
-	var out []string
-	for _, v := range m.hashViewers(c, host) {
-		if v.class == "" && v.namespace != "" {
-			out = append(out, v.namespace)
-		}
-	}
-	return out
-}
-
-// hashClasses is the classes that a policy for some host of a host's rules selects,
-// if some cluster hashes for it.
-func (m *Model) hashClasses(c *graph.Ctx, name string, candidates [][]*ir.Routes) []viewer {
-	all := m.hashViewers(c, name)
-	for _, level := range candidates {
-		for _, r := range level {
-			for i := range r.HTTP {
-				for _, d := range r.HTTP[i].Destinations {
-					if d.Host != name {
-						all = append(all, m.hashViewers(c, d.Host)...)
-					}
-				}
-			}
-		}
-	}
-	all = slices.DeleteFunc(all, func(v viewer) bool { return v.class == "" })
-	slices.SortFunc(all, func(a, b viewer) int { return strings.Compare(a.class, b.class) })
-	return slices.Compact(all)
 }
 
 // hashViewers is who sees a host in their own way, if some cluster hashes for it.

@@ -111,6 +111,19 @@ func (s hostScopes) in(namespace string) *ir.Host {
 	return s.all
 }
 
+// has tells whether the host is such in anybody's view.
+func (s hostScopes) has(such func(*ir.Host) bool) bool {
+	if s.all != nil && such(s.all) {
+		return true
+	}
+	for _, h := range s.narrow {
+		if such(h) {
+			return true
+		}
+	}
+	return false
+}
+
 // namespaces is those that have a view of their own, sorted.
 func (s hostScopes) namespaces() []string {
 	out := make([]string, 0, len(s.narrow))

@@ -14,11 +14,12 @@ import (
 // host as everybody sees it; a namespace's layer has it again where the
 // namespace's view differs: because short names are valid there, because routes
 // are exported to it or are its own, or because its clusters hash by something else.
-// A class's layer has it where policies that select the class hash by something else.
+// A class's layer has it where rules ask for labels that the class has, or where
+// policies that select the class hash by something else.
 func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 	byHost := graph.NewIndex(g, "routes.byHost", m.settled, strings.Compare,
 		func(_ ir.ConfigKey, r *ir.Routes) []string {
-			if !r.Mesh {
+			if !r.Mesh || len(r.HTTP) == 0 {
 				return nil
 			}
 			return r.Hosts
@@ -27,12 +28,12 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 		func(c *graph.Ctx, name string, _ struct{}, emit func(VirtualHostKey, *ir.VirtualHost)) {
 			mesh, ok := m.settings(c)
 			scopes := m.scopesOf(c, name)
-			if !ok || !scopes.hasHTTP() {
+			if !ok || !scopes.has(servesRequests) {
 				return
 			}
 			candidates := routesFor(c, byHost, name)
 			told := shadows{}
-			seen := func(by viewer) {
+			for _, by := range m.views(c, name, scopes, candidates) {
 				if h := scopes.in(by.namespace); h != nil {
 					names := domains(h, mesh.ClusterDomain, by.namespace == h.Namespace)
 					m.emitHost(c, h, by, names, visible(candidates, by.namespace), told, emit)
@@ -41,32 +42,12 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 					}
 				}
 			}
-			seen(viewer{})
-			for _, ns := range m.views(c, name, scopes, candidates) {
-				seen(viewer{namespace: ns})
-			}
-			for _, v := range m.hashClasses(c, name, candidates) {
-				if m.isSidecar(c, v) {
-					seen(v)
-				}
-			}
 		})
 }
 
-// hasHTTP tells whether anybody sees a port of the host whose requests are routed.
-func (s hostScopes) hasHTTP() bool {
-	has := func(h *ir.Host) bool {
-		return slices.ContainsFunc(h.Ports, func(p ir.ServicePort) bool { return p.Protocol.MayBeHTTP() })
-	}
-	if s.all != nil && has(s.all) {
-		return true
-	}
-	for _, h := range s.narrow {
-		if has(h) {
-			return true
-		}
-	}
-	return false
+// servesRequests tells whether a host has a port whose requests are routed.
+func servesRequests(h *ir.Host) bool {
+	return slices.ContainsFunc(h.Ports, func(p ir.ServicePort) bool { return p.Protocol.MayBeHTTP() })
 }
 
 // routesFor is the routes for a host, by how exactly they name it: those with its
@@ -117,37 +98,25 @@ func visible(candidates [][]*ir.Routes, namespace string) []*ir.Routes {
 	return out
 }
 
-// views is the namespaces with sidecars that see a host in their own way.
-func (m *Model) views(c *graph.Ctx, name string, scopes hostScopes, candidates [][]*ir.Routes) []string {
-	all := append(m.hashViews(c, name), scopes.namespaces()...)
+// views is who sees a host in their own way: everybody, then namespaces and classes
+// that have sidecars.
+func (m *Model) views(c *graph.Ctx, name string, scopes hostScopes, candidates [][]*ir.Routes) []viewer {
+	all := append([]viewer{{}}, namespaceViews(scopes.namespaces())...)
+	all = append(all, m.hashViewers(c, name)...)
 	if scopes.all != nil {
-		all = append(all, scopes.all.Namespace)
+		all = append(all, viewer{namespace: scopes.all.Namespace})
 	}
-	for _, level := range candidates {
-		for _, r := range level {
-			if !r.ExportTo.All {
-				all = append(all, r.ExportTo.Namespaces...)
-			}
-			if len(level) > 1 {
-				all = append(all, r.Origin.Namespace)
-			}
-			for i := range r.HTTP {
-				for j := range r.HTTP[i].Matches {
-					if ns := r.HTTP[i].Matches[j].Namespace; ns != "" {
-						all = append(all, ns)
-					}
-				}
-				for _, d := range r.HTTP[i].Destinations {
-					if d.Host != name {
-						all = append(all, m.hashViews(c, d.Host)...)
-						all = append(all, m.narrowViews(c, d.Host)...)
-					}
+	for r := range everyRoute(candidates) {
+		for i := range r.HTTP {
+			for _, d := range r.HTTP[i].Destinations {
+				if d.Host != name {
+					all = append(all, m.hashViewers(c, d.Host)...)
+					all = append(all, namespaceViews(m.narrowViews(c, d.Host))...)
 				}
 			}
 		}
 	}
-	slices.Sort(all)
-	return slices.DeleteFunc(slices.Compact(all), func(ns string) bool { return !m.activeIn(c, ns) })
+	return m.active(c, append(all, m.audience(c, candidates, requestPlaces)...))
 }
 
 func (m *Model) emitHost(
@@ -155,6 +124,7 @@ func (m *Model) emitHost(
 	emit func(VirtualHostKey, *ir.VirtualHost),
 ) {
 	hash := func(k ir.ClusterKey) ir.LoadBalancer { return m.hashFor(c, by, k) }
+	labels := m.labelsOf(c, by)
 	for _, at := range m.httpPorts(c, h) {
 		port := at.service
 		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: at.routeConfig(h), Host: h.Name}}
@@ -162,9 +132,10 @@ func (m *Model) emitHost(
 		if isAlone(h, port) {
 			vh.Domains, vh.Alone = []string{"*"}, true
 		}
+		req := request{port: port.Port, namespace: by.namespace, labels: labels}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origins()...)
-			vh.Rules = append(vh.Rules, m.resolve(c, r, request{port: port.Port, namespace: by.namespace}, (*ir.Place).InSidecars, hash)...)
+			vh.Rules = append(vh.Rules, m.resolve(c, r, req, (*ir.Place).InSidecars, hash)...)
 		}
 		if len(routes) == 0 {
 			cl := ir.ClusterKey{Host: h.Name, Port: port.Port}

@@ -90,9 +90,10 @@ func (g *gateway) findGaps(in *networking.Gateway) {
 var (
 	servedProtocols = map[string]ir.Protocol{
 		"HTTP": ir.ProtocolHTTP, "HTTP2": ir.ProtocolHTTP2, "GRPC": ir.ProtocolGRPC,
-		"GRPC-WEB": ir.ProtocolGRPCWeb, "HTTPS": ir.ProtocolHTTPS,
+		"GRPC-WEB": ir.ProtocolGRPCWeb, "HTTPS": ir.ProtocolHTTPS, "TLS": ir.ProtocolTLS,
+		"TCP": ir.ProtocolTCP, "MONGO": ir.ProtocolTCP, "MYSQL": ir.ProtocolTCP, "REDIS": ir.ProtocolTCP,
 	}
-	otherProtocols = map[string]bool{"TCP": true, "TLS": true, "MONGO": true, "MYSQL": true, "REDIS": true, "HTTP_PROXY": true}
+	otherProtocols = map[string]bool{"HTTP_PROXY": true}
 )
 
 // server projects one server; ok is false when it is left out.
@@ -122,7 +123,7 @@ func (g *gateway) server(at path, in *networking.Server) (out ir.Server, ok bool
 		g.notes.warn(ReasonNotServed, at.field("port").field("protocol"), "not served yet; this server of protocol %s is left out", name)
 		return out, false
 	case !isServed:
-		g.notes.invalid(at.field("port").field("protocol"), "%q is no protocol; use HTTP, HTTPS, HTTP2 or GRPC", in.Port.Protocol)
+		g.notes.invalid(at.field("port").field("protocol"), "%q is no protocol; use HTTP, HTTPS, HTTP2, GRPC, TCP or TLS", in.Port.Protocol)
 		return out, false
 	}
 	out.Protocol = protocol

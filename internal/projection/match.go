@@ -46,10 +46,12 @@ func (v *virtualService) match(at path, in *networking.HTTPMatchRequest) (out ir
 	out.Headers = append(out.Headers, v.headers(at.field("withoutHeaders"), in.WithoutHeaders, true)...)
 	slices.SortFunc(out.Headers, ir.HeaderMatch.Compare)
 	out.Query = v.query(at.field("queryParams"), in.QueryParams)
-	v.place(at, in, &out)
-	if len(in.Gateways) > 0 {
-		out.GatewaysSet = true
-		out.Mesh, out.Gateways = v.gateways(at.field("gateways"), in.Gateways)
+	out.Place = v.place(at, in)
+	if in.StatPrefix != "" {
+		if err := checkStatPrefix(in.StatPrefix); err != nil {
+			v.notes.invalid(at.field("statPrefix"), "%v", err)
+		}
+		out.StatPrefix = in.StatPrefix
 	}
 	return out, v.notes.errors() == before
 }
@@ -59,27 +61,36 @@ func isPath(s string) bool {
 	return s == "" || s == "*" || s[0] == '/' && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// place projects where a request must come from and to, and under what name it is counted.
-func (v *virtualService) place(at path, in *networking.HTTPMatchRequest, out *ir.Match) {
-	if in.Port != 0 {
-		port, ok := portNumber(int64(in.Port))
+// placed is what matches of every kind say of where they hold.
+type placed interface {
+	GetPort() uint32
+	GetSourceNamespace() string
+	GetSourceLabels() map[string]string
+	GetGateways() []string
+}
+
+// place projects at which proxies and at which port a match holds.
+func (v *virtualService) place(at path, in placed) ir.Place {
+	var out ir.Place
+	if in.GetPort() != 0 {
+		port, ok := portNumber(int64(in.GetPort()))
 		if !ok {
-			v.notes.invalid(at.field("port"), "port %d must be from 1 to 65535", in.Port)
+			v.notes.invalid(at.field("port"), "port %d must be from 1 to 65535", in.GetPort())
 		}
 		out.Port = port
 	}
-	if in.SourceNamespace != "" {
-		if err := checkLabel(in.SourceNamespace); err != nil {
+	if in.GetSourceNamespace() != "" {
+		if err := checkLabel(in.GetSourceNamespace()); err != nil {
 			v.notes.invalid(at.field("sourceNamespace"), "namespace %v", err)
 		}
-		out.Namespace = in.SourceNamespace
+		out.Namespace = in.GetSourceNamespace()
 	}
-	if in.StatPrefix != "" {
-		if err := checkStatPrefix(in.StatPrefix); err != nil {
-			v.notes.invalid(at.field("statPrefix"), "%v", err)
-		}
-		out.StatPrefix = in.StatPrefix
+	out.Labels = ir.NewLabels(in.GetSourceLabels())
+	if len(in.GetGateways()) > 0 {
+		out.GatewaysSet = true
+		out.Mesh, out.Gateways = v.gateways(at.field("gateways"), in.GetGateways())
 	}
+	return out
 }
 
 func (v *virtualService) query(at path, in map[string]*networking.StringMatch) []ir.QueryMatch {

@@ -22,7 +22,7 @@ func (v *virtualService) rule(i int, in *networking.HTTPRoute) (out ir.Rule, ok 
 	out = ir.Rule{Origin: v.notes.origin, Name: in.Name}
 	out.Origin.Section = fmt.Sprintf("http[%d]", i)
 	for j, m := range in.Match {
-		if match, ok := v.match(at.field("match").index(j), m); ok && !v.leftOut(i, j) {
+		if match, ok := v.match(at.field("match").index(j), m); ok && !v.leftOut("http", i, j) {
 			out.Matches = append(out.Matches, match)
 		}
 	}
@@ -39,8 +39,9 @@ func (v *virtualService) rule(i int, in *networking.HTTPRoute) (out ir.Rule, ok 
 	return out, true
 }
 
-func (v *virtualService) leftOut(rule, match int) bool {
-	return v.gaps[rule] != nil && v.gaps[rule].matches[match]
+func (v *virtualService) leftOut(list string, rule, match int) bool {
+	g := v.gaps[ruleKey{list, rule}]
+	return g != nil && g.matches[match]
 }
 
 func (v *virtualService) action(at path, in *networking.HTTPRoute, out *ir.Rule) {
@@ -95,9 +96,18 @@ func (v *virtualService) direct(at path, in *networking.HTTPDirectResponse) *ir.
 	return &ir.Direct{Status: in.Status, Body: body}
 }
 
-// destinations projects the weighted targets. One with weight 0 gets nothing and is
-// left out, unless it is the only one: that gets everything, whatever its weight.
 func (v *virtualService) destinations(at path, in []*networking.HTTPRouteDestination) []ir.Destination {
+	return weighted(v, at, in, func(here path, r *networking.HTTPRouteDestination, d *ir.Destination) {
+		d.Headers, d.Authority = v.edits(here.field("headers"), r.GetHeaders())
+	})
+}
+
+// weighted projects the targets of a rule. One with weight 0 gets nothing and is
+// left out, unless it is the only one: that gets everything, whatever its weight.
+func weighted[R interface {
+	GetDestination() *networking.Destination
+	GetWeight() int32
+}](v *virtualService, at path, in []R, more func(path, R, *ir.Destination)) []ir.Destination {
 	var out []ir.Destination
 	var sum int64
 	for i, r := range in {
@@ -112,7 +122,9 @@ func (v *virtualService) destinations(at path, in []*networking.HTTPRouteDestina
 		if len(in) == 1 {
 			d.Weight = 100
 		}
-		d.Headers, d.Authority = v.edits(here.field("headers"), r.GetHeaders())
+		if more != nil {
+			more(here, r, &d)
+		}
 		if d.Weight > 0 {
 			out = append(out, d)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/meshwright/meshwright/internal/ir"
@@ -38,29 +39,48 @@ var serverModes = map[networking.ServerTLSSettings_TLSmode]ir.ServerTLSMode{
 
 // serverTLS projects how a server terminates TLS into the server.
 func (g *gateway) serverTLS(at path, in *networking.ServerTLSSettings, out *ir.Server) {
-	if out.Protocol != ir.ProtocolHTTPS {
-		if in == nil {
-			return
-		}
+	if in == nil && !out.Protocol.IsTLS() {
+		return
+	}
+	if out.Protocol.IsHTTP() {
 		out.HTTPSRedirect = in.HttpsRedirect
 		if in.Mode != networking.ServerTLSSettings_PASSTHROUGH || in.CredentialName != "" || in.ServerCertificate != "" {
-			g.notes.invalid(at, "is for protocol HTTPS; another protocol may only have httpsRedirect")
+			g.notes.invalid(at, "is for protocols HTTPS, TLS and TCP; another protocol may only have httpsRedirect")
 		}
 		return
 	}
 	if in == nil {
-		g.notes.invalid(at, "is required with protocol HTTPS")
+		g.notes.invalid(at, "is required with protocols HTTPS and TLS")
 		return
 	}
 	if in.HttpsRedirect {
 		g.notes.invalid(at.field("httpsRedirect"), "is for protocol HTTP only")
 	}
-	mode, ok := serverModes[in.Mode]
-	if !ok {
-		g.notes.refused(at.field("mode"), "this server of mode %s is left out; use SIMPLE, MUTUAL, OPTIONAL_MUTUAL or ISTIO_MUTUAL", in.Mode)
-		return
+	switch in.Mode {
+	case networking.ServerTLSSettings_PASSTHROUGH:
+		out.TLS = g.passthrough(at, in, ir.ServerPassthrough)
+	case networking.ServerTLSSettings_AUTO_PASSTHROUGH:
+		out.TLS = g.passthrough(at, in, ir.ServerAutoPassthrough)
+	default:
+		mode, ok := serverModes[in.Mode]
+		if !ok {
+			g.notes.invalid(at.field("mode"), "%d is no mode", in.Mode)
+			return
+		}
+		out.TLS = g.termination(at, in, mode)
 	}
-	out.TLS = g.termination(at, in, mode)
+}
+
+// passthrough projects the settings of TLS that is carried as it is: there are none.
+// Whoever has set some meant TLS to end here, which is not what happens.
+func (g *gateway) passthrough(at path, in *networking.ServerTLSSettings, mode ir.ServerTLSMode) *ir.ServerTLS {
+	in.ProtoReflect().Range(func(fd protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		if name := fd.JSONName(); name != "mode" && name != "httpsRedirect" {
+			g.notes.warn(ReasonUnreachable, at.field(name), "has no effect with mode %s, as TLS does not end here; use mode SIMPLE or MUTUAL, or remove it", in.Mode)
+		}
+		return true
+	})
+	return &ir.ServerTLS{Mode: mode}
 }
 
 // termination projects the settings of TLS that ends at the gateway.

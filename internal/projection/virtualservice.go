@@ -21,7 +21,7 @@ var servedVirtualService = serves(
 	"http[].match[].headers", "http[].match[].withoutHeaders",
 	"http[].match[].method", "http[].match[].authority", "http[].match[].scheme",
 	"http[].match[].gateways", "http[].match[].queryParams", "http[].match[].port",
-	"http[].match[].sourceNamespace", "http[].match[].statPrefix",
+	"http[].match[].sourceNamespace", "http[].match[].sourceLabels", "http[].match[].statPrefix",
 	"http[].route[].destination.host", "http[].route[].destination.subset",
 	"http[].route[].destination.port", "http[].route[].weight",
 	"http[].route[].headers", "http[].headers",
@@ -34,6 +34,14 @@ var servedVirtualService = serves(
 	"http[].timeout",
 	"http[].retries.attempts", "http[].retries.perTryTimeout", "http[].retries.retryOn",
 	"http[].retries.retryRemoteLocalities", "http[].retries.retryIgnorePreviousHosts", "http[].retries.backoff",
+	"tls[].match[].sniHosts", "tls[].match[].destinationSubnets", "tls[].match[].port",
+	"tls[].match[].sourceLabels", "tls[].match[].sourceNamespace", "tls[].match[].gateways",
+	"tls[].route[].destination.host", "tls[].route[].destination.subset",
+	"tls[].route[].destination.port", "tls[].route[].weight",
+	"tcp[].match[].destinationSubnets", "tcp[].match[].port",
+	"tcp[].match[].sourceLabels", "tcp[].match[].sourceNamespace", "tcp[].match[].gateways",
+	"tcp[].route[].destination.host", "tcp[].route[].destination.subset",
+	"tcp[].route[].destination.port", "tcp[].route[].weight",
 )
 
 // VirtualService projects a networking.istio.io VirtualService of any version: they
@@ -47,7 +55,7 @@ func (s Scope) VirtualService(meta *metav1.ObjectMeta, text []byte) (*ir.Routes,
 	v := &virtualService{
 		scope: s, meta: meta,
 		notes: notes{origin: origin(KindVirtualService, meta)},
-		gaps:  map[int]*ruleGaps{},
+		gaps:  map[ruleKey]*ruleGaps{},
 	}
 	row := v.project(in)
 	return row, v.notes.sorted(), nil
@@ -55,12 +63,19 @@ func (s Scope) VirtualService(meta *metav1.ObjectMeta, text []byte) (*ir.Routes,
 
 // virtualService is one projection under way.
 type virtualService struct {
-	scope Scope
-	meta  *metav1.ObjectMeta
-	notes notes
-	gaps  map[int]*ruleGaps // by index in http
+	scope   Scope
+	meta    *metav1.ObjectMeta
+	notes   notes
+	gaps    map[ruleKey]*ruleGaps
+	subnets int // so far, in the whole object
 
 	isDelegate bool // without hosts
+}
+
+// ruleKey is where in an object a rule is.
+type ruleKey struct {
+	list  string // "http", "tls" or "tcp"
+	index int
 }
 
 // ruleGaps is what of a rule cannot be served.
@@ -92,14 +107,15 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 		}
 	}
 	v.unreachable(out.HTTP, written)
-	switch {
-	case len(in.Http) == 0 && len(in.Tls) == 0 && len(in.Tcp) == 0:
-		v.notes.invalid(spec, "has no routes; add http")
-	case len(in.Http) == 0:
-		v.notes.refused(spec, "it has routes for tcp and tls only, so nothing of this object is in effect")
+	if !v.isDelegate {
+		out.TLS, out.TCP = v.tlsRules(in.Tls, in.Hosts), v.tcpRules(in.Tcp)
 	}
+	if len(in.Http) == 0 && len(in.Tls) == 0 && len(in.Tcp) == 0 {
+		v.notes.invalid(spec, "has no routes; add http, tls or tcp")
+	}
+	rules := len(out.HTTP) + len(out.TLS) + len(out.TCP)
 	placed := v.isDelegate || len(out.Hosts) > 0 && (out.Mesh || len(out.Gateways) > 0)
-	if len(out.HTTP) == 0 || !placed {
+	if rules == 0 || !placed {
 		return nil
 	}
 	return out
@@ -110,9 +126,10 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 // not meant for.
 func (v *virtualService) findGaps(in *networking.VirtualService) {
 	for _, g := range servedVirtualService.gaps(in.ProtoReflect()) {
+		list, rest, _ := strings.Cut(g.pattern, "[].")
 		switch {
-		case strings.HasPrefix(g.pattern, "http[].match[]."):
-			v.gap(g.indices[0]).matches[g.indices[1]] = true
+		case strings.HasPrefix(rest, "match[]."):
+			v.gap(list, g.indices[0]).matches[g.indices[1]] = true
 			v.notes.refused(g.at, "this match is left out, as it would take more requests without it")
 		default:
 			v.notes.ignored(g.at)
@@ -120,11 +137,12 @@ func (v *virtualService) findGaps(in *networking.VirtualService) {
 	}
 }
 
-func (v *virtualService) gap(rule int) *ruleGaps {
-	if v.gaps[rule] == nil {
-		v.gaps[rule] = &ruleGaps{matches: map[int]bool{}}
+func (v *virtualService) gap(list string, rule int) *ruleGaps {
+	k := ruleKey{list, rule}
+	if v.gaps[k] == nil {
+		v.gaps[k] = &ruleGaps{matches: map[int]bool{}}
 	}
-	return v.gaps[rule]
+	return v.gaps[k]
 }
 
 func (v *virtualService) hosts(in []string, mesh bool) []string {

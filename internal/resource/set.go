@@ -31,9 +31,11 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.static", m.Mesh.Table(), Key.Compare, static),
 		graph.Derive(g, "resource.clusters", m.Targets, Key.Compare, outboundCluster(m)),
 		graph.Derive(g, "resource.gatewayClusters", m.GatewayTargets, Key.Compare, outboundCluster(m)),
+		graph.Derive(g, "resource.autoClusters", m.AutoTargets, Key.Compare, outboundCluster(m)),
 		graph.Derive(g, "resource.inboundClusters", m.Inbounds, Key.Compare, inboundClusters),
 		graph.Derive(g, "resource.endpoints", m.Targets, Key.Compare, endpoints(m)),
 		graph.Derive(g, "resource.gatewayEndpoints", m.GatewayTargets, Key.Compare, endpoints(m)),
+		graph.Derive(g, "resource.autoEndpoints", m.AutoTargets, Key.Compare, autoEndpoints(m)),
 		graph.Derive(g, "resource.captures", m.Captures, Key.Compare, capture),
 		graph.Derive(g, "resource.podTables", m.PodPorts, Key.Compare, podTable),
 		graph.Derive(g, "resource.portListeners", m.PortListeners, Key.Compare, portListener),
@@ -125,6 +127,16 @@ func endpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, 
 	}
 }
 
+// autoEndpoints are those that end the mesh's TLS: what is carried to them is that.
+func autoEndpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, emitter) {
+	return func(c *graph.Ctx, k model.TargetKey, t *model.Target, emit emitter) {
+		set, _ := graph.Get(c, m.EndpointSets, k.Cluster.Host)
+		built := endpoint.Assignment(model.Meshed(model.Assign(k.Cluster, t.PortName, t.Subset, set, nil, model.Client{Layer: k.Layer})))
+		built.ClusterName = k.Cluster.AutoName()
+		put(c, emit, k.Layer, TypeEndpoints, built.ClusterName, built, nil)
+	}
+}
+
 func capture(c *graph.Ctx, _ model.One, in *ir.OutboundCapture, emit emitter) {
 	put(c, emit, ir.LayerSidecar, TypeListener, ir.ListenerOutbound, listener.OutboundCapture(in), nil)
 }
@@ -141,8 +153,8 @@ func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitt
 
 func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
 	built := listener.OutboundTCP(in)
-	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, nil); r != nil {
-		r.Host, r.Leads = in.Cluster.Host, true
+	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, listener.StreamOrigins(in.Chains)); r != nil {
+		r.Host, r.Leads = in.Host, true
 	}
 }
 
@@ -155,6 +167,7 @@ func gatewayListener(c *graph.Ctx, k model.GatewayListenerKey, in *ir.GatewayLis
 	for i := range in.Chains {
 		origins = append(origins, in.Chains[i].Origin)
 	}
+	origins = append(origins, listener.StreamOrigins(in.Streams)...)
 	put(c, emit, ir.ClassLayer(k.Class), TypeListener, k.Name, listener.Gateway(in), origins)
 }
 

@@ -17,7 +17,8 @@ import (
 var outside = netip.MustParseAddr("203.0.113.1")
 
 // Call reads CLASS [METHOD] URL [HEADER=VALUE ...] and says what becomes of it.
-// The schemes are http, https and tcp; a URL to a gateway names the port of its pods.
+// The schemes are http, https, tcp and tls; a URL to a gateway names the port of its
+// pods. To tls may be added sni=NAME, when it is not the URL's host, and alpn=NAME.
 // The header "host" is sent in place of the URL's host.
 func (w *World) Call(line string) (string, error) {
 	words := strings.Fields(line)
@@ -48,13 +49,19 @@ func (w *World) Call(line string) (string, error) {
 		}
 		c.Headers[name] = value
 	}
-	c.TLS, c.HTTP = u.Scheme == "https", u.Scheme != "tcp"
+	c.TLS, c.HTTP = u.Scheme == "https" || u.Scheme == "tls", u.Scheme == "https" || u.Scheme == "http"
 	c.Host, c.Path = u.Hostname(), u.RequestURI()
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	if err != nil {
 		return "", fmt.Errorf("call %q: the URL needs a port", line)
 	}
 	c.Addr = netip.AddrPortFrom(w.resolve(class, c.Host), uint16(port))
+	if name, ok := c.Headers["sni"]; ok && u.Scheme == "tls" {
+		c.Host = name
+	}
+	if c.ALPN = c.Headers["alpn"]; u.Scheme != "tls" {
+		c.ALPN = ""
+	}
 	p, err := w.Proxy(from)
 	if err != nil {
 		return "", err

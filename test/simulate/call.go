@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -21,6 +20,7 @@ import (
 type Call struct {
 	Addr    netip.AddrPort    // where the connection is made to
 	TLS     bool              // the client speaks TLS with the server name Host
+	ALPN    string            // that the client offers in TLS
 	HTTP    bool              // a request is sent
 	Host    string            // without a port
 	As      string            // the Host header; empty: Host
@@ -57,13 +57,13 @@ func (p *Proxy) Answer(c Call) string {
 		return "unreadable filter: " + err.Error()
 	}
 	connected := *p
-	if connected.state, err = p.stateOf(chain.Filters[:last], c.Addr); err != nil {
+	if connected.state, err = p.stateOf(chain.Filters[:last], &c); err != nil {
 		return "unreadable filter: " + err.Error()
 	}
 	p = &connected
 	switch f := m.(type) {
 	case *tcpproxyv3.TcpProxy:
-		return p.reach(cmp.Or(p.state[stateCluster], f.GetCluster()))
+		return p.carry(f)
 	case *hcmv3.HttpConnectionManager:
 		if !c.HTTP || (c.TLS && chain.TransportSocket == nil) {
 			return "closed: not HTTP"
@@ -81,66 +81,6 @@ func (p *Proxy) listener(to netip.AddrPort) *listenerv3.Listener {
 		p.listeners[address("0.0.0.0", uint32(to.Port()))],
 		p.listeners[address("0.0.0.0", 15001)],
 	)
-}
-
-// choose finds the filter chain: by port, then the most specific server name, then
-// the transport.
-// See https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/listener/v3/listener_components.proto.
-func choose(l *listenerv3.Listener, c *Call) *listenerv3.FilterChain {
-	transport := "raw_buffer"
-	if c.TLS {
-		transport = "tls"
-	}
-	var best *listenerv3.FilterChain
-	var bestScore []int
-	for _, chain := range l.FilterChains {
-		m := chain.GetFilterChainMatch()
-		name, named := serverName(m.GetServerNames(), c)
-		switch {
-		case m.GetDestinationPort() != nil && m.GetDestinationPort().Value != uint32(c.Addr.Port()),
-			!named,
-			m.GetTransportProtocol() != "" && m.GetTransportProtocol() != transport,
-			len(m.GetApplicationProtocols()) > 0 && !slices.Contains(m.ApplicationProtocols, inspected(l, c)):
-			continue
-		}
-		score := []int{
-			btoi(m.GetDestinationPort() != nil), name, btoi(m.GetTransportProtocol() != ""), len(m.GetApplicationProtocols()),
-		}
-		if best == nil || slices.Compare(score, bestScore) > 0 {
-			best, bestScore = chain, score
-		}
-	}
-	if best == nil {
-		return l.DefaultFilterChain
-	}
-	return best
-}
-
-// serverName tells whether a chain takes the call's server name, and how exactly it says so.
-func serverName(names []string, c *Call) (specific int, ok bool) {
-	if len(names) == 0 {
-		return 0, true
-	}
-	if !c.TLS {
-		return 0, false
-	}
-	host := strings.ToLower(c.Host)
-	for _, n := range names {
-		switch tail, wild := strings.CutPrefix(n, "*"); {
-		case n == host:
-			return len(host) + 1, true
-		case wild && strings.HasSuffix(host, tail) && len(host) > len(tail):
-			specific, ok = max(specific, len(tail)), true
-		}
-	}
-	return specific, ok
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func (p *Proxy) request(m *hcmv3.HttpConnectionManager, c *Call) string {
@@ -191,6 +131,19 @@ func (p *Proxy) forward(r *routev3.Route) string {
 		return strings.Join(parts, " + ")
 	}
 	return p.reach(action.GetCluster()) + p.hashed(action, action.GetCluster())
+}
+
+// carry is where bytes go.
+func (p *Proxy) carry(f *tcpproxyv3.TcpProxy) string {
+	weighted := f.GetWeightedClusters()
+	if chosen := cmp.Or(p.state[stateCluster], f.GetCluster()); weighted == nil {
+		return p.reach(chosen)
+	}
+	var parts []string
+	for _, w := range weighted.Clusters {
+		parts = append(parts, fmt.Sprintf("%d %s", w.Weight, p.reach(w.Name)))
+	}
+	return strings.Join(parts, " + ")
 }
 
 func (p *Proxy) reach(cluster string) string {

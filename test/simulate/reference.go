@@ -14,8 +14,9 @@ import (
 )
 
 // Dangling is what a listener or a cluster would wait for in vain: endpoints, route
-// configurations, secrets, clusters of TCP filters. Routes are left out: Envoy
-// answers 503 for a cluster that is not there, and that may be what users asked for.
+// configurations, secrets, clusters of TCP filters. Routes are left out, and chains
+// that some object asked for: Envoy answers 503 or closes for a cluster that is not
+// there, and that may be what users asked for.
 func (p *Proxy) Dangling() []string {
 	var out []string
 	for name, c := range p.clusters {
@@ -25,7 +26,7 @@ func (p *Proxy) Dangling() []string {
 	}
 	for _, l := range p.listeners {
 		for _, chain := range append(slices.Clone(l.FilterChains), l.DefaultFilterChain) {
-			for _, missing := range p.missing(chain) {
+			for _, missing := range p.missing(chain, chain.GetMetadata() != nil) {
 				out = append(out, "listener "+l.Name+": "+missing)
 			}
 		}
@@ -46,7 +47,7 @@ func (p *Proxy) Dangling() []string {
 	return out
 }
 
-func (p *Proxy) missing(chain *listenerv3.FilterChain) []string {
+func (p *Proxy) missing(chain *listenerv3.FilterChain, asked bool) []string {
 	var out []string
 	for _, f := range chain.GetFilters() {
 		if f.GetConfigDiscovery() != nil {
@@ -65,7 +66,7 @@ func (p *Proxy) missing(chain *listenerv3.FilterChain) []string {
 				out = append(out, "no route configuration "+name)
 			}
 		case *tcpproxyv3.TcpProxy:
-			if p.clusters[m.GetCluster()] == nil {
+			if p.clusters[m.GetCluster()] == nil && !asked {
 				out = append(out, "no cluster "+m.GetCluster())
 			}
 		}

@@ -4,7 +4,6 @@ package simulate
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,7 +17,7 @@ import (
 const stateCluster = "envoy.tcp_proxy.cluster"
 
 // stateOf is what the filters in front of the last one note of a connection.
-func (p *Proxy) stateOf(filters []*listenerv3.Filter, to netip.AddrPort) (map[string]string, error) {
+func (p *Proxy) stateOf(filters []*listenerv3.Filter, c *Call) (map[string]string, error) {
 	state := map[string]string{}
 	for _, f := range filters {
 		config := f.GetTypedConfig()
@@ -30,7 +29,7 @@ func (p *Proxy) stateOf(filters []*listenerv3.Filter, to netip.AddrPort) (map[st
 			return nil, err
 		}
 		for _, v := range m.OnNewConnection {
-			value, err := evaluate(v.GetFormatString().GetTextFormatSource().GetInlineString(), to)
+			value, err := evaluate(v.GetFormatString().GetTextFormatSource().GetInlineString(), c)
 			if err != nil {
 				return nil, err
 			}
@@ -44,9 +43,10 @@ func (p *Proxy) stateOf(filters []*listenerv3.Filter, to netip.AddrPort) (map[st
 
 var ifDialled = regexp.MustCompile(`^%CEL\(destination\.address in \[(.*)\] \? '(.*)' : ''\)%$`)
 
-// evaluate knows the two kinds of values that are in use: a text, and a text for
-// connections to some addresses.
-func evaluate(format string, to netip.AddrPort) (string, error) {
+// evaluate knows the kinds of values that are in use: a text, perhaps with the server
+// name, and a text for connections to some addresses.
+func evaluate(format string, c *Call) (string, error) {
+	format = strings.ReplaceAll(format, "%REQUESTED_SERVER_NAME%", strings.ToLower(c.Host))
 	if !strings.Contains(format, "%") {
 		return format, nil
 	}
@@ -54,7 +54,7 @@ func evaluate(format string, to netip.AddrPort) (string, error) {
 	if m == nil {
 		return "", fmt.Errorf("the value %q is of no kind that is known here", format)
 	}
-	if slices.Contains(strings.Split(m[1], ","), "'"+to.String()+"'") {
+	if slices.Contains(strings.Split(m[1], ","), "'"+c.Addr.String()+"'") {
 		return m[2], nil
 	}
 	return "", nil
@@ -67,7 +67,7 @@ func inspected(l *listenerv3.Listener, c *Call) string {
 			return "http/1.1"
 		}
 	}
-	return ""
+	return c.ALPN
 }
 
 // transport is how a cluster speaks that decides by the state of the connection.

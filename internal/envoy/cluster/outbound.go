@@ -30,19 +30,24 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 		CommonLbConfig:  noPanic(),
 		Metadata:        typed.Origins(in.Origins),
 	}
+	if in.Auto {
+		c.Name = in.Key.AutoName()
+	}
 	discover(c, in)
 	balance(c, in)
-	if in.Weighted {
+	if in.Weighted && !in.Auto {
 		c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 		}
 	}
-	secure(c, in)
-	proxyProtocol(c, in.Settings.ProxyProtocol)
+	if !in.Auto {
+		secure(c, in)
+		proxyProtocol(c, in.Settings.ProxyProtocol)
+	}
 	pool(c, in.Settings.Pool)
 	retries(c, in.Settings.RetryBudget)
 	outliers(c, in.Settings.Outliers)
-	if in.Protocol.MayBeHTTP() {
+	if in.Protocol.MayBeHTTP() && !in.Auto {
 		c.TypedExtensionProtocolOptions = outboundOptions(in)
 	}
 	return c

@@ -19,22 +19,56 @@ import (
 
 // TCP carries bytes to a cluster.
 func TCP(cluster, accessLogFile string) *listenerv3.Filter {
-	return network("envoy.filters.network.tcp_proxy", proxy(cluster, accessLogFile, ir.Stream{}))
+	return network(tcpProxyName, tcpProxy(cluster, accessLogFile))
 }
 
-// Stream carries bytes to a cluster in the way that a policy asks for. The proxy
-// asks for the cluster when it is not there.
-func Stream(cluster, accessLogFile string, how ir.Stream) *listenerv3.Filter {
-	out := proxy(cluster, accessLogFile, how)
-	out.OnDemand = onDemandCluster()
-	return network("envoy.filters.network.tcp_proxy", out)
-}
+const tcpProxyName = "envoy.filters.network.tcp_proxy"
 
-func proxy(cluster, accessLogFile string, how ir.Stream) *tcpproxyv3.TcpProxy {
-	out := &tcpproxyv3.TcpProxy{
+func tcpProxy(cluster, accessLogFile string) *tcpproxyv3.TcpProxy {
+	return &tcpproxyv3.TcpProxy{
 		StatPrefix:       cluster,
 		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
 		AccessLog:        AccessLog(accessLogFile, tcpFormat),
+	}
+}
+
+// TCPOnDemand is TCP for a sidecar, which asks for the cluster when it is not there.
+func TCPOnDemand(cluster, accessLogFile string) *listenerv3.Filter {
+	out := tcpProxy(cluster, accessLogFile)
+	out.OnDemand = onDemandCluster()
+	return network(tcpProxyName, out)
+}
+
+// Stream carries bytes to clusters, in the way that a policy asks for. A sidecar asks
+// for a cluster that is not there. Without clusters it closes connections. The share
+// of a cluster that does not exist is closed as well, and never goes to the others.
+func Stream(targets []ir.Target, accessLogFile string, how ir.Stream) *listenerv3.Filter {
+	if len(targets) == 0 {
+		return TCP(ir.ClusterBlackHole, accessLogFile)
+	}
+	out := shares(targets, accessLogFile, how)
+	out.OnDemand = onDemandCluster()
+	return network(tcpProxyName, out)
+}
+
+// GatewayStream is Stream for a gateway, which has the clusters that it routes to.
+func GatewayStream(targets []ir.Target, accessLogFile string, how ir.Stream) *listenerv3.Filter {
+	if len(targets) == 0 {
+		return TCP(ir.ClusterBlackHole, accessLogFile)
+	}
+	return network(tcpProxyName, shares(targets, accessLogFile, how))
+}
+
+func shares(targets []ir.Target, accessLogFile string, how ir.Stream) *tcpproxyv3.TcpProxy {
+	out := tcpProxy(targets[0].Cluster.Name(), accessLogFile)
+	if len(targets) > 1 {
+		split := &tcpproxyv3.TcpProxy_WeightedCluster{}
+		for i := range targets {
+			split.Clusters = append(split.Clusters, &tcpproxyv3.TcpProxy_WeightedCluster_ClusterWeight{
+				Name: targets[i].Cluster.Name(), Weight: targets[i].Weight,
+			})
+		}
+		out.ClusterSpecifier = &tcpproxyv3.TcpProxy_WeightedClusters{WeightedClusters: split}
 	}
 	if how.IdleTimeout != 0 {
 		out.IdleTimeout = durationpb.New(max(how.IdleTimeout, 0)) // Envoy's 0 is ir.Never

@@ -12,18 +12,21 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// Gateway is a port at which requests enter or leave the mesh.
+// Gateway is a port at which requests and bytes enter or leave the mesh.
 func Gateway(in *ir.GatewayListener) *listenerv3.Listener {
 	out := &listenerv3.Listener{
 		Name:             ir.OutboundListenerName(in.Port),
 		Address:          typed.Address("0.0.0.0", in.Port),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 	}
-	inspect := false
+	inspect := readsNames(in.Streams)
 	for i := range in.Chains {
 		c := &in.Chains[i]
 		out.FilterChains = append(out.FilterChains, gatewayChain(in, c))
 		inspect = inspect || c.TLS != nil
+	}
+	for i := range in.Streams {
+		out.FilterChains = append(out.FilterChains, gatewayStream(&in.Streams[i], in.AccessLogFile))
 	}
 	if in.Edge.ProxyProtocol {
 		out.ListenerFilters = append(out.ListenerFilters, filter.ProxyProtocol()) // first: what it reads comes before TLS

@@ -22,14 +22,20 @@ func inbound(mode ir.MTLSMode, ports ...ir.InboundPort) func() golden.Message {
 	}
 }
 
-func tcp(addr string) func() golden.Message {
+func tcp(addr string, chains ...ir.StreamChain) func() golden.Message {
 	return func() golden.Message {
-		return OutboundTCP(&ir.TCPOutbound{
-			Addr:    netip.MustParseAddrPort(addr),
-			Cluster: ir.ClusterKey{Host: "db.books.svc.cluster.local", Port: 5432}, AccessLogFile: log,
-		})
+		return OutboundTCP(&ir.TCPOutbound{Addr: netip.MustParseAddrPort(addr), Chains: chains, AccessLogFile: log})
 	}
 }
+
+func to(subset string, weight uint32) ir.Target {
+	return ir.Target{Cluster: ir.ClusterKey{Host: "db.books.svc.cluster.local", Port: 5432, Subset: subset}, Weight: weight}
+}
+
+var (
+	whole   = ir.StreamChain{Targets: []ir.Target{to("", 100)}}
+	origins = []ir.Origin{{Kind: "VirtualService", Namespace: "books", Name: "db", Section: "tls[0]"}}
+)
 
 func chain(names []string, tls *ir.ChainTLS) ir.GatewayChain {
 	return ir.GatewayChain{
@@ -52,6 +58,12 @@ func gateway(chains ...ir.GatewayChain) func() golden.Message {
 	}
 }
 
+func gatewayStreams(chains ...ir.StreamChain) func() golden.Message {
+	return func() golden.Message {
+		return Gateway(&ir.GatewayListener{Port: 8443, Streams: chains})
+	}
+}
+
 func TestGolden(t *testing.T) {
 	port := func(n uint16, p ir.Protocol, m ir.MTLSMode) ir.InboundPort {
 		return ir.InboundPort{Port: n, Protocol: p, Mode: m}
@@ -70,21 +82,42 @@ func TestGolden(t *testing.T) {
 			return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true, Bytes: true})
 		},
 		"pods-http": func() golden.Message { return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true}) },
-		"tcp":       tcp("10.96.0.1:5432"),
+		"tcp":       tcp("10.96.0.1:5432", whole),
+		"tcp-ipv6":  tcp("[fd00::1]:5432", whole),
+		"tcp-split": tcp("10.96.0.1:5432", ir.StreamChain{
+			Targets: []ir.Target{to("v1", 80), to("v2", 20)}, Origins: origins,
+			Stream: ir.Stream{IdleTimeout: time.Minute},
+		}),
+		"tcp-closed": tcp("10.96.0.1:5432", ir.StreamChain{Origins: origins}),
+		"tcp-subnets": tcp("0.0.0.0:5432",
+			ir.StreamChain{
+				Subnets: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")},
+				Targets: []ir.Target{to("v1", 100)}, Origins: origins,
+			}, whole),
+		"tls-names": tcp("10.96.0.1:443",
+			ir.StreamChain{ServerNames: []string{"*.example.com", "a.example.org"}, Targets: []ir.Target{to("v1", 100)}, Origins: origins},
+			ir.StreamChain{ServerNames: []string{"*"}, Targets: []ir.Target{to("v2", 100)}},
+			whole),
 		"tcp-detected": func() golden.Message {
 			return OutboundTCP(&ir.TCPOutbound{
-				Addr: netip.MustParseAddrPort("10.96.0.1:7000"), Cluster: ir.ClusterKey{Host: "web.books.svc.cluster.local", Port: 7000},
+				Addr: netip.MustParseAddrPort("10.96.0.1:7000"), Chains: []ir.StreamChain{whole},
 				RouteConfig: ir.HostRouteName("web.books.svc.cluster.local", 7000), Detection: time.Second,
 			})
 		},
 		"inbound-detected": inbound(ir.MTLSStrict, port(7000, ir.ProtocolAuto, ir.MTLSPermissive), port(7001, ir.ProtocolAuto, ir.MTLSStrict)),
-		"tcp-ipv6":         tcp("[fd00::1]:5432"),
 		"inbound-permissive": inbound(ir.MTLSPermissive,
 			port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSPermissive)),
-		"inbound-strict":  inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSStrict)),
-		"inbound-disable": inbound(ir.MTLSDisable, port(8080, ir.ProtocolGRPC, ir.MTLSDisable)),
-		"inbound-mixed":   inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSDisable)),
-		"gateway-http":    gateway(chain(nil, nil)),
+		"inbound-strict":       inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSStrict)),
+		"inbound-disable":      inbound(ir.MTLSDisable, port(8080, ir.ProtocolGRPC, ir.MTLSDisable)),
+		"inbound-mixed":        inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSDisable)),
+		"gateway-tcp-detected": gatewayStreams(ir.StreamChain{Targets: []ir.Target{to("", 100)}, Detected: true, Origins: origins}),
+		"gateway-tcp":          gatewayStreams(ir.StreamChain{Targets: []ir.Target{to("v1", 80), to("v2", 20)}, Origins: origins}),
+		"gateway-tls": gatewayStreams(
+			ir.StreamChain{ServerNames: []string{"*.local"}, ByName: true, Origins: origins},
+			ir.StreamChain{ServerNames: []string{"a.example.com"}, TLS: &ir.ChainTLS{Certificates: certificates("shop")}, Targets: []ir.Target{to("", 100)}, Origins: origins},
+			ir.StreamChain{ServerNames: []string{"*"}, Targets: []ir.Target{to("v1", 100)}, Origins: origins},
+		),
+		"gateway-http": gateway(chain(nil, nil)),
 		"gateway-behind-proxies": func() golden.Message {
 			return Gateway(&ir.GatewayListener{
 				Port: 8080, Chains: []ir.GatewayChain{chain(nil, nil)}, Paths: ir.PathDecodeAndMergeSlashes,

@@ -57,7 +57,7 @@ func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
 	if in.Pods {
 		known = append(known, filter.Pods(in.Port))
 		// The clusters of pods are asked for; that of all others is always there.
-		others.Filters = append(slices.Clone(known), filter.Stream(others.Name, in.AccessLogFile, ir.Stream{}))
+		others.Filters = append(slices.Clone(known), filter.TCPOnDemand(others.Name, in.AccessLogFile))
 	}
 	out := &listenerv3.Listener{
 		Name:               name,
@@ -88,38 +88,6 @@ func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
 			Paths:         in.Paths,
 		}.Build()),
 	}}
-	return out
-}
-
-// OutboundTCP carries connections to one address to its cluster. Where its protocol
-// is not known, requests are told from other bytes.
-func OutboundTCP(in *ir.TCPOutbound) *listenerv3.Listener {
-	bytes := &listenerv3.FilterChain{
-		Filters: []*listenerv3.Filter{filter.Stream(in.Cluster.Name(), in.AccessLogFile, in.Stream)},
-	}
-	out := &listenerv3.Listener{
-		Name:             in.ListenerName(),
-		Address:          typed.Address(in.Addr.Addr().String(), in.Addr.Port()),
-		BindToPort:       wrapperspb.Bool(false),
-		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
-	}
-	if in.RouteConfig == "" {
-		out.FilterChains = []*listenerv3.FilterChain{bytes}
-		return out
-	}
-	out.DefaultFilterChain = bytes
-	out.FilterChains = []*listenerv3.FilterChain{{
-		Name:             in.RouteConfig,
-		FilterChainMatch: &listenerv3.FilterChainMatch{ApplicationProtocols: filter.HTTPProtocols()},
-		Filters: []*listenerv3.Filter{
-			filter.Offer(tls.ALPNHTTP),
-			filter.HTTP{
-				StatPrefix: "outbound_" + in.ListenerName(), RouteConfig: in.RouteConfig, OnDemand: true,
-				Paths: in.Paths, AccessLogFile: in.AccessLogFile,
-			}.Build(),
-		},
-	}}
-	detect(out, in.Detection)
 	return out
 }
 
