@@ -148,13 +148,13 @@ func budgets() []budget {
 		name:      "a weight of a rule for some clients only",
 		before:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: forClients(90)}},
 		change:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: forClients(50)}},
-		evaluated: map[string]int{"virtualHosts": 1, "routeReferences": 1, "routesWeighed": 1, "routesSettled": 1, "resource.virtualHosts": 1},
+		evaluated: map[string]int{"virtualHosts": 1, "routeReferences": 1, "routesMerged": 1, "routesWeighed": 1, "routesSettled": 1, "resource.virtualHosts": 1},
 		sent:      []string{"set class/" + first + " VirtualHost 8080/" + host(1)},
 	}, {
 		name:      "a weight of a rule for TCP",
 		before:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: streamRoutes(90)}},
 		change:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: streamRoutes(50)}},
-		evaluated: map[string]int{"tcpListeners": 1, "routeReferences": 1, "routesWeighed": 1, "routesSettled": 1, "resource.tcpListeners": 1},
+		evaluated: map[string]int{"tcpListeners": 1, "routeReferences": 1, "routesMerged": 1, "routesWeighed": 1, "routesSettled": 1, "resource.tcpListeners": 1},
 		sent:      []string{"set mesh Listener 10.96.0.1_9000"},
 	}, {
 		name:   "the load balancer of a DestinationRule",
