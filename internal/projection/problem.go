@@ -56,8 +56,8 @@ func (n *notes) invalid(at path, format string, args ...any) {
 
 // refused notes an error about something that is right but not served, and what
 // becomes of the part that it belongs to.
-func (n *notes) refused(at path, format string, args ...any) {
-	n.add(ir.Error, ReasonNotServed, at, "not served yet; "+fmt.Sprintf(format, args...))
+func (n *notes) refused(at path, instead string) {
+	n.add(ir.Error, ReasonNotServed, at, "not served yet; "+instead)
 }
 
 // ignored notes a warning about something that is right but not served.
