@@ -66,8 +66,12 @@ ifeq ($(KUBECONFIG),)
 endif
 
 .PHONY: bench
-bench: ## Benchmark the control plane: 1,000 services and 200 clients in one process
+bench: ## Benchmark the control plane with 1,000 services and 200 clients: the table of docs/performance.md
 	go run ./test/bench
+
+.PHONY: bench-large
+bench-large: ## The rows of the table that need large meshes: some GiB of memory
+	go run ./test/bench -large
 
 .PHONY: soak
 soak: ## Load with restarts, scaling and rollouts for SOAK on the cluster of KUBECONFIG or of make demo

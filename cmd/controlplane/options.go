@@ -28,6 +28,7 @@ type options struct {
 	xdsPlaintext      string
 	webhookAddress    string
 	monitoringAddress string
+	profilingAddress  string
 	meshConfig        string
 	clusterID         string
 	clusterDomain     string
@@ -61,6 +62,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.xdsPlaintext, "xds-plaintext-address", o.xdsPlaintext, "address of gRPC without TLS, for load tools; empty: not served")
 	f.StringVar(&o.webhookAddress, "webhook-address", o.webhookAddress, "address of the webhooks and probes; empty: not served")
 	f.StringVar(&o.monitoringAddress, "monitoring-address", o.monitoringAddress, "address of the metrics; empty: not served")
+	f.StringVar(&o.profilingAddress, "profiling-address", o.profilingAddress, "loopback address of the runtime's profiles; empty: not served")
 	f.StringVar(&o.meshConfig, "mesh-config", o.meshConfig, "file with the mesh's configuration; a missing file means the defaults")
 	f.StringVar(&o.clusterID, "cluster-id", o.clusterID, "name of this cluster within the mesh")
 	f.StringVar(&o.clusterDomain, "cluster-domain", o.clusterDomain, "DNS domain of the cluster's services")
@@ -97,6 +99,9 @@ func (o *options) complete() error {
 		if _, _, err := net.SplitHostPort(value); value != "" && err != nil {
 			errs = append(errs, fmt.Errorf("--%s=%q is not HOST:PORT: %w", name, value, err))
 		}
+	}
+	if o.profilingAddress != "" && !loopback(o.profilingAddress) {
+		errs = append(errs, fmt.Errorf("--profiling-address=%q is not HOST:PORT on the loopback interface", o.profilingAddress))
 	}
 	if o.certificateTTL < ca.MinTTL || o.certificateTTL > ca.MaxTTL {
 		errs = append(errs, fmt.Errorf("--certificate-ttl=%s is not between %s and %s", o.certificateTTL, ca.MinTTL, ca.MaxTTL))

@@ -37,12 +37,12 @@ func TestOptionsComplete(t *testing.T) {
 func TestOptionsNameEveryWrongFlag(t *testing.T) {
 	o := defaultOptions()
 	o.namespace, o.revision, o.clusterDomain, o.clusterID, o.xdsAddress = "A", "a.b", "-", "", "15012"
-	o.certificateTTL, o.logLevel, o.kubeQPS = 1, "loud", 0
+	o.certificateTTL, o.logLevel, o.kubeQPS, o.profilingAddress = 1, "loud", 0, ":6060"
 	err := o.complete()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, flag := range []string{"--namespace", "--revision", "--cluster-domain", "--cluster-id", "--xds-address", "--certificate-ttl", "--log-level", "--kube-api-qps"} {
+	for _, flag := range []string{"--namespace", "--revision", "--cluster-domain", "--cluster-id", "--xds-address", "--certificate-ttl", "--log-level", "--kube-api-qps", "--profiling-address"} {
 		if !strings.Contains(err.Error(), flag) {
 			t.Errorf("%s is not named in:\n%v", flag, err)
 		}

@@ -203,10 +203,9 @@ func serve(ctx context.Context, env environment, parts []part, serving servingTL
 		}
 	}
 	listen(serveWebhooks)
+	listen(func(ctx context.Context) error { return serveProfiles(ctx, env.options.profilingAddress) })
 	for _, s := range streams {
-		listen(func(ctx context.Context) error {
-			return serveGRPC(ctx, s.server, s.listener)
-		})
+		listen(func(ctx context.Context) error { return serveGRPC(ctx, s.server, s.listener) })
 		env.log.Info(msgServing, "protocol", "gRPC", "address", s.listener.Addr().String())
 	}
 

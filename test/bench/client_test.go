@@ -34,7 +34,7 @@ func hub(t *testing.T, n int) (*xds.Hub, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	add(&xds.Resource{Type: typeRoute, Name: "80", Version: "1"})
+	add(&xds.Resource{Type: typeURLs[routes], Name: "80", Version: "1"})
 	for i := range n {
 		for _, port := range []int{httpPort, tcpPort} {
 			name := fmt.Sprintf("outbound|%d||%s", port, hostOf(i))
@@ -42,16 +42,16 @@ func hub(t *testing.T, n int) (*xds.Hub, string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			add(&xds.Resource{Type: typeCluster, Name: name, Version: "1", Body: body, EDS: name})
-			add(&xds.Resource{Type: typeEndpoint, Name: name, Version: "1"})
+			add(&xds.Resource{Type: typeURLs[clusters], Name: name, Version: "1", Body: body, EDS: name})
+			add(&xds.Resource{Type: typeURLs[endpoints], Name: name, Version: "1"})
 		}
 		l := &listener.Listener{FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{{ConfigType: &listener.Filter_TypedConfig{TypedConfig: manager}}}}}}
 		body, err := proto.Marshal(l)
 		if err != nil {
 			t.Fatal(err)
 		}
-		add(&xds.Resource{Type: typeListener, Name: fmt.Sprint("listener-", i), Version: "1", Body: body})
-		add(&xds.Resource{Type: typeHost, Name: "80/" + hostOf(i), Version: "1"})
+		add(&xds.Resource{Type: typeURLs[listeners], Name: fmt.Sprint("listener-", i), Version: "1", Body: body})
+		add(&xds.Resource{Type: typeURLs[hosts], Name: "80/" + hostOf(i), Version: "1"})
 	}
 	h.Publish(b)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -87,23 +87,23 @@ func TestFleetSubscribesAsEnvoyDoes(t *testing.T) {
 			c.disconnect()
 		}
 	}()
-	have, err := f.clients[0].counts()
+	have, err := f.clients[0].state()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]int{typeCluster: 2 * services, typeEndpoint: 2 * services, typeListener: services, typeRoute: 1, typeHost: services}
-	for typ, n := range want {
-		if have[typ] != n {
-			t.Errorf("client holds %d of %s, want %d", have[typ], short(typ), n)
+	want := [kinds]int{clusters: 2 * services, endpoints: 2 * services, listeners: services, routes: 1, hosts: services}
+	for k, n := range want {
+		if have[k] != n {
+			t.Errorf("client holds %d of %s, want %d", have[k], typeURLs[k], n)
 		}
 	}
 	if f.bytes.Load() == 0 {
 		t.Error("no bytes were counted")
 	}
 
-	w := f.expect(typeEndpoint, names(hostOf(7), httpPort))
+	w := f.expect(endpoints, names(hostOf(7), httpPort))
 	h.Publish(xds.Batch{Set: []xds.Placement{{Layer: "base", Resource: &xds.Resource{
-		Type: typeEndpoint, Name: fmt.Sprintf("outbound|%d||%s", httpPort, hostOf(7)), Version: "2",
+		Type: typeURLs[endpoints], Name: fmt.Sprintf("outbound|%d||%s", httpPort, hostOf(7)), Version: "2",
 	}}}})
 	took, err := w.wait(ctx)
 	if err != nil || len(took) != 3 {

@@ -4,10 +4,8 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,58 +67,4 @@ func quantile(sorted []time.Duration, p float64) time.Duration {
 	}
 	at := int(p*float64(len(sorted)) + 0.5)
 	return sorted[min(max(at, 1), len(sorted))-1]
-}
-
-func short(typ string) string { return typ[strings.LastIndexByte(typ, '.')+1:] }
-
-// synced tells whether all clients hold the endpoints of n services and
-// otherwise as much as each other of the types that count.
-func (f *fleet) synced(n int) (bool, error) {
-	for _, c := range f.clients {
-		have, err := c.counts()
-		if err != nil {
-			return false, err
-		}
-		if have[typeCluster] < 2*n || have[typeEndpoint] < 2*n || have[typeHost] < n || have[typeListener] < n || have[typeRoute] < 1 {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// sync waits until all clients hold everything and nothing came for a moment,
-// and returns when the last of it came.
-func (f *fleet) sync(ctx context.Context, services int) (time.Time, error) {
-	const still = 300 * time.Millisecond
-	start, last, bytes := time.Now(), time.Now(), int64(-1)
-	for {
-		ok, err := f.synced(services)
-		if err != nil {
-			return last, err
-		}
-		if now := f.bytes.Load(); now != bytes || !ok {
-			bytes, last = now, time.Now()
-		}
-		if ok && time.Since(last) > still {
-			return last, nil
-		}
-		if time.Since(start) > 5*patience {
-			have, _ := f.clients[0].counts()
-			return last, fmt.Errorf("clients are not in sync after %v; the first holds %v", 5*patience, have)
-		}
-		select {
-		case <-ctx.Done():
-			return last, ctx.Err()
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
-func keys(m map[string]bool) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }

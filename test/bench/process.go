@@ -16,49 +16,74 @@ import (
 // process is the control plane under test.
 type process struct {
 	cmd     *exec.Cmd
+	started time.Time
 	target  string
-	logPath string
-	exited  chan struct{}
+	// profiles is where it serves the runtime's profiles.
+	profiles string
+	logPath  string
+	exited   chan struct{}
 }
 
 // stopLimit is how long the control plane may take to end.
 const stopLimit = 30 * time.Second
 
-// startControlPlane builds the control plane unless a binary is given, and
-// runs it against an API server with plaintext discovery on the loopback
-// interface.
-func startControlPlane(ctx context.Context, binary, kubeconfig, dir string) (*process, error) {
-	if binary == "" {
-		binary = filepath.Join(dir, "controlplane")
-		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/controlplane")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			return nil, fmt.Errorf("build the control plane (run from the root of the module): %w", err)
+// build builds a command of this module unless a binary is given.
+func build(ctx context.Context, binary, dir string) (string, error) {
+	if binary != "" {
+		return binary, nil
+	}
+	binary = filepath.Join(dir, "controlplane")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/controlplane")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("build the control plane (run from the root of the module): %w", err)
+	}
+	return binary, nil
+}
+
+// startControlPlane runs the control plane against an API server, with
+// plaintext discovery on the loopback interface and sidecars of one scope.
+func startControlPlane(binary, kubeconfig, dir, scope string) (*process, error) {
+	addresses := make([]string, 2)
+	for i := range addresses {
+		var err error
+		if addresses[i], err = freeAddress(); err != nil {
+			return nil, err
 		}
 	}
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
+	config := filepath.Join(dir, "mesh-"+scope)
+	if err := os.WriteFile(config, []byte("discoveryScope: "+scope+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("write the mesh's configuration: %w", err)
 	}
-	p := &process{target: address, logPath: filepath.Join(dir, "controlplane.log"), exited: make(chan struct{})}
-	output, err := os.Create(p.logPath)
+	p := &process{target: addresses[0], profiles: addresses[1]}
+	p.cmd = exec.Command(binary, "--kubeconfig", kubeconfig, "--xds-plaintext-address", p.target, "--profiling-address", p.profiles,
+		"--mesh-config", config, "--xds-address=", "--webhook-address=", "--monitoring-address=", "--leader-elect=false")
+	return p, p.start(filepath.Join(dir, "log-"+scope))
+}
+
+// start runs the process with its output in a file.
+func (p *process) start(logPath string) error {
+	output, err := os.Create(logPath)
 	if err != nil {
-		return nil, fmt.Errorf("file for the control plane's log: %w", err)
+		return fmt.Errorf("file for a process's log: %w", err)
 	}
 	defer output.Close()
-	p.cmd = exec.Command(binary, "--kubeconfig", kubeconfig, "--xds-plaintext-address", address,
-		"--xds-address=", "--webhook-address=", "--monitoring-address=", "--leader-elect=false")
-	p.cmd.Stdout, p.cmd.Stderr = output, output
-	// A killed benchmark must not leave the control plane behind.
+	p.logPath, p.exited = logPath, make(chan struct{})
+	if p.cmd.Stdout == nil {
+		p.cmd.Stdout = output
+	}
+	p.cmd.Stderr = output
+	// A killed benchmark must not leave the process behind.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.started = time.Now()
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", binary, err)
+		return fmt.Errorf("start %s: %w", p.cmd.Path, err)
 	}
 	go func() {
 		defer close(p.exited)
 		_ = p.cmd.Wait() // The exit status is in ProcessState.
 	}()
-	return p, nil
+	return nil
 }
 
 // ready waits until discovery listens.
@@ -70,13 +95,13 @@ func (p *process) ready(ctx context.Context) error {
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("the control plane ended with %v; its last words:\n%s", p.cmd.ProcessState, p.lastWords())
+			return fmt.Errorf("it ended with %v; its last words:\n%s", p.cmd.ProcessState, p.lastWords())
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("the control plane does not listen on %s after %v; its last words:\n%s", p.target, patience, p.lastWords())
+			return fmt.Errorf("it does not listen on %s after %v; its last words:\n%s", p.target, patience, p.lastWords())
 		}
 	}
 }

@@ -5,105 +5,134 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
-	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"golang.org/x/sync/errgroup"
 )
 
-// run is one benchmark: what was built, and the measurements in order.
+// run is one control plane with its clients, and the measurements of it.
 type run struct {
-	options
 	town    *town
 	process *process
 	fleet   *fleet
+	changes int
 	// generation makes every change differ from what was before.
 	generation int
 	// ruled counts the changes of each DestinationRule.
 	ruled map[int]int
+	// full are the bytes that a sync of everything took.
+	full int64
 }
 
-func (r *run) all(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{
-		r.connect, r.endpoints, r.virtualServices, r.destinationRules, r.newServices, r.churning, r.reconnect, r.restart,
-	} {
-		if err := step(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+func newRun(t *town, p *process, clients, changes int) *run {
+	return &run{town: t, process: p, fleet: newFleet(p.target, clients), changes: changes, generation: 1, ruled: map[int]int{}}
+}
+
+func (r *run) row(work string, figures ...figure) { row{work, figures}.print(os.Stdout) }
+
+// cost is what a measured step took.
+type cost struct {
+	wall, cpu time.Duration
+	bytes     int64
+	after     usage
 }
 
 // meter measures bytes and what the control plane uses during f.
-func (r *run) meter(f func() error) (cpu time.Duration, bytes int64, after usage, err error) {
+func (r *run) meter(f func() error) (cost, error) {
 	before, err := r.process.usage()
 	if err != nil {
-		return 0, 0, before, err
+		return cost{}, err
 	}
-	start := r.fleet.bytes.Load()
+	bytes, start := r.fleet.bytes.Load(), time.Now()
 	if err := f(); err != nil {
-		return 0, 0, before, err
+		return cost{}, err
 	}
-	after, err = r.process.usage()
-	return after.cpu - before.cpu, r.fleet.bytes.Load() - start, after, err
+	wall := time.Since(start)
+	after, err := r.process.usage()
+	return cost{wall, after.cpu - before.cpu, r.fleet.bytes.Load() - bytes, after}, err
 }
 
-func mib(n int64) float64 { return float64(n) / (1 << 20) }
-
-func (r *run) report(work, result string, cpu time.Duration, bytes int64, u usage) {
-	fmt.Printf("%-44s %s; %.2f CPU s, %.2f MiB sent, memory %.0f MiB, peak %.0f MiB\n",
-		work, result, cpu.Seconds(), mib(bytes), mib(u.rss), mib(u.max))
-}
-
-// connect opens all clients at once, as after an outage.
-func (r *run) connect(ctx context.Context) error {
-	return r.open(ctx, fmt.Sprintf("%d clients connect, all in sync", r.clients), false)
-}
-
-func (r *run) open(ctx context.Context, work string, keep bool) error {
+// open connects all clients at once and waits until they are in sync; the
+// wall time is that until the last of it came.
+func (r *run) open(ctx context.Context, keep bool) (cost, error) {
 	var took time.Duration
-	cpu, bytes, u, err := r.meter(func() error {
+	c, err := r.meter(func() error {
 		start := time.Now()
 		if err := r.fleet.connect(keep); err != nil {
 			return err
 		}
-		end, err := r.fleet.sync(ctx, r.services)
+		end, err := r.fleet.sync(ctx, r.town.services)
 		took = end.Sub(start)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", work, err)
+	c.wall = took
+	return c, err
+}
+
+// coldStart measures from the start of the process, for which all clients wait
+// already.
+func (r *run) coldStart(ctx context.Context, wall, cpu float64) error {
+	if _, err := r.open(ctx, false); err != nil {
+		return fmt.Errorf("cold start: %w", err)
 	}
-	r.report(work, took.Round(time.Millisecond).String(), cpu, bytes, u)
+	u, err := r.process.usage()
+	if err != nil {
+		return err
+	}
+	r.full = r.fleet.bytes.Load()
+	// What open waited for stillness is no part of it.
+	took := time.Since(r.process.started) - stillness
+	r.row(fmt.Sprintf("cold start: %d services, %d clients waiting, until all are in sync", r.town.services, len(r.fleet.clients)),
+		within("%.1f s", took.Seconds(), wall), within("%.1f CPU s", u.cpu.Seconds(), cpu), plain("%.0f MiB sent", mib(r.full)))
 	return nil
+}
+
+// within is a figure with a limit unless that is 0.
+func within(format string, value, most float64) figure {
+	if most == 0 {
+		return plain(format, value)
+	}
+	return atMost(format, value, most)
 }
 
 // reconnect is the same proxies on new connections: they hold everything.
 func (r *run) reconnect(ctx context.Context) error {
-	for _, c := range r.fleet.clients {
-		c.disconnect()
+	r.fleet.disconnect()
+	c, err := r.open(ctx, true)
+	if err != nil {
+		return fmt.Errorf("reconnect: %w", err)
 	}
-	return r.open(ctx, "the same clients reconnect", true)
+	r.row(fmt.Sprintf("the same %d clients reconnect, nothing having changed", len(r.fleet.clients)),
+		atMost("%.2f s", c.wall.Seconds(), 1), plain("%.2f CPU s", c.cpu.Seconds()), atMost("%.2f %% of a full sync's bytes", 100*float64(c.bytes)/float64(r.full), 5))
+	return nil
 }
 
-// restart is new proxies: they hold nothing.
-func (r *run) restart(ctx context.Context) error {
-	for _, c := range r.fleet.clients {
-		c.disconnect()
-	}
-	return r.open(ctx, "new clients connect", false)
+// change is a kind of change that is measured: write changes a service, and
+// all clients must get the resource of the kind that names its host.
+type change struct {
+	work string
+	kind kind
+	port int
+	// service is which one is changed the nth time.
+	service  func(n int) int
+	write    func(ctx context.Context, i int) error
+	p50, p99 float64 // ms
+	mib      float64 // for one change
 }
 
-// each measures a kind of change: write changes service i, and all clients
-// must get a resource of the type that names its host.
-func (r *run) each(ctx context.Context, work, typ string, of int, write func(i int) error, port int) error {
+// pause is between two changes: what the first one started must be over.
+const pause = 20 * time.Millisecond
+
+func (r *run) measure(ctx context.Context, ch change) (cost, error) {
 	var all []time.Duration
-	cpu, bytes, u, err := r.meter(func() error {
+	c, err := r.meter(func() error {
 		for n := range r.changes {
-			i := n * max(1, of/r.changes) % of
-			w := r.fleet.expect(typ, names(hostOf(i), port))
-			if err := write(i); err != nil {
+			i := ch.service(n)
+			w := r.fleet.expect(ch.kind, names(hostOf(i), ch.port))
+			if err := ch.write(ctx, i); err != nil {
 				return err
 			}
 			took, err := w.wait(ctx)
@@ -111,113 +140,94 @@ func (r *run) each(ctx context.Context, work, typ string, of int, write func(i i
 				return err
 			}
 			all = append(all, took...)
-			// A change at a time: what the last one started must be over.
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(pause)
 		}
+		r.fleet.watch.Store(nil)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", work, err)
+		return c, fmt.Errorf("%s: %w", ch.work, err)
 	}
-	slices.Sort(all)
-	r.report(fmt.Sprintf("%s (%d times)", work, r.changes), fmt.Sprintf("p50 %s, p99 %s, max %s",
-		ms(quantile(all, 0.5)), ms(quantile(all, 0.99)), ms(quantile(all, 1))), cpu, bytes, u)
-	return nil
+	figures := append(tail(all, ch.p50, ch.p99), plain("%.1f CPU ms", milliseconds(c.cpu)/float64(r.changes)),
+		within("%.2f MiB each", mib(c.bytes)/float64(r.changes), ch.mib))
+	r.row(ch.work, figures...)
+	return c, nil
 }
-
-func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 
 // names matches resources of a host, and of its port where the name has one.
-func names(host string, port int) func(*discovery.Resource) bool {
-	return func(r *discovery.Resource) bool {
-		return strings.Contains(r.GetName(), host) && (port == 0 || strings.Contains(r.GetName(), fmt.Sprintf("|%d|", port)))
+func names(host string, port int) func(string) bool {
+	part := fmt.Sprintf("|%d|", port)
+	return func(name string) bool {
+		return strings.Contains(name, host) && (port == 0 || strings.Contains(name, part))
 	}
 }
 
-func (r *run) endpoints(ctx context.Context) error {
-	return r.each(ctx, "one EndpointSlice change", typeEndpoint, r.services, func(i int) error {
-		r.generation++
-		return r.town.changeEndpoints(ctx, i, r.generation)
-	}, httpPort)
+func (r *run) changeEndpoints(ctx context.Context, i int) error {
+	r.generation++
+	return r.town.changeEndpoints(ctx, i, r.generation)
 }
 
-func (r *run) virtualServices(ctx context.Context) error {
-	if r.town.routed == 0 {
-		return nil
+func (r *run) changeVirtualService(ctx context.Context, i int) error {
+	r.generation++
+	return r.town.changeVirtualService(ctx, i, r.generation)
+}
+
+func (r *run) changeDestinationRule(ctx context.Context, i int) error {
+	r.ruled[i]++
+	return r.town.changeDestinationRule(ctx, i, 1+r.ruled[i])
+}
+
+// changed measures the kinds of changes one after the other.
+func (r *run) changed(ctx context.Context) error {
+	among := func(services int) func(int) int {
+		return func(n int) int { return n * max(1, services/r.changes) % services }
 	}
-	return r.each(ctx, "one VirtualService change", typeHost, r.town.routed, func(i int) error {
-		r.generation++
-		return r.town.changeVirtualService(ctx, i, r.generation)
-	}, 0)
-}
-
-func (r *run) destinationRules(ctx context.Context) error {
-	if r.town.routed == 0 {
-		return nil
-	}
-	return r.each(ctx, "one DestinationRule change", typeCluster, r.town.routed, func(i int) error {
-		r.ruled[i]++
-		return r.town.changeDestinationRule(ctx, i, 1+r.ruled[i])
-	}, httpPort)
-}
-
-// newServices adds services until their hosts are at all clients.
-func (r *run) newServices(ctx context.Context) error {
-	next := r.services
-	var all []time.Duration
-	cpu, bytes, u, err := r.meter(func() error {
-		for range r.changes {
-			i := next
-			next++
-			w := r.fleet.expect(typeHost, names(hostOf(i), 0))
-			if err := r.town.addService(ctx, i); err != nil {
-				return err
-			}
-			took, err := w.wait(ctx)
-			if err != nil {
-				return err
-			}
-			all = append(all, took...)
-			time.Sleep(20 * time.Millisecond)
+	to := fmt.Sprintf(", until %d clients have it", len(r.fleet.clients))
+	for _, ch := range []change{
+		{work: "one EndpointSlice change" + to, kind: endpoints, port: httpPort, service: among(r.town.services), write: r.changeEndpoints, p50: 3, p99: 15},
+		{work: "one VirtualService change" + to, kind: hosts, service: among(r.town.routed), write: r.changeVirtualService, p99: 30, mib: 1},
+		{work: "one DestinationRule change" + to, kind: clusters, port: httpPort, service: among(r.town.routed), write: r.changeDestinationRule, p99: 50, mib: 2},
+	} {
+		if _, err := r.measure(ctx, ch); err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("new services: %w", err)
 	}
-	r.services = next
-	slices.Sort(all)
-	r.report(fmt.Sprintf("one new Service, until it is routed (%d times)", r.changes), fmt.Sprintf("p50 %s, p99 %s, max %s",
-		ms(quantile(all, 0.5)), ms(quantile(all, 0.99)), ms(quantile(all, 1))), cpu, bytes, u)
-	return nil
+	next := r.town.services
+	_, err := r.measure(ctx, change{
+		work: "one new Service" + to, kind: hosts, p99: 50, mib: 4,
+		service: func(n int) int { return next + n }, write: r.town.addService,
+	})
+	r.town.services += r.changes
+	return err
 }
 
-// churning changes endpoints at a steady rate and measures every change, also
+// churn changes endpoints at a steady rate and measures every change, also
 // those that come while the ones before are still on their way.
-func (r *run) churning(ctx context.Context) error {
-	if r.churn == 0 {
-		return nil
-	}
-	const interval = 50 * time.Millisecond
+func (r *run) churn(ctx context.Context, rate, seconds int) error {
 	var watches []*watch
 	many := &many{byHost: map[string]*watch{}}
-	cpu, bytes, u, err := r.meter(func() error {
+	c, err := r.meter(func() error {
 		r.fleet.many.Store(many)
 		defer r.fleet.many.Store(nil)
-		ticker := time.NewTicker(interval)
+		ticker := time.NewTicker(time.Second / time.Duration(rate))
 		defer ticker.Stop()
-		for n := range int(time.Duration(r.churn) * time.Second / interval) {
-			i := n % r.services
+		// A slow write must not slow the rate.
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(writers)
+		for n := range rate * seconds {
+			i := n % r.town.services
 			watches = append(watches, many.expect(r.fleet, i))
 			r.generation++
-			if err := r.town.changeEndpoints(ctx, i, r.generation); err != nil {
-				return err
-			}
+			generation := r.generation
+			g.Go(func() error { return r.town.changeEndpoints(ctx, i, generation) })
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
-				return ctx.Err()
+				return g.Wait()
 			}
+		}
+		if err := g.Wait(); err != nil {
+			return err
 		}
 		// A host that changed again replaced its watch; the last one counts.
 		for _, w := range many.byHost {
@@ -236,8 +246,9 @@ func (r *run) churning(ctx context.Context) error {
 			all = append(all, d)
 		}
 	}
-	slices.Sort(all)
-	r.report(fmt.Sprintf("20 endpoint changes/s for %d s", r.churn), fmt.Sprintf("p50 %s, p99 %s, max %s",
-		ms(quantile(all, 0.5)), ms(quantile(all, 0.99)), ms(quantile(all, 1))), cpu, bytes, u)
+	figures := slices.Concat(tail(all, 0, 50), []figure{
+		atMost("%.2f cores", c.cpu.Seconds()/c.wall.Seconds(), 0.5), plain("%.0f changes/s", float64(rate*seconds)/c.wall.Seconds()),
+	})
+	r.row(fmt.Sprintf("the same, %d changes a second for %d s", rate, seconds), figures...)
 	return nil
 }

@@ -39,7 +39,7 @@ const (
 	writers = 16
 )
 
-func newTown(config *rest.Config, services, routed int) (*town, error) {
+func newTown(config *rest.Config) (*town, error) {
 	config = rest.CopyConfig(config)
 	config.QPS = -1 // The load must not wait for the client.
 	kube, err := kubernetes.NewForConfig(config)
@@ -50,7 +50,7 @@ func newTown(config *rest.Config, services, routed int) (*town, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of Istio's kinds: %w", err)
 	}
-	return &town{kube: kube, istio: mesh, services: services, routed: min(routed, services)}, nil
+	return &town{kube: kube, istio: mesh}, nil
 }
 
 func namespaceOf(i int) string { return fmt.Sprintf("bench-%d", i%namespaces) }
@@ -59,8 +59,12 @@ func hostOf(i int) string {
 	return fmt.Sprintf("%s.%s.svc.cluster.local", serviceOf(i), namespaceOf(i))
 }
 
-// build creates everything.
-func (t *town) build(ctx context.Context) error {
+// hostName and clusterName are the resources of a service's HTTP port.
+func hostName(i int) string    { return fmt.Sprintf("%d/%s", httpPort, hostOf(i)) }
+func clusterName(i int) string { return fmt.Sprintf("outbound|%d||%s", httpPort, hostOf(i)) }
+
+// found makes what all services need.
+func (t *town) found(ctx context.Context) error {
 	// A bare API server hands out 254 service addresses unless told of more.
 	_, err := t.kube.NetworkingV1().ServiceCIDRs().Create(ctx, &networkv1.ServiceCIDR{
 		ObjectMeta: metav1.ObjectMeta{Name: "bench"}, Spec: networkv1.ServiceCIDRSpec{CIDRs: []string{"10.112.0.0/14"}},
@@ -74,12 +78,20 @@ func (t *town) build(ctx context.Context) error {
 			return fmt.Errorf("create namespace %s: %w", ns.Name, err)
 		}
 	}
+	return nil
+}
+
+// grow adds services until there are so many, and routing until so many have
+// it.
+func (t *town) grow(ctx context.Context, services, routed int) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers)
-	for i := range t.services {
+	for ; t.services < services; t.services++ {
+		i := t.services
 		g.Go(func() error { return t.addService(ctx, i) })
 	}
-	for i := range t.routed {
+	for ; t.routed < min(routed, services); t.routed++ {
+		i := t.routed
 		g.Go(func() error { return t.addRouting(ctx, i) })
 	}
 	return g.Wait()

@@ -8,14 +8,12 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 )
 
 // watch waits for one resource at all clients.
 type watch struct {
-	typ     string
-	matches func(*discovery.Resource) bool
+	kind    kind
+	matches func(name string) bool
 	start   time.Time
 
 	mu   sync.Mutex
@@ -25,8 +23,8 @@ type watch struct {
 }
 
 // see notes that a client has a resource. A nil watch sees nothing.
-func (w *watch) see(index int, typ string, r *discovery.Resource) {
-	if w == nil || typ != w.typ || !w.matches(r) {
+func (w *watch) see(index int, k kind, name string) {
+	if w == nil || k != w.kind || !w.matches(name) {
 		return
 	}
 	took := time.Since(w.start)
@@ -42,8 +40,8 @@ func (w *watch) see(index int, typ string, r *discovery.Resource) {
 }
 
 // expect starts a watch for a resource that all clients should get.
-func (f *fleet) expect(typ string, matches func(*discovery.Resource) bool) *watch {
-	w := &watch{typ: typ, matches: matches, start: time.Now(), took: map[int]time.Duration{}, want: len(f.clients), done: make(chan struct{})}
+func (f *fleet) expect(k kind, matches func(string) bool) *watch {
+	w := &watch{kind: k, matches: matches, start: time.Now(), took: map[int]time.Duration{}, want: len(f.clients), done: make(chan struct{})}
 	f.watch.Store(w)
 	return w
 }
@@ -55,7 +53,7 @@ func (w *watch) wait(ctx context.Context) ([]time.Duration, error) {
 	case <-time.After(patience):
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return nil, fmt.Errorf("%d of %d clients got the change of %s within %v", len(w.took), w.want, short(w.typ), patience)
+		return nil, fmt.Errorf("%d of %d clients got the change of %s within %v", len(w.took), w.want, typeURLs[w.kind], patience)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -77,7 +75,7 @@ type many struct {
 // expect watches for the next assignment of a service. A client that gets a
 // later one of the same service has the change as well.
 func (m *many) expect(f *fleet, i int) *watch {
-	w := &watch{typ: typeEndpoint, matches: names(hostOf(i), httpPort), start: time.Now(), took: map[int]time.Duration{}, want: len(f.clients), done: make(chan struct{})}
+	w := &watch{kind: endpoints, matches: names(hostOf(i), httpPort), start: time.Now(), took: map[int]time.Duration{}, want: len(f.clients), done: make(chan struct{})}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.byHost[hostOf(i)] = w
@@ -85,12 +83,12 @@ func (m *many) expect(f *fleet, i int) *watch {
 }
 
 // see passes a resource to the watch of its host. A nil many sees nothing.
-func (m *many) see(index int, typ string, r *discovery.Resource) {
-	if m == nil || typ != typeEndpoint {
+func (m *many) see(index int, k kind, name string) {
+	if m == nil || k != endpoints {
 		return
 	}
 	m.mu.Lock()
-	w := m.byHost[r.GetName()[strings.LastIndexByte(r.GetName(), '|')+1:]]
+	w := m.byHost[name[strings.LastIndexByte(name, '|')+1:]]
 	m.mu.Unlock()
-	w.see(index, typ, r)
+	w.see(index, k, name)
 }
