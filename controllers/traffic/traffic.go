@@ -19,6 +19,8 @@ func Kinds(scope projection.Scope) []row.Kind {
 		destinationRule(scope),
 		gateway(scope),
 		proxyConfig(scope),
+		serviceEntry(scope),
+		workloadEntry(scope),
 	}
 }
 

@@ -18,6 +18,8 @@ type Batch struct {
 	Routes              map[ir.ConfigKey]*ir.Routes
 	Policies            map[ir.ConfigKey]*ir.TrafficPolicy
 	Gateways            map[ir.ConfigKey]*ir.Gateway
+	ServiceEntries      map[ir.ConfigKey]*ir.ServiceEntry
+	WorkloadEntries     map[ir.ConfigKey]*ir.Workload
 	PeerAuthentications map[ir.ConfigKey]*ir.PeerAuthentication
 	ProxyConfigs        map[ir.ConfigKey]*ir.ProxyConfig
 	Statuses            map[ir.Origin]ConfigStatus

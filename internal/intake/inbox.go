@@ -55,6 +55,8 @@ func newBatch() Batch {
 		Routes:              map[ir.ConfigKey]*ir.Routes{},
 		Policies:            map[ir.ConfigKey]*ir.TrafficPolicy{},
 		Gateways:            map[ir.ConfigKey]*ir.Gateway{},
+		ServiceEntries:      map[ir.ConfigKey]*ir.ServiceEntry{},
+		WorkloadEntries:     map[ir.ConfigKey]*ir.Workload{},
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{},
 		ProxyConfigs:        map[ir.ConfigKey]*ir.ProxyConfig{},
 		Statuses:            map[ir.Origin]ConfigStatus{},

@@ -11,7 +11,8 @@ import (
 // Backend is one address that serves a host, with everything that a subset, a
 // TLS setting or a locality needs to know of it.
 type Backend struct {
-	Addr     netip.Addr
+	Addr     netip.Addr // not valid: Name is resolved by the proxy
+	Name     string
 	Ports    []SlicePort // sorted by name
 	Labels   Labels
 	Identity string   // SPIFFE id; empty without a pod
@@ -22,6 +23,7 @@ type Backend struct {
 	Presumed bool // its slice calls it not ready, its pod does not; kept while nothing is ready
 	Unready  bool // does not serve; kept of headless hosts only, whose pods are called one by one
 	Network  string
+	Weight   uint32 // 0: 1
 }
 
 // PortNumber is the number behind a Service's port name.
@@ -61,7 +63,8 @@ type TargetPort struct {
 
 // Endpoint is a line of a load assignment.
 type Endpoint struct {
-	Addr   netip.Addr
+	Addr   netip.Addr // not valid: Name is resolved by the proxy
+	Name   string
 	Port   uint16
 	TLS    bool
 	Weight uint32 // 0: 1

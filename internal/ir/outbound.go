@@ -14,11 +14,17 @@ import (
 type Host struct {
 	Name      string
 	Namespace string
-	VIPs      []netip.Addr // sorted
+	Origin    Origin
+	Created   int64
+	VIPs      []netip.Addr   // sorted
+	Ranges    []netip.Prefix // whose addresses are all of the host; sorted
+	Allocated bool           // the VIPs are the mesh's own: only its answers to DNS questions have them
 	Headless  bool
 	Near      *Nearness // nil: nothing is preferred, unless policies say so
 	Alias     string    // another host's name: a Service of type ExternalName
 	Ports     []ServicePort
+
+	SubjectAltNames []string // that ServiceEntries add to a Kubernetes Service, sorted
 }
 
 // Port finds a port by number.
@@ -38,7 +44,8 @@ type Discovery uint8
 const (
 	DiscoverEDS         Discovery = iota // the control plane says
 	DiscoverOriginalDst                  // the address that the application dialled
-	DiscoverDNS                          // the name of Alias is resolved by the proxy
+	DiscoverDNS                          // the name of Alias, or those of Endpoints, are resolved by the proxy
+	DiscoverDNSLogical                   // as DiscoverDNS, by the first address of the answer
 	DiscoverPod                          // the address that the application dialled, which is that of a pod
 )
 
@@ -48,7 +55,7 @@ type OutboundCluster struct {
 	Auto        bool // for connections that come with the server name of the key, as they are
 	Discovery   Discovery
 	Alias       string // with DiscoverDNS
-	PodPort     uint16 // with DiscoverPod: of every pod; 0: the port that was dialled
+	PodPort     uint16 // with DiscoverPod and DiscoverOriginalDst: of every server; 0: the port that was dialled
 	Protocol    Protocol
 	Detected    bool // the server's protocol is not known; it goes by the name that a client of its kind offers
 	Settings    PolicySettings
@@ -56,6 +63,10 @@ type OutboundCluster struct {
 	TrustDomain string
 	Weighted    bool // localities have shares of the requests
 	Origins     []Origin
+	External    bool        // no endpoint takes the mesh's mutual TLS, unless Settings say so
+	Endpoints   *Assignment // with DiscoverDNS
+
+	SubjectAltNames []string // one of which the server's certificate has, where Settings name none
 }
 
 // VirtualHost is a host of a route configuration with its rules in order.

@@ -55,6 +55,7 @@ type ServicePort struct {
 	Port     uint16
 	Target   uint16 // in the pods; 0: they have a name for it, and may differ
 	Protocol Protocol
+	Entry    *Entry // what defines it; nil: a Kubernetes Service
 }
 
 // EndpointSlice is what the mesh needs of discovery.k8s.io/v1 EndpointSlice.
@@ -89,6 +90,7 @@ type Pod struct {
 	Meshed         bool // has a proxy that terminates mutual TLS
 	Network        string
 	Readiness      Readiness
+	Addr           netip.Addr // not valid: it has none, or is about to go
 }
 
 // Readiness is what a Pod says of itself. A pod that was never said to be ready is

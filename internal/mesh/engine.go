@@ -88,6 +88,8 @@ func (e *Engine) stage(b intake.Batch) {
 	stage(e.model.Policies, b.Policies)
 	stage(e.model.Gateways, b.Gateways)
 	stage(e.model.Namespaces, b.Namespaces)
+	stage(e.model.ServiceEntries, b.ServiceEntries)
+	stage(e.model.WorkloadEntries, b.WorkloadEntries)
 	stage(e.model.PeerAuths, b.PeerAuthentications)
 	stage(e.model.ProxyConfigs, b.ProxyConfigs)
 }

@@ -47,7 +47,7 @@ func (x *chaos) step() edit {
 	config := func(prefix string, n int) ir.ConfigKey {
 		return ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
 	}
-	switch x.r.IntN(16) {
+	switch x.r.IntN(19) {
 	case 0, 1:
 		change(x, x.rows.Services, e.batch.Services, object("s", 3), x.service)
 	case 2, 3:
@@ -72,6 +72,10 @@ func (x *chaos) step() edit {
 		change(x, x.rows.Namespaces, e.batch.Namespaces, pick(x.r, chaosNamespaces...), func(ns string) *ir.Namespace {
 			return &ir.Namespace{Name: ns, DiscoveryScope: pick(x.r, ir.ScopeInherited, ir.ScopeFull, ir.ScopeOnDemand)}
 		})
+	case 15, 16:
+		change(x, x.rows.ServiceEntries, e.batch.ServiceEntries, config("e", 3), x.serviceEntry)
+	case 17:
+		change(x, x.rows.WorkloadEntries, e.batch.WorkloadEntries, config("w", 3), x.workloadEntry)
 	default:
 		c := x.class()
 		change(x, x.classes, e.classes, classKey(c), func(string) *ir.Class { return c })
@@ -161,7 +165,8 @@ func (x *chaos) labels() ir.Labels {
 
 func (x *chaos) pod(k ir.ObjectKey) *ir.Pod {
 	return &ir.Pod{
-		Key: k, Labels: x.labels(), ServiceAccount: pick(x.r, "one", "two"), Node: "n0",
+		Addr: netip.AddrFrom4([4]byte{10, 0, 9, k.Name[1]}),
+		Key:  k, Labels: x.labels(), ServiceAccount: pick(x.r, "one", "two"), Node: "n0",
 		Meshed: x.r.IntN(3) > 0, Readiness: pick(x.r, ir.Unready, ir.Presumed, ir.Ready),
 	}
 }
@@ -181,7 +186,7 @@ func (x *chaos) routes(k ir.ConfigKey) *ir.Routes {
 	origin := ir.Origin{Kind: "VirtualService", Namespace: k.Namespace, Name: k.Name}
 	out := &ir.Routes{
 		Origin: origin, Created: int64(x.r.IntN(4)), Mesh: x.r.IntN(3) > 0, ExportTo: x.visibility(),
-		Hosts: pick(x.r, []string{x.host()}, []string{"*.shop.svc.cluster.local"}, []string{"*.com", x.host()}, []string{"shop.example.com"}),
+		Hosts: pick(x.r, []string{x.host()}, []string{"*.shop.svc.cluster.local"}, []string{"*.com", x.host()}, []string{"shop.example.com"}, []string{"*.example.com"}),
 	}
 	if !out.Mesh || x.r.IntN(2) == 0 {
 		out.Gateways = []ir.ConfigKey{{Namespace: pick(x.r, chaosNamespaces...), Name: fmt.Sprintf("g%d", x.r.IntN(2))}}
@@ -211,7 +216,7 @@ func (x *chaos) routes(k ir.ConfigKey) *ir.Routes {
 		for range 1 + x.r.IntN(2) {
 			if rule.Direct == nil && rule.Delegate == nil {
 				rule.Destinations = append(rule.Destinations, ir.Destination{
-					Host: x.host(), Port: pick(x.r, uint16(0), 0, 80, 8080), Subset: pick(x.r, "", "v1", "v2"), Weight: 1 + x.r.Uint32N(99),
+					Host: pick(x.r, x.host(), x.host(), x.entryHost()), Port: pick(x.r, uint16(0), 0, 80, 8080), Subset: pick(x.r, "", "v1", "v2"), Weight: 1 + x.r.Uint32N(99),
 				})
 			}
 		}
@@ -255,7 +260,7 @@ func (x *chaos) policy(k ir.ConfigKey) *ir.TrafficPolicy {
 	out := &ir.TrafficPolicy{
 		Origin:  ir.Origin{Kind: "DestinationRule", Namespace: k.Namespace, Name: k.Name},
 		Created: int64(x.r.IntN(4)), ExportTo: x.visibility(), Settings: x.settings(),
-		Host: pick(x.r, x.host(), x.host(), "*.apps.svc.cluster.local", "*.cluster.local"),
+		Host: pick(x.r, x.host(), x.host(), "*.apps.svc.cluster.local", "*.cluster.local", "*.example.com", "shop.example.com"),
 	}
 	if x.r.IntN(4) == 0 {
 		out.Selector, out.ExportTo = x.labels(), ir.Visibility{Namespaces: []string{k.Namespace}}
@@ -303,7 +308,7 @@ func (x *chaos) fit(routes bool) edit {
 	}
 	all := ir.ConfigKey{Namespace: "istio-system", Name: "d0"}
 	everywhere := x.policy(all)
-	everywhere.Host, everywhere.Selector, everywhere.ExportTo = "*.cluster.local", nil, ir.Visibility{All: true}
+	everywhere.Host, everywhere.Selector, everywhere.ExportTo = "*", nil, ir.Visibility{All: true}
 	x.rows.Policies[all] = everywhere
 	for k, p := range x.rows.Policies {
 		fit := *p

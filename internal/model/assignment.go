@@ -27,7 +27,7 @@ func Assign(
 				continue
 			}
 			_, plain := slices.BinarySearch(b.Plain, port)
-			add(out, b.Locality, priority(near, &who, b), ir.Endpoint{Addr: b.Addr, Port: port, TLS: b.TLS && !plain})
+			add(out, b.Locality, priority(near, &who, b), ir.Endpoint{Addr: b.Addr, Name: b.Name, Port: port, TLS: b.TLS && !plain, Weight: b.Weight})
 		}
 		if len(out.Localities) > 0 {
 			break
@@ -40,10 +40,10 @@ func Assign(
 	for i := range out.Localities {
 		l := &out.Localities[i]
 		slices.SortFunc(l.Endpoints, func(a, b ir.Endpoint) int {
-			return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port))
+			return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Port, b.Port))
 		})
 		l.Endpoints = slices.CompactFunc(l.Endpoints, func(a, b ir.Endpoint) bool {
-			return a.Addr == b.Addr && a.Port == b.Port
+			return a.Addr == b.Addr && a.Name == b.Name && a.Port == b.Port
 		})
 	}
 	if near.Weighted() {

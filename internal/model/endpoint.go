@@ -3,6 +3,7 @@
 package model
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -18,6 +19,12 @@ type sliceBackends struct {
 }
 
 func (m *Model) deriveEndpoints(g *graph.Graph) {
+	m.pods = graph.Derive(g, "pods.placed", m.Pods.Table(), ir.ObjectKey.Compare,
+		func(_ *graph.Ctx, k ir.ObjectKey, p *ir.Pod, emit func(ir.ObjectKey, *ir.Pod)) {
+			placed := *p
+			placed.Addr = netip.Addr{} // slices say it
+			emit(k, &placed)
+		})
 	backends := graph.Derive(g, "backends", m.Slices.Table(), ir.ObjectKey.Compare,
 		func(c *graph.Ctx, k ir.ObjectKey, s *ir.EndpointSlice, emit func(ir.ObjectKey, *sliceBackends)) {
 			mesh, ok := m.settings(c)
@@ -43,7 +50,9 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 		func(_ ir.ObjectKey, b *sliceBackends) []string { return []string{b.Host} })
 	m.EndpointSets = graph.Derive(g, "endpointSets", byHost.Keys(), strings.Compare,
 		func(c *graph.Ctx, host string, _ struct{}, emit func(string, *ir.EndpointSet)) {
-			emit(host, endpointSet(host, graph.Lookup(c, byHost, host)))
+			set := endpointSet(host, graph.Lookup(c, byHost, host))
+			m.addWorkloads(c, host, set)
+			emit(host, set)
 		})
 	m.Identities = graph.Derive(g, "identities", m.EndpointSets, strings.Compare,
 		func(_ *graph.Ctx, host string, s *ir.EndpointSet, emit func(string, *ir.HostIdentity)) {
@@ -72,7 +81,7 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 	if e.Pod == "" {
 		return b, true
 	}
-	pod, ok := graph.Get(c, m.Pods.Table(), ir.ObjectKey{Cluster: s.Key.Cluster, Namespace: s.Key.Namespace, Name: e.Pod})
+	pod, ok := graph.Get(c, m.pods, ir.ObjectKey{Cluster: s.Key.Cluster, Namespace: s.Key.Namespace, Name: e.Pod})
 	if !ok {
 		return b, false
 	}
@@ -85,12 +94,18 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 	if !pod.Meshed {
 		return b, true
 	}
-	if !m.mayDisable(c, mesh.RootNamespace, pod.Key.Namespace) {
+	m.secure(c, mesh, pod.Key.Namespace, &b)
+	return b, true
+}
+
+// secure says which ports of a backend with a proxy take mutual TLS.
+func (m *Model) secure(c *graph.Ctx, mesh *ir.Mesh, namespace string, b *ir.Backend) {
+	if !m.mayDisable(c, mesh.RootNamespace, namespace) {
 		b.TLS = true
-		return b, true
+		return
 	}
-	accepts := m.accepts(c, mesh.RootNamespace, pod.Key.Namespace, pod.Labels)
-	for _, p := range s.Ports {
+	accepts := m.accepts(c, mesh.RootNamespace, namespace, b.Labels)
+	for _, p := range b.Ports {
 		if accepts.mode(p.Port) == ir.MTLSDisable {
 			b.Plain = append(b.Plain, p.Port)
 		} else {
@@ -98,7 +113,31 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 		}
 	}
 	slices.Sort(b.Plain)
-	return b, true
+}
+
+// addWorkloads adds the WorkloadEntries that the selectors of a host's Services fit.
+func (m *Model) addWorkloads(c *graph.Ctx, host string, set *ir.EndpointSet) {
+	mesh, ok := m.settings(c)
+	d, known := graph.Get(c, m.serviceHosts, host)
+	if !ok || !known {
+		return
+	}
+	if _, any := graph.Get(c, m.workloadNamespaces, d.Host.Namespace); !any {
+		return
+	}
+	before := len(set.Backends)
+	for _, s := range graph.Each(c, m.servicesByHost, host) {
+		for _, w := range m.workloads(c, s.Key.Namespace, s.Selector) {
+			if w.Name != "" {
+				c.Report(unreachable(w, d.Host.Origin))
+				continue
+			}
+			set.Backends = append(set.Backends, m.workloadBackend(c, mesh, s.Key.Namespace, w, s.Ports))
+		}
+	}
+	if len(set.Backends) > before {
+		sortBackends(set)
+	}
 }
 
 // endpointSet joins the slices. Which of the addresses count is decided cluster by

@@ -249,6 +249,9 @@ func (m *Model) gatewayTarget(c *graph.Ctx, k gatewayCluster, _ struct{}, emit f
 	ch, _ := graph.Get(c, m.choices, seen)
 	t := target(h, port, ch, nil)
 	t.Gateway = true
+	if t.Discovery == ir.DiscoverOriginalDst {
+		t.Discovery = ir.DiscoverEDS // clients called the gateway, not the host
+	}
 	if name := k.Cluster.Subset; name != "" {
 		s, ok := m.subset(c, ch, name)
 		if !ok {

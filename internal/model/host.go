@@ -12,7 +12,7 @@ import (
 )
 
 func (m *Model) deriveHosts(g *graph.Graph) {
-	services := graph.NewIndex(g, "services.byHost", m.Services.Table(), strings.Compare,
+	m.servicesByHost = graph.NewIndex(g, "services.byHost", m.Services.Table(), strings.Compare,
 		func(_ ir.ObjectKey, s *ir.Service) []string { return []string{s.Host} })
 	m.byPair = graph.NewIndex(g, "services.bySelector", m.Services.Table(), namespacePair.Compare,
 		func(k ir.ObjectKey, s *ir.Service) []namespacePair {
@@ -21,24 +21,25 @@ func (m *Model) deriveHosts(g *graph.Graph) {
 			}
 			return []namespacePair{{Namespace: k.Namespace, Pair: s.Selector[0]}}
 		})
-	m.serviceHosts = graph.Derive(g, "serviceHosts", services.Keys(), strings.Compare,
+	m.serviceHosts = graph.Derive(g, "serviceHosts", m.servicesByHost.Keys(), strings.Compare,
 		func(c *graph.Ctx, name string, _ struct{}, emit func(string, *definition)) {
 			if mesh, ok := m.settings(c); ok {
-				emit(name, mergeHost(name, graph.Lookup(c, services, name), mesh.Detection > 0))
+				emit(name, mergeHost(name, graph.Lookup(c, m.servicesByHost, name), mesh.Detection > 0))
 			}
 		})
-	m.deriveViews(g)
+	m.deriveViews(g, m.servicesByHost.Keys())
 }
 
 // mergeHost joins the Services of the same name in all clusters. Where they
 // disagree, the first in the order of the keys is believed.
 func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service], detect bool) *definition {
-	h := &ir.Host{Name: name}
+	h := &ir.Host{Name: name, Origin: ir.Origin{Kind: kindService}}
 	d := &definition{Host: h, ExportTo: ir.Visibility{All: true}}
 	for i, row := range rows {
 		s := row.Value
 		if i == 0 {
 			h.Namespace, h.Headless, h.Alias, h.Near = s.Key.Namespace, s.Headless, s.ExternalName, s.Near
+			h.Origin.Namespace, h.Origin.Name, h.Created = s.Key.Namespace, s.Key.Name, s.Created
 			if s.ExportTo != nil {
 				d.ExportTo = *s.ExportTo
 			}
@@ -81,27 +82,6 @@ func wildcards(name string) []string {
 		out = append(out, "*."+tail)
 		rest = tail
 	}
-}
-
-// domains is the names under which an application in a namespace may call a host.
-// The bare name is only valid within the host's own namespace.
-func domains(h *ir.Host, clusterDomain string, sameNamespace bool) []string {
-	out := []string{h.Name}
-	if qualified, ok := strings.CutSuffix(h.Name, ".svc."+clusterDomain); ok {
-		out = append(out, qualified, qualified+".svc")
-		if short, _, ok := strings.Cut(qualified, "."); ok && sameNamespace {
-			out = append(out, short)
-		}
-	}
-	for _, vip := range h.VIPs {
-		if vip.Is6() {
-			out = append(out, "["+vip.String()+"]")
-		} else {
-			out = append(out, vip.String())
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // namespacePair is a namespace and one label of a selector; whoever has the label

@@ -30,6 +30,7 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 			for _, s := range m.selecting(c, class.Namespace, class.Labels) {
 				m.addPorts(c, out, s, mesh.Detection > 0)
 			}
+			m.addEntryPorts(c, out, class)
 			for _, p := range accepts.Ports {
 				if !hasPort(out, p.Port) {
 					out.Ports = append(out.Ports, ir.InboundPort{Port: p.Port, Protocol: ir.ProtocolTCP})
@@ -54,6 +55,25 @@ func (m *Model) addPorts(c *graph.Ctx, out *ir.Inbound, s *ir.Service, detect bo
 		for _, p := range s.Ports {
 			if p.Port == t.Port && p.Protocol != ir.ProtocolUDP && !hasPort(out, t.Target) {
 				out.Ports = append(out.Ports, ir.InboundPort{Port: t.Target, Protocol: carried(p.Protocol, detect)})
+			}
+		}
+	}
+}
+
+// addEntryPorts adds the ports that ServiceEntries whose selector fits lead to.
+func (m *Model) addEntryPorts(c *graph.Ctx, out *ir.Inbound, class *ir.Class) {
+	if _, selecting := graph.Get(c, m.entrySelectors, class.Namespace); !selecting {
+		return
+	}
+	for _, l := range class.Labels {
+		for _, e := range graph.Each(c, m.entriesByPair, namespacePair{Namespace: class.Namespace, Pair: l}) {
+			if !class.Labels.Contains(e.Selector) {
+				continue
+			}
+			for _, p := range e.Ports {
+				if !hasPort(out, p.Target) {
+					out.Ports = append(out.Ports, ir.InboundPort{Port: p.Target, Protocol: p.Protocol})
+				}
 			}
 		}
 	}

@@ -5,12 +5,13 @@
 // All of it is tables of the incremental engine. The order below is the order of
 // evaluation; a table reads only tables above it.
 //
-//	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications proxyconfigs namespaces classes
+//	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications proxyconfigs namespaces
+//	           serviceEntries workloadEntries classes
 //	classes    scopes
 //	injection  proxyDefaults
 //	security   peerAuth, peerAuthDisabling
-//	hosts      serviceHosts, hosts
-//	endpoints  backends, endpointSets, identities, targetPorts
+//	hosts      addresses, entryHosts, serviceHosts, hosts
+//	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
 //	outbound   virtualHosts, portUses, routeConfigs, portListeners, podPorts, streams, tcpListeners, captures
@@ -30,19 +31,21 @@ import (
 
 // Sources are the tables that the outside writes.
 type Sources struct {
-	Mesh         *graph.Source[One, *ir.Mesh]
-	Services     *graph.Source[ir.ObjectKey, *ir.Service]
-	Slices       *graph.Source[ir.ObjectKey, *ir.EndpointSlice]
-	Pods         *graph.Source[ir.ObjectKey, *ir.Pod]
-	Nodes        *graph.Source[ir.NodeKey, *ir.Node]
-	Credentials  *graph.Source[ir.ConfigKey, *ir.Credential]
-	Routes       *graph.Source[ir.ConfigKey, *ir.Routes]
-	Policies     *graph.Source[ir.ConfigKey, *ir.TrafficPolicy]
-	Gateways     *graph.Source[ir.ConfigKey, *ir.Gateway]
-	PeerAuths    *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
-	ProxyConfigs *graph.Source[ir.ConfigKey, *ir.ProxyConfig]
-	Namespaces   *graph.Source[string, *ir.Namespace]
-	Classes      *graph.Source[string, *ir.Class]
+	Mesh            *graph.Source[One, *ir.Mesh]
+	Services        *graph.Source[ir.ObjectKey, *ir.Service]
+	Slices          *graph.Source[ir.ObjectKey, *ir.EndpointSlice]
+	Pods            *graph.Source[ir.ObjectKey, *ir.Pod]
+	Nodes           *graph.Source[ir.NodeKey, *ir.Node]
+	Credentials     *graph.Source[ir.ConfigKey, *ir.Credential]
+	Routes          *graph.Source[ir.ConfigKey, *ir.Routes]
+	Policies        *graph.Source[ir.ConfigKey, *ir.TrafficPolicy]
+	Gateways        *graph.Source[ir.ConfigKey, *ir.Gateway]
+	ServiceEntries  *graph.Source[ir.ConfigKey, *ir.ServiceEntry]
+	WorkloadEntries *graph.Source[ir.ConfigKey, *ir.Workload]
+	PeerAuths       *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
+	ProxyConfigs    *graph.Source[ir.ConfigKey, *ir.ProxyConfig]
+	Namespaces      *graph.Source[string, *ir.Namespace]
+	Classes         *graph.Source[string, *ir.Class]
 }
 
 // One is the key of a table with a single row.
@@ -54,6 +57,8 @@ func (One) Compare(One) int { return 0 }
 // Model is the derived tables, as far as resources are built from them.
 type Model struct {
 	Sources
+
+	entryTables
 
 	peerAuth        *graph.Table[string, *peerAuth]
 	disabling       *graph.Table[string, struct{}]
@@ -120,28 +125,33 @@ type Model struct {
 // New builds the tables into an empty graph.
 func New(g *graph.Graph) *Model {
 	m := &Model{Sources: Sources{
-		Mesh:         graph.NewSource[One, *ir.Mesh](g, "mesh", One.Compare),
-		Services:     graph.NewSource[ir.ObjectKey, *ir.Service](g, "services", ir.ObjectKey.Compare),
-		Slices:       graph.NewSource[ir.ObjectKey, *ir.EndpointSlice](g, "slices", ir.ObjectKey.Compare),
-		Pods:         graph.NewSource[ir.ObjectKey, *ir.Pod](g, "pods", ir.ObjectKey.Compare),
-		Nodes:        graph.NewSource[ir.NodeKey, *ir.Node](g, "nodes", ir.NodeKey.Compare),
-		Credentials:  graph.NewSource[ir.ConfigKey, *ir.Credential](g, "credentials", ir.ConfigKey.Compare),
-		Routes:       graph.NewSource[ir.ConfigKey, *ir.Routes](g, "routes", ir.ConfigKey.Compare),
-		Policies:     graph.NewSource[ir.ConfigKey, *ir.TrafficPolicy](g, "policies", ir.ConfigKey.Compare),
-		Gateways:     graph.NewSource[ir.ConfigKey, *ir.Gateway](g, "gateways", ir.ConfigKey.Compare),
-		PeerAuths:    graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),
-		ProxyConfigs: graph.NewSource[ir.ConfigKey, *ir.ProxyConfig](g, "proxyConfigs", ir.ConfigKey.Compare),
-		Namespaces:   graph.NewSource[string, *ir.Namespace](g, "namespaces", strings.Compare),
-		Classes:      graph.NewSource[string, *ir.Class](g, "classes", strings.Compare),
+		Mesh:            graph.NewSource[One, *ir.Mesh](g, "mesh", One.Compare),
+		Services:        graph.NewSource[ir.ObjectKey, *ir.Service](g, "services", ir.ObjectKey.Compare),
+		Slices:          graph.NewSource[ir.ObjectKey, *ir.EndpointSlice](g, "slices", ir.ObjectKey.Compare),
+		Pods:            graph.NewSource[ir.ObjectKey, *ir.Pod](g, "pods", ir.ObjectKey.Compare),
+		Nodes:           graph.NewSource[ir.NodeKey, *ir.Node](g, "nodes", ir.NodeKey.Compare),
+		Credentials:     graph.NewSource[ir.ConfigKey, *ir.Credential](g, "credentials", ir.ConfigKey.Compare),
+		Routes:          graph.NewSource[ir.ConfigKey, *ir.Routes](g, "routes", ir.ConfigKey.Compare),
+		Policies:        graph.NewSource[ir.ConfigKey, *ir.TrafficPolicy](g, "policies", ir.ConfigKey.Compare),
+		Gateways:        graph.NewSource[ir.ConfigKey, *ir.Gateway](g, "gateways", ir.ConfigKey.Compare),
+		ServiceEntries:  graph.NewSource[ir.ConfigKey, *ir.ServiceEntry](g, "serviceEntries", ir.ConfigKey.Compare),
+		WorkloadEntries: graph.NewSource[ir.ConfigKey, *ir.Workload](g, "workloadEntries", ir.ConfigKey.Compare),
+		PeerAuths:       graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),
+		ProxyConfigs:    graph.NewSource[ir.ConfigKey, *ir.ProxyConfig](g, "proxyConfigs", ir.ConfigKey.Compare),
+		Namespaces:      graph.NewSource[string, *ir.Namespace](g, "namespaces", strings.Compare),
+		Classes:         graph.NewSource[string, *ir.Class](g, "classes", strings.Compare),
 	}}
 	m.deriveNamespaces(g)
 	m.deriveProxyDefaults(g)
 	m.deriveScopes(g)
 	m.derivePeerAuth(g)
 	m.deriveDisabling(g)
+	m.deriveEntries(g)
 	m.deriveHosts(g)
+	m.deriveSelectors(g)
 	m.deriveEndpoints(g)
 	m.deriveDelegates(g)
+	m.deriveEntryEndpoints(g)
 	m.derivePolicies(g)
 	m.deriveVirtualHosts(g)
 	m.deriveOutbound(g)

@@ -157,5 +157,5 @@ func unresolved(o ir.Origin, reason, field, message string) ir.Problem {
 }
 
 func noHost(host string) string {
-	return "there is no Service " + host + "; create it or correct the name"
+	return "there is no Service or ServiceEntry for " + host + "; create it, export it here or correct the name"
 }

@@ -65,6 +65,15 @@ func (m *Model) stream(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey
 	}
 }
 
+// lostAddress is the problem of a host whose address is another host's as well.
+func lostAddress(loser, winner *ir.Host, addr netip.AddrPort) ir.Problem {
+	return ir.Problem{
+		Origin: loser.Origin, Condition: ir.Conflicted, Reason: "AddressTaken",
+		Message: "connections to " + addr.String() + " go to " + winner.Name + " of " + winner.Origin.String() +
+			", not to " + loser.Name + "; give each an address of its own",
+	}
+}
+
 // streamFor is how bytes are carried to a cluster, as somebody sees it.
 func (m *Model) streamFor(c *graph.Ctx, by viewer, key ir.ClusterKey) ir.Stream {
 	key.Subset = ""
@@ -108,13 +117,19 @@ func (m *Model) bytesOf(
 		}
 		rules := m.streamRules(c, h, p, routes, by)
 		for _, vip := range h.VIPs {
+			addr := netip.AddrPortFrom(vip, p.Port)
+			if owner := m.ownerOf(c, by.namespace, vip, p.Port); owner != nil && owner.Name != h.Name {
+				if owner.Origin != h.Origin {
+					c.Report(lostAddress(h, owner, addr))
+				}
+				continue
+			}
 			var here []streamRule
 			for i := range rules {
 				if r, ok := rules[i].at(vip); ok {
 					here = append(here, r)
 				}
 			}
-			addr := netip.AddrPortFrom(vip, p.Port)
 			at := &ir.TCPOutbound{Host: h.Name, Addr: addr, Chains: streamChains(here), AccessLogFile: mesh.AccessLogFile}
 			if isAlone(h, p) && !slices.ContainsFunc(at.Chains, tunnels) {
 				at.RouteConfig, at.Detection, at.Paths = ir.HostRouteName(h.Name, p.Port), mesh.Detection, mesh.Paths

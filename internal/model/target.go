@@ -19,10 +19,13 @@ type Target struct {
 	Discovery ir.Discovery
 	Alias     string       // with ir.DiscoverDNS
 	Near      *ir.Nearness // that the host asks for
+	Target    uint16
+	Entry     *ir.Entry // whose workloads are the endpoints; nil: those of EndpointSlices
 	Subset    ir.Labels
 	Choice    choice
 	Stays     *ir.Subset // in place of a subset that the policies do not have any more
 	Auto      bool       // for connections that name it themselves
+	Names     []string   // of the servers' certificates, beside their identities
 	Gateway   bool       // for gateways, which have no address that the client dialled
 }
 
@@ -61,10 +64,59 @@ func (m *Model) targets(c *graph.Ctx, k seenHost, ch choice, emit func(TargetKey
 
 func target(h *ir.Host, port ir.ServicePort, ch choice, subset ir.Labels) *Target {
 	t := &Target{PortName: port.Name, Protocol: port.Protocol, Near: h.Near, Subset: subset, Choice: ch}
-	if h.Alias != "" {
+	switch {
+	case h.Alias != "":
 		t.Discovery, t.Alias = ir.DiscoverDNS, h.Alias
+	case port.Entry != nil:
+		t.Entry, t.Target, t.Names = port.Entry, port.Target, port.Entry.SubjectAltNames
+		t.Discovery = discoveries[port.Entry.Resolution]
+	default:
+		t.Names = h.SubjectAltNames
 	}
 	return t
+}
+
+// discoveries is how a proxy finds the servers of a ServiceEntry's hosts.
+var discoveries = map[ir.Resolution]ir.Discovery{
+	ir.ResolveNone:       ir.DiscoverOriginalDst,
+	ir.ResolveStatic:     ir.DiscoverEDS,
+	ir.ResolveDNS:        ir.DiscoverDNS,
+	ir.ResolveDNSLogical: ir.DiscoverDNSLogical,
+}
+
+// EndpointsOf is what serves a target.
+func (m *Model) EndpointsOf(c *graph.Ctx, k TargetKey, t *Target) *ir.EndpointSet {
+	if t.Entry == nil {
+		set, _ := graph.Get(c, m.EndpointSets, k.Cluster.Host)
+		return set
+	}
+	set, _ := graph.Get(c, m.EntrySets, t.Entry.Key)
+	return set
+}
+
+// resolved is the endpoints that a proxy resolves by itself: those of a ServiceEntry,
+// else the host.
+func (m *Model) resolved(c *graph.Ctx, k TargetKey, t *Target) *ir.Assignment {
+	set := m.EndpointsOf(c, k, t)
+	if set == nil || len(set.Backends) == 0 {
+		set = &ir.EndpointSet{Backends: []ir.Backend{{
+			Name: k.Cluster.Host, Ports: []ir.SlicePort{{Name: t.PortName, Port: t.Target}},
+		}}}
+	}
+	out := Assign(k.Cluster, t.PortName, t.Subset, set, nil, Client{})
+	if t.Discovery == ir.DiscoverDNSLogical {
+		return first(out)
+	}
+	return out
+}
+
+// first is the first endpoint alone.
+func first(a *ir.Assignment) *ir.Assignment {
+	if len(a.Localities) > 0 {
+		a.Localities = a.Localities[:1]
+		a.Localities[0].Endpoints = a.Localities[0].Endpoints[:1]
+	}
+	return a
 }
 
 // Cluster is what the cluster of a target is built from.
@@ -85,16 +137,37 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 		host = strings.TrimPrefix(host, ir.PodsOf(""))
 		out.PodPort = m.podPort(c, host, k.Cluster.Port)
 	}
-	if ids, ok := graph.Get(c, m.Identities, host); ok {
-		out.Identities = ids.Identities
+	if t.Entry == nil {
+		if ids, ok := graph.Get(c, m.Identities, host); ok {
+			out.Identities = ids.Identities
+		}
+	} else {
+		m.fromEntry(c, k, t, out)
 	}
+	out.SubjectAltNames = t.Names
 	out.Settings = m.settingsOf(c, k, t)
 	out.Origins = shaping(m.policies(c, t.Choice), t, k.Cluster.Subset)
-	out.Weighted = m.nearFor(c, k, t).Weighted()
+	out.Weighted = t.Discovery == ir.DiscoverEDS && m.nearFor(c, k, t).Weighted()
 	if t.Gateway && out.Settings.LoadBalancer.Balance == ir.BalancePassthrough {
 		out.Settings.LoadBalancer = ir.LoadBalancer{}
 	}
 	return out, true
+}
+
+// fromEntry fills in what a cluster takes from a ServiceEntry.
+func (m *Model) fromEntry(c *graph.Ctx, k TargetKey, t *Target, out *ir.OutboundCluster) {
+	out.External = t.Entry.External
+	if ids, ok := graph.Get(c, m.entryIdentities, t.Entry.Key); ok {
+		out.Identities = ids.Identities
+	}
+	switch t.Discovery {
+	case ir.DiscoverDNS, ir.DiscoverDNSLogical:
+		out.Endpoints = m.resolved(c, k, t)
+	case ir.DiscoverOriginalDst:
+		if t.Target != k.Cluster.Port {
+			out.PodPort = t.Target
+		}
+	}
 }
 
 // hash keeps what consistent hashing looks at apart from the rest of a policy,

@@ -4,6 +4,7 @@ package model
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -38,17 +39,9 @@ type definition struct {
 // deriveViews makes the hosts as namespaces see them. A host that is exported to
 // everybody has one row, in the scope "". A namespace that sees another definition
 // than everybody does, or one that nobody else sees, has a row of its own.
-func (m *Model) deriveViews(g *graph.Graph) {
-	m.hosts = graph.Derive(g, "hosts", m.serviceHosts, scopeHost.Compare,
-		func(_ *graph.Ctx, name string, d *definition, emit func(scopeHost, *ir.Host)) {
-			if d.ExportTo.All {
-				emit(scopeHost{"", name}, d.Host)
-				return
-			}
-			for _, ns := range d.ExportTo.Namespaces {
-				emit(scopeHost{ns, name}, d.Host)
-			}
-		})
+func (m *Model) deriveViews(g *graph.Graph, services *graph.Table[string, struct{}]) {
+	names := graph.Union(g, "hostNames", strings.Compare, services, m.entryHosts.Keys())
+	m.hosts = graph.Derive(g, "hosts", names, scopeHost.Compare, m.viewsOf)
 	m.hostViews = graph.NewIndex(g, "hosts.byName", m.hosts, strings.Compare,
 		func(k scopeHost, _ *ir.Host) []string { return []string{k.Host} })
 	m.hostNames = m.hostViews.Keys()
@@ -61,6 +54,197 @@ func (m *Model) deriveViews(g *graph.Graph) {
 		}).Keys()
 	m.hostsByTail = graph.NewIndex(g, "hosts.byTail", m.hostNames, strings.Compare,
 		func(name string, _ struct{}) []string { return wildcards(name) })
+	m.hostsByAddress = graph.NewIndex(g, "hosts.byAddress", m.hosts, netip.Addr.Compare,
+		func(_ scopeHost, h *ir.Host) []netip.Addr { return h.VIPs })
+}
+
+// viewsOf decides between the definitions of a host: for everybody, and for each
+// namespace that sees it otherwise.
+func (m *Model) viewsOf(c *graph.Ctx, name string, _ struct{}, emit func(scopeHost, *ir.Host)) {
+	var all []*definition
+	if d, ok := graph.Get(c, m.serviceHosts, name); ok {
+		all = append(all, d)
+	}
+	for _, d := range graph.Each(c, m.entryHosts, name) {
+		all = append(all, d)
+	}
+	if pods := m.podsOf(c, name); pods != nil {
+		for _, d := range all {
+			c.Report(outranked(d.Host.Origin, pods.Origin, name+" is the pods of "+pods.Name))
+		}
+		return
+	}
+	slices.SortStableFunc(all, func(a, b *definition) int { return before(a.Host, b.Host) })
+	views := map[string][]*definition{}
+	for _, scope := range scopesFor(all) {
+		chosen := chooseDefinitions(all, scope)
+		if len(chosen) > 0 && (scope == "" || !slices.Equal(chosen, views[""])) {
+			views[scope] = chosen
+			emit(scopeHost{scope, name}, joined(chosen))
+		}
+	}
+	for _, d := range all {
+		if winner := d.winner(views); winner != nil {
+			c.Report(lostHost(d.Host, winner.Host))
+		}
+	}
+}
+
+// podsOf is the headless Service for whose pods a name stands, nil if there is none.
+func (m *Model) podsOf(c *graph.Ctx, name string) *ir.Host {
+	service, ok := strings.CutPrefix(name, ir.PodsOf(""))
+	if !ok {
+		return nil
+	}
+	if d, ok := graph.Get(c, m.serviceHosts, service); ok && d.Host.Headless {
+		return d.Host
+	}
+	return nil
+}
+
+// scopesFor is everybody, and the namespaces whose view may differ.
+func scopesFor(all []*definition) []string {
+	out := []string{""}
+	for _, d := range all {
+		out = append(out, d.Host.Namespace)
+		if !d.ExportTo.All {
+			out = append(out, d.ExportTo.Namespaces...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// winner is what counts in place of a definition: for everybody, if everybody was to
+// see it, else wherever it is seen. That a namespace has its own is no loss.
+func (d *definition) winner(views map[string][]*definition) *definition {
+	if d.ExportTo.All {
+		if chosen := views[""]; !slices.Contains(chosen, d) {
+			return chosen[0]
+		}
+		return nil
+	}
+	var out *definition
+	for _, ns := range d.ExportTo.Namespaces {
+		chosen := views[ns]
+		if len(chosen) == 0 {
+			chosen = views[""]
+		}
+		if slices.Contains(chosen, d) {
+			return nil
+		}
+		if out == nil {
+			out = chosen[0]
+		}
+	}
+	return out
+}
+
+// seenIn tells whether a scope sees a definition; "" sees what everybody does.
+func (d *definition) seenIn(scope string) bool {
+	return d.ExportTo.All || scope != "" && d.ExportTo.Sees(scope)
+}
+
+// chooseDefinitions is those that make a host as a scope sees it, from all in the
+// order of their rights: a Service; else what the namespace itself says; else the
+// first. ServiceEntries of one namespace that find their servers in the same way
+// add up.
+func chooseDefinitions(all []*definition, scope string) []*definition {
+	var seen []*definition
+	for _, d := range all {
+		if d.seenIn(scope) {
+			seen = append(seen, d)
+		}
+	}
+	if len(seen) == 0 {
+		return nil
+	}
+	first := seen[0]
+	if own := slices.IndexFunc(seen, func(d *definition) bool { return d.Host.Namespace == scope }); own >= 0 && !first.isService() {
+		first = seen[own]
+	}
+	out := []*definition{first}
+	for _, d := range seen {
+		if d != first && first.addsUp(d) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func (d *definition) isService() bool { return d.Host.Origin.Kind == kindService }
+
+// addsUp tells whether another definition of the host adds to this one and takes
+// nothing away.
+func (d *definition) addsUp(o *definition) bool {
+	a, b := d.Host, o.Host
+	if a.Namespace != b.Namespace {
+		return false
+	}
+	if d.isService() {
+		return len(b.Ports[0].Entry.SubjectAltNames) > 0
+	}
+	x, y := a.Ports[0].Entry, b.Ports[0].Entry
+	if x.Resolution != y.Resolution || x.External != y.External {
+		return false
+	}
+	return !slices.ContainsFunc(b.Ports, func(p ir.ServicePort) bool { _, taken := a.Port(p.Port); return taken })
+}
+
+// joined is a host by several definitions. What ServiceEntries add to a Service is
+// the names in its servers' certificates.
+func joined(chosen []*definition) *ir.Host {
+	if len(chosen) == 1 {
+		return chosen[0].Host
+	}
+	out := *chosen[0].Host
+	for _, d := range chosen[1:] {
+		h := d.Host
+		if chosen[0].isService() {
+			out.SubjectAltNames = slices.Concat(out.SubjectAltNames, h.Ports[0].Entry.SubjectAltNames)
+			continue
+		}
+		for _, p := range h.Ports {
+			if _, known := out.Port(p.Port); !known {
+				out.Ports = append(slices.Clip(out.Ports), p)
+			}
+		}
+		if out.Allocated == h.Allocated {
+			out.VIPs = slices.Concat(out.VIPs, h.VIPs)
+			out.Ranges = slices.Concat(out.Ranges, h.Ranges)
+		}
+	}
+	slices.SortFunc(out.Ports, func(a, b ir.ServicePort) int { return cmp.Compare(a.Port, b.Port) })
+	slices.SortFunc(out.VIPs, netip.Addr.Compare)
+	out.VIPs = slices.Compact(out.VIPs)
+	slices.SortFunc(out.Ranges, comparePrefix)
+	out.Ranges = slices.Compact(out.Ranges)
+	slices.Sort(out.SubjectAltNames)
+	out.SubjectAltNames = slices.Compact(out.SubjectAltNames)
+	return &out
+}
+
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}
+
+// lostHost is the problem of a ServiceEntry whose host is somebody else's.
+func lostHost(loser, winner *ir.Host) ir.Problem {
+	switch {
+	case winner.Origin.Kind == kindService:
+		return outranked(loser.Origin, winner.Origin, "there is a Service "+winner.Name)
+	case ir.Precedence(winner.Created, winner.Origin, loser.Created, loser.Origin) > 0:
+		return outranked(loser.Origin, winner.Origin, "the namespaces that see it define the host "+loser.Name+" themselves")
+	}
+	return conflict(loser.Origin, winner.Origin, "another definition of the host "+loser.Name)
+}
+
+// outranked is the problem of an object that must give way, however old it is.
+func outranked(loser, winner ir.Origin, why string) ir.Problem {
+	return ir.Problem{
+		Origin: loser, Condition: ir.Conflicted, Reason: "Outranked",
+		Message: why + ", and it wins: " + winner.Object().String() + "; use another name",
+	}
 }
 
 // host is a host as a namespace sees it; "" is everybody.

@@ -32,12 +32,12 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 				return
 			}
 			candidates := routesFor(c, byHost, name)
-			told := shadows{}
-			for _, by := range m.views(c, name, scopes, candidates) {
+			told, home := shadows{}, homeOf(name, mesh.ClusterDomain)
+			for _, by := range m.views(c, name, home, scopes, candidates) {
 				if h := scopes.in(by.namespace); h != nil {
-					names := domains(h, mesh.ClusterDomain, by.namespace == h.Namespace)
-					m.emitHost(c, h, by, names, visible(candidates, by.namespace), told, emit)
-					if by == (viewer{}) || by.class == "" && (h != scopes.all || by.namespace == h.Namespace) {
+					m.emitHost(c, mesh, h, by, visible(candidates, by.namespace), told, emit)
+					if by == (viewer{}) || by.class == "" && (h != scopes.all || by.namespace == home) {
+						names := append([]string{name}, aliases(name, mesh.ClusterDomain, by.namespace)...)
 						m.emitPods(c, h, by, names, emit)
 					}
 				}
@@ -55,7 +55,11 @@ func servesRequests(h *ir.Host) bool {
 // everybody sees nothing can have an effect.
 func routesFor(c *graph.Ctx, byHost *graph.Index[string, ir.ConfigKey, *ir.Routes], host string) [][]*ir.Routes {
 	var out [][]*ir.Routes
-	for _, pattern := range append([]string{host}, wildcards(host)...) {
+	patterns := wildcards(host)
+	if !strings.HasPrefix(host, "*") {
+		patterns = slices.Insert(patterns, 0, host)
+	}
+	for _, pattern := range patterns {
 		var level []*ir.Routes
 		final := false
 		for _, r := range graph.Each(c, byHost, pattern) {
@@ -100,11 +104,11 @@ func visible(candidates [][]*ir.Routes, namespace string) []*ir.Routes {
 
 // views is who sees a host in their own way: everybody, then namespaces and classes
 // that have sidecars.
-func (m *Model) views(c *graph.Ctx, name string, scopes hostScopes, candidates [][]*ir.Routes) []viewer {
+func (m *Model) views(c *graph.Ctx, name, home string, scopes hostScopes, candidates [][]*ir.Routes) []viewer {
 	all := append([]viewer{{}}, namespaceViews(scopes.namespaces())...)
 	all = append(all, m.hashViewers(c, name)...)
-	if scopes.all != nil {
-		all = append(all, viewer{namespace: scopes.all.Namespace})
+	if home != "" {
+		all = append(all, viewer{namespace: home})
 	}
 	for r := range everyRoute(candidates) {
 		for i := range r.HTTP {
@@ -120,7 +124,7 @@ func (m *Model) views(c *graph.Ctx, name string, scopes hostScopes, candidates [
 }
 
 func (m *Model) emitHost(
-	c *graph.Ctx, h *ir.Host, by viewer, names []string, routes []*ir.Routes, told shadows,
+	c *graph.Ctx, mesh *ir.Mesh, h *ir.Host, by viewer, routes []*ir.Routes, told shadows,
 	emit func(VirtualHostKey, *ir.VirtualHost),
 ) {
 	hash := func(k ir.ClusterKey) ir.LoadBalancer { return m.hashFor(c, by, k) }
@@ -128,9 +132,14 @@ func (m *Model) emitHost(
 	for _, at := range m.httpPorts(c, h) {
 		port := at.service
 		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: at.routeConfig(h), Host: h.Name}}
-		vh := &ir.VirtualHost{Key: key.Host, Domains: names}
+		vh := &ir.VirtualHost{Key: key.Host}
 		if isAlone(h, port) {
 			vh.Domains, vh.Alone = []string{"*"}, true
+		} else {
+			vh.Domains = m.domains(c, mesh, by.namespace, h, port.Port)
+		}
+		if len(vh.Domains) == 0 {
+			continue
 		}
 		req := request{port: port.Port, namespace: by.namespace, labels: labels}
 		for _, r := range routes {

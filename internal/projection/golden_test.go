@@ -45,6 +45,8 @@ var kinds = map[string]func([]byte) (output, error){
 	"virtualservice":     configured(scope.VirtualService),
 	"destinationrule":    configured(scope.DestinationRule),
 	"gateway":            configured(scope.Gateway),
+	"serviceentry":       configured(scope.ServiceEntry),
+	"workloadentry":      configured(scope.WorkloadEntry),
 	"peerauthentication": configured(scope.PeerAuthentication),
 	"proxyconfig":        configured(scope.ProxyConfig),
 }

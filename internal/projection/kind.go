@@ -43,6 +43,8 @@ func (s Scope) Kinds() []Kind {
 		{groupNetworking, KindDestinationRule, check(s.DestinationRule), &networking.DestinationRule{}, servedDestinationRule},
 		{groupNetworking, KindGateway, check(s.Gateway), &networking.Gateway{}, servedGateway},
 		{groupNetworking, KindProxyConfig, check(s.ProxyConfig), &networkingv1beta1.ProxyConfig{}, servedProxyConfig},
+		{groupNetworking, KindServiceEntry, check(s.ServiceEntry), &networking.ServiceEntry{}, servedServiceEntry},
+		{groupNetworking, KindWorkloadEntry, check(s.WorkloadEntry), &networking.WorkloadEntry{}, servedWorkloadEntry},
 		{groupSecurity, KindPeerAuthentication, check(s.PeerAuthentication), &security.PeerAuthentication{}, servedPeerAuthentication},
 	}
 }

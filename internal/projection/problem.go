@@ -17,6 +17,8 @@ const (
 	KindVirtualService     = "VirtualService"
 	KindDestinationRule    = "DestinationRule"
 	KindGateway            = "Gateway"
+	KindServiceEntry       = "ServiceEntry"
+	KindWorkloadEntry      = "WorkloadEntry"
 	KindPeerAuthentication = "PeerAuthentication"
 	KindProxyConfig        = "ProxyConfig"
 )

@@ -4,6 +4,7 @@ package projection
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,8 @@ const (
 	labelSubZone = "topology.istio.io/subzone"
 )
 
+const tlsModeIstio = "istio"
+
 // Pod projects a core/v1 Pod. It is nil for a pod without an address and for one
 // that has ended, whose address may belong to another pod already.
 func (s Scope) Pod(in *corev1.Pod) *ir.Pod {
@@ -29,9 +32,10 @@ func (s Scope) Pod(in *corev1.Pod) *ir.Pod {
 		Labels:         ir.NewLabels(in.Labels),
 		ServiceAccount: cmp.Or(in.Spec.ServiceAccountName, "default"),
 		Node:           in.Spec.NodeName,
-		Meshed:         in.Labels[labelTLSMode] == "istio" && !in.Spec.HostNetwork,
+		Meshed:         in.Labels[labelTLSMode] == tlsModeIstio && !in.Spec.HostNetwork,
 		Network:        in.Labels[labelNetwork],
 		Readiness:      readiness(in),
+		Addr:           podAddress(in),
 	}
 }
 
@@ -53,6 +57,15 @@ func readiness(in *corev1.Pod) ir.Readiness {
 		return ir.Presumed
 	}
 	return ir.Unready
+}
+
+// podAddress is where selectors send requests to.
+func podAddress(in *corev1.Pod) netip.Addr {
+	addr, err := netip.ParseAddr(in.Status.PodIP)
+	if err != nil || in.DeletionTimestamp != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap()
 }
 
 // Node projects a core/v1 Node.

@@ -76,6 +76,16 @@ func put(
 
 type emitter = func(Key, *Resource)
 
+// ownHost is the host that a proxy asks for to get a resource. Wildcards are
+// everybody's: nobody asks for one by its name, and the requests that it takes must
+// find it there.
+func ownHost(host string) string {
+	if strings.HasPrefix(host, "*") {
+		return ""
+	}
+	return host
+}
+
 func static(c *graph.Ctx, _ model.One, mesh *ir.Mesh, emit emitter) {
 	for _, layer := range []ir.Layer{ir.LayerSidecar, ir.LayerRouter} {
 		put(c, emit, layer, TypeCluster, ir.ClusterBlackHole, cluster.BlackHole(), nil)
@@ -98,7 +108,7 @@ func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Ta
 		if r == nil {
 			return
 		}
-		r.Host = k.Cluster.Host
+		r.Host = ownHost(k.Cluster.Host)
 		if built.EdsClusterConfig != nil {
 			r.EDS = built.Name
 		}
@@ -117,7 +127,7 @@ func endpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, 
 		if t.Discovery != ir.DiscoverEDS || !m.IsHeld(c, k.Layer) {
 			return
 		}
-		set, _ := graph.Get(c, m.EndpointSets, k.Cluster.Host)
+		set := m.EndpointsOf(c, k, t)
 		m.CheckSubset(c, k.Cluster, t, set)
 		near, clients := m.Near(c, k, t)
 		for _, who := range clients {
@@ -130,7 +140,7 @@ func endpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, 
 // autoEndpoints are those that end the mesh's TLS: what is carried to them is that.
 func autoEndpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, emitter) {
 	return func(c *graph.Ctx, k model.TargetKey, t *model.Target, emit emitter) {
-		set, _ := graph.Get(c, m.EndpointSets, k.Cluster.Host)
+		set := m.EndpointsOf(c, k, t)
 		built := endpoint.Assignment(model.Meshed(model.Assign(k.Cluster, t.PortName, t.Subset, set, nil, model.Client{Layer: k.Layer})))
 		built.ClusterName = k.Cluster.AutoName()
 		put(c, emit, k.Layer, TypeEndpoints, built.ClusterName, built, nil)
@@ -154,7 +164,7 @@ func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitt
 func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
 	built := listener.OutboundTCP(in)
 	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, listener.StreamOrigins(in.Chains)); r != nil {
-		r.Host, r.Leads = in.Host, true
+		r.Host, r.Leads = ownHost(in.Host), true
 	}
 }
 
@@ -195,7 +205,7 @@ func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit 
 	if r == nil || strings.HasPrefix(k.Host.Host, "*.") { // nobody can ask for a pattern
 		return
 	}
-	r.Host, r.Needs = k.Host.Host, in.Clusters()
+	r.Host, r.Needs = ownHost(k.Host.Host), in.Clusters()
 	for _, d := range in.Domains {
 		if d != k.Host.Host {
 			r.Aliases = append(r.Aliases, ir.VirtualHostKey{RouteConfig: k.Host.RouteConfig, Host: d}.Name())

@@ -24,6 +24,8 @@ var resources = map[string]schema.GroupVersionResource{
 	"DestinationRule":    {Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"},
 	"Gateway":            {Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
 	"ProxyConfig":        {Group: "networking.istio.io", Version: "v1beta1", Resource: "proxyconfigs"},
+	"ServiceEntry":       {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
+	"WorkloadEntry":      {Group: "networking.istio.io", Version: "v1", Resource: "workloadentries"},
 	"PeerAuthentication": {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},
 }
 

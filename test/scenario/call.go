@@ -9,7 +9,12 @@ import (
 	"strconv"
 	"strings"
 
+	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/data/dns/v3"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/model"
+	"github.com/meshwright/meshwright/internal/resource"
 	"github.com/meshwright/meshwright/test/simulate"
 )
 
@@ -69,7 +74,31 @@ func (w *World) Call(line string) (string, error) {
 	return p.Answer(c), nil
 }
 
-// resolve does what the cluster's DNS does for a pod of a namespace. Clients of a
+// answered is the first address with which the agent of a pod answers for a name.
+func (w *World) answered(class *ir.Class, host string) (netip.Addr, bool) {
+	names := map[string]string{} // to addresses; a higher layer comes later
+	for _, layer := range model.Layers("", class) {
+		for at, r := range w.sent {
+			m := &dnsv3.DnsTable_DnsVirtualDomain{}
+			if at.layer != string(layer) || at.typ != resource.TypeName || proto.Unmarshal(r.Body, m) != nil {
+				continue
+			}
+			names[at.name] = m.Endpoint.GetAddressList().Address[0]
+		}
+	}
+	for name := host; ; {
+		if addr, err := netip.ParseAddr(names[name]); err == nil {
+			return addr, true
+		}
+		_, tail, ok := strings.Cut(strings.TrimPrefix(name, "*."), ".")
+		if !ok {
+			return netip.Addr{}, false
+		}
+		name = "*." + tail
+	}
+}
+
+// resolve does what the agent and the cluster's DNS do for a pod of a namespace. Clients of a
 // gateway connect to the gateway, whatever they ask for.
 func (w *World) resolve(class *ir.Class, host string) netip.Addr {
 	if addr, err := netip.ParseAddr(host); err == nil {
@@ -77,6 +106,9 @@ func (w *World) resolve(class *ir.Class, host string) netip.Addr {
 	}
 	if class.Role == ir.RoleRouter {
 		return outside
+	}
+	if addr, ok := w.answered(class, host); ok {
+		return addr
 	}
 	for _, suffix := range []string{"", "." + class.Namespace + ".svc.cluster.local", ".svc.cluster.local", ".cluster.local"} {
 		for _, s := range w.rows.Services {

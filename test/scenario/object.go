@@ -95,6 +95,10 @@ var kinds = map[string]kind{
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.Gateway { return b.Gateways }),
 	projection.KindProxyConfig: configured(projection.KindProxyConfig, scope.ProxyConfig,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.ProxyConfig { return b.ProxyConfigs }),
+	projection.KindServiceEntry: configured(projection.KindServiceEntry, scope.ServiceEntry,
+		func(b *intake.Batch) map[ir.ConfigKey]*ir.ServiceEntry { return b.ServiceEntries }),
+	projection.KindWorkloadEntry: configured(projection.KindWorkloadEntry, scope.WorkloadEntry,
+		func(b *intake.Batch) map[ir.ConfigKey]*ir.Workload { return b.WorkloadEntries }),
 	projection.KindPeerAuthentication: configured(projection.KindPeerAuthentication, scope.PeerAuthentication,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.PeerAuthentication { return b.PeerAuthentications }),
 }

@@ -102,6 +102,8 @@ func (w *World) Step() ([]string, error) {
 	merge(w.rows.Routes, w.staged.Routes)
 	merge(w.rows.Policies, w.staged.Policies)
 	merge(w.rows.Gateways, w.staged.Gateways)
+	merge(w.rows.ServiceEntries, w.staged.ServiceEntries)
+	merge(w.rows.WorkloadEntries, w.staged.WorkloadEntries)
 	merge(w.rows.PeerAuthentications, w.staged.PeerAuthentications)
 	merge(w.rows.ProxyConfigs, w.staged.ProxyConfigs)
 	merge(w.rows.Namespaces, w.staged.Namespaces)

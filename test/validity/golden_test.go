@@ -49,7 +49,7 @@ func TestEnvoyLoadsGoldens(t *testing.T) {
 		switch m := m.(type) {
 		case *clusterv3.Cluster:
 			m.Name = name
-			if m.GetType() == clusterv3.Cluster_STRICT_DNS {
+			if m.LoadAssignment != nil {
 				m.LoadAssignment.ClusterName = name
 			}
 			clusters.StaticResources.Clusters = append(clusters.StaticResources.Clusters, m)

@@ -28,6 +28,17 @@ func secured(t ir.ClientTLS, protocol ir.Protocol) func() golden.Message {
 	return outbound(func(in *ir.OutboundCluster) { in.Settings.TLS, in.Protocol = &t, protocol })
 }
 
+func named(names ...string) *ir.Assignment {
+	out := &ir.Assignment{
+		Cluster:    ir.ClusterKey{Host: "reviews.books.svc.cluster.local", Port: 9080},
+		Localities: []ir.LocalityEndpoints{{}},
+	}
+	for _, n := range names {
+		out.Localities[0].Endpoints = append(out.Localities[0].Endpoints, ir.Endpoint{Name: n, Port: 5432})
+	}
+	return out
+}
+
 func TestGolden(t *testing.T) {
 	golden.Messages(t, map[string]func() golden.Message{
 		"http": outbound(func(*ir.OutboundCluster) {}),
@@ -43,8 +54,23 @@ func TestGolden(t *testing.T) {
 			in.Discovery, in.Alias = ir.DiscoverDNS, "search.example.com"
 			in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "search.example.com", SubjectAltNames: []string{"search.example.com"}}
 		}),
-		"shares":       outbound(func(in *ir.OutboundCluster) { in.Weighted = true }),
-		"original-dst": outbound(func(in *ir.OutboundCluster) { in.Discovery = ir.DiscoverOriginalDst }),
+		"shares": outbound(func(in *ir.OutboundCluster) { in.Weighted = true }),
+		"dns-endpoints": outbound(func(in *ir.OutboundCluster) {
+			in.Discovery, in.Endpoints = ir.DiscoverDNS, named("db-1.example.com", "db-2.example.com")
+			in.External, in.Protocol = true, ir.ProtocolTCP
+		}),
+		"dns-logical": outbound(func(in *ir.OutboundCluster) {
+			in.Discovery, in.Endpoints, in.External = ir.DiscoverDNSLogical, named("api.example.com"), true
+			in.Settings.TLS, in.SubjectAltNames = &ir.ClientTLS{Mode: ir.TLSSimple}, []string{"api.example.com"}
+		}),
+		"dns-meshed": outbound(func(in *ir.OutboundCluster) {
+			in.Discovery, in.Endpoints = ir.DiscoverDNS, named("vm.example.com")
+			in.Endpoints.Localities[0].Endpoints[0].TLS = true
+			in.Identities, in.SubjectAltNames = []string{"spiffe://cluster.local/ns/a/sa/b"}, []string{"spiffe://other/ns/a/sa/b"}
+		}),
+		"original-dst-port": outbound(func(in *ir.OutboundCluster) { in.Discovery, in.PodPort = ir.DiscoverOriginalDst, 8443 }),
+		"external":          outbound(func(in *ir.OutboundCluster) { in.External = true }),
+		"original-dst":      outbound(func(in *ir.OutboundCluster) { in.Discovery = ir.DiscoverOriginalDst }),
 		"pods": outbound(func(in *ir.OutboundCluster) {
 			in.Key, in.Protocol = ir.ClusterKey{Host: "db.books.svc.cluster.local", Port: 5432}.Pods(), ir.ProtocolTCP
 			in.Discovery, in.PodPort = ir.DiscoverPod, 5433

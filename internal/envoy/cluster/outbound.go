@@ -5,6 +5,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/meshwright/meshwright/internal/envoy/endpoint"
 	"github.com/meshwright/meshwright/internal/envoy/tls"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -62,10 +64,17 @@ func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 				UpstreamPortOverride: wrapperspb.UInt32(uint32(in.PodPort)),
 			}}
 		}
-	case ir.DiscoverDNS:
+	case ir.DiscoverDNS, ir.DiscoverDNSLogical:
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
+		if in.Discovery == ir.DiscoverDNSLogical {
+			c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_LOGICAL_DNS}
+		}
 		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
 		c.RespectDnsTtl = true //nolint:staticcheck // what replaces it is a cluster type with a name of its own
+		if in.Endpoints != nil {
+			c.LoadAssignment = endpoint.Assignment(in.Endpoints)
+			return
+		}
 		c.LoadAssignment = &endpointv3.ClusterLoadAssignment{
 			ClusterName: c.Name,
 			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
@@ -88,11 +97,11 @@ func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 		if in.Detected && in.Protocol.IsHTTP() {
 			alpn = tls.ALPNHTTP
 		}
-		return tls.MeshClient(in.TrustDomain, in.Identities, in.Key.SNI(), alpn)
+		return tls.MeshClient(in.TrustDomain, names(in.Identities, in.SubjectAltNames), in.Key.SNI(), alpn)
 	}
 	set := in.Settings.TLS
 	switch {
-	case set == nil && in.Discovery == ir.DiscoverEDS:
+	case set == nil && !in.External && (in.Discovery == ir.DiscoverEDS || meshed(in.Endpoints)):
 		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{{
 			Name: "tlsMode-istio",
 			Match: &structpb.Struct{Fields: map[string]*structpb.Value{
@@ -110,8 +119,29 @@ func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	case set.Mode == ir.TLSMesh:
 		c.TransportSocket = mesh()
 	default:
-		c.TransportSocket = tls.Origination(set, speaksHTTP2(in))
+		own := *set
+		if len(own.SubjectAltNames) == 0 && !own.InsecureSkipVerify {
+			own.SubjectAltNames = in.SubjectAltNames
+		}
+		c.TransportSocket = tls.Origination(&own, speaksHTTP2(in))
 	}
+}
+
+// names joins the names that a server's certificate may have.
+func names(identities, others []string) []string {
+	if len(others) == 0 {
+		return identities
+	}
+	out := slices.Concat(identities, others)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// meshed tells whether any of the endpoints takes mutual TLS.
+func meshed(a *ir.Assignment) bool {
+	return a != nil && slices.ContainsFunc(a.Localities, func(l ir.LocalityEndpoints) bool {
+		return slices.ContainsFunc(l.Endpoints, func(e ir.Endpoint) bool { return e.TLS })
+	})
 }
 
 func plaintext() *corev3.TransportSocket {

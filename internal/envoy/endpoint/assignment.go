@@ -43,7 +43,7 @@ func locality(l *ir.LocalityEndpoints) *endpointv3.LocalityLbEndpoints {
 func line(e *ir.Endpoint) *endpointv3.LbEndpoint {
 	out := &endpointv3.LbEndpoint{
 		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
-			Address: typed.Address(e.Addr.String(), e.Port),
+			Address: typed.Address(hostOf(e), e.Port),
 		}},
 	}
 	if e.Weight > 1 {
@@ -53,6 +53,14 @@ func line(e *ir.Endpoint) *endpointv3.LbEndpoint {
 		out.Metadata = meshed
 	}
 	return out
+}
+
+// hostOf is an address, or a name that the proxy resolves.
+func hostOf(e *ir.Endpoint) string {
+	if e.Addr.IsValid() {
+		return e.Addr.String()
+	}
+	return e.Name
 }
 
 // meshed selects the mutual TLS socket of a cluster's transport_socket_matches.

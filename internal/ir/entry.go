@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ir
+
+import (
+	"net/netip"
+)
+
+// ServiceEntry is hosts that users add to those of Kubernetes.
+type ServiceEntry struct {
+	Origin     Origin
+	Created    int64          // seconds since the epoch
+	Hosts      []string       // lower case, names or "*.SUFFIX"; sorted
+	Addresses  []netip.Prefix // at which the hosts are called; sorted
+	Allocate   bool           // hosts without addresses get one of their own
+	Ports      []ServicePort  // sorted by port; Target is never 0
+	External   bool           // outside the mesh: no endpoint takes the mesh's mutual TLS
+	Resolution Resolution
+	Endpoints  []Workload // sorted
+	Selector   Labels     // of the workloads that serve; none: Endpoints do
+	ExportTo   Visibility
+
+	SubjectAltNames []string // that the servers' certificates have, sorted
+}
+
+// Entry is what a port of a host takes from its ServiceEntry.
+type Entry struct {
+	Key             ConfigKey
+	Resolution      Resolution
+	External        bool
+	SubjectAltNames []string
+}
+
+// Resolution is how a proxy finds the servers of a host.
+type Resolution uint8
+
+// The resolutions.
+const (
+	ResolveNone       Resolution = iota // they are where the application called
+	ResolveStatic                       // at addresses that are known
+	ResolveDNS                          // at all addresses of names
+	ResolveDNSLogical                   // at the address that DNS answers first
+)
+
+// Workload is one endpoint that is no pod.
+type Workload struct {
+	Origin   Origin     // of the object that it is a part of
+	Addr     netip.Addr // not valid: Name is resolved by the proxy
+	Name     string
+	Ports    []SlicePort // in place of the targets of the host's ports; sorted by name
+	Labels   Labels
+	Network  string
+	Locality Locality
+	Weight   uint32 // 0: 1
+
+	ServiceAccount string
+	Meshed         bool // has a proxy that terminates mutual TLS
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// entryHost is a name of a ServiceEntry: its own, that of a Service, or one that
+// means a Service where it is short for it.
+func (x *chaos) entryHost() string {
+	return pick(x.r, "shop.example.com", "api.example.com", "*.example.com", x.host(), "s0.apps", "s1.shop.svc")
+}
+
+func (x *chaos) serviceEntry(k ir.ConfigKey) *ir.ServiceEntry {
+	out := &ir.ServiceEntry{
+		Origin:  ir.Origin{Kind: "ServiceEntry", Namespace: k.Namespace, Name: k.Name},
+		Created: int64(x.r.IntN(3)), External: x.r.IntN(2) == 0, ExportTo: x.visibility(),
+		Resolution: pick(x.r, ir.ResolveNone, ir.ResolveStatic, ir.ResolveStatic, ir.ResolveDNS, ir.ResolveDNSLogical),
+	}
+	for range 1 + x.r.IntN(2) {
+		out.Hosts = append(out.Hosts, x.entryHost())
+	}
+	slices.Sort(out.Hosts)
+	out.Hosts = slices.Compact(out.Hosts)
+	for i, port := range []uint16{80, 443, 8080, 9000} {
+		if i == 0 || x.r.IntN(2) == 0 {
+			out.Ports = append(out.Ports, ir.ServicePort{
+				Name: fmt.Sprintf("port-%d", i), Port: port, Target: port + uint16(x.r.IntN(2)),
+				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolTCP, ir.ProtocolTLS),
+			})
+		}
+	}
+	switch x.r.IntN(3) {
+	case 0:
+		out.Addresses = []netip.Prefix{netip.MustParsePrefix(pick(x.r, "10.96.0.49/32", "192.0.2.1/32", "192.0.2.1/32", "192.0.2.0/24", "198.51.0.0/16"))}
+	default:
+		out.Allocate = out.Resolution != ir.ResolveNone
+	}
+	switch x.r.IntN(3) {
+	case 0:
+		out.Selector = x.labels()
+	case 1:
+		if out.Resolution != ir.ResolveNone {
+			out.Endpoints = []ir.Workload{*x.workloadEntry(k)}
+		}
+	}
+	if x.r.IntN(3) == 0 {
+		out.SubjectAltNames = []string{"spiffe://cluster.local/ns/apps/sa/other"}
+	}
+	return out
+}
+
+func (x *chaos) workloadEntry(k ir.ConfigKey) *ir.Workload {
+	out := &ir.Workload{
+		Origin: ir.Origin{Kind: "WorkloadEntry", Namespace: k.Namespace, Name: k.Name},
+		Labels: x.labels(), Weight: uint32(x.r.IntN(3)), ServiceAccount: pick(x.r, "", "one"), Meshed: x.r.IntN(2) == 0,
+		Locality: ir.Locality{Region: pick(x.r, "", "west")},
+		Addr:     netip.AddrFrom4([4]byte{10, 7, 0, byte(x.r.IntN(3))}),
+	}
+	if x.r.IntN(3) == 0 {
+		out.Ports = []ir.SlicePort{{Name: "port-0", Port: 8000}}
+	}
+	return out
+}
