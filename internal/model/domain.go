@@ -78,7 +78,7 @@ func (m *Model) isAlias(c *graph.Ctx, mesh *ir.Mesh, scope string, h *ir.Host, p
 		if !ok {
 			continue
 		}
-		if p, ok := full.Port(port); ok && p.Protocol.IsHTTP() {
+		if slices.ContainsFunc(m.httpPorts(c, full), func(d dialledPort) bool { return d.routeConfig(full) == ir.OutboundRouteName(port) }) {
 			c.Report(outranked(h.Origin, full.Origin, h.Name+" is a short name of "+full.Name))
 			return true
 		}
@@ -96,8 +96,7 @@ func (m *Model) isShared(c *graph.Ctx, h *ir.Host, alias string, port uint16) bo
 	if !ok {
 		return false
 	}
-	p, ok := other.Port(port)
-	return ok && p.Protocol.IsHTTP()
+	return slices.ContainsFunc(m.httpPorts(c, other), func(d dialledPort) bool { return d.routeConfig(other) == ir.OutboundRouteName(port) })
 }
 
 // ownerOf is the host that is meant when an address is called at a port: one that

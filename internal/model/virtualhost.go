@@ -136,7 +136,7 @@ func (m *Model) emitHost(
 		if isAlone(h, port) {
 			vh.Domains, vh.Alone = []string{"*"}, true
 		} else {
-			vh.Domains = m.domains(c, mesh, by.namespace, h, port.Port)
+			vh.Domains = m.domains(c, mesh, by.namespace, h, at.dialled)
 		}
 		if len(vh.Domains) == 0 {
 			continue
