@@ -78,7 +78,7 @@ func (m *Model) isAlias(c *graph.Ctx, mesh *ir.Mesh, scope string, h *ir.Host, p
 		if !ok {
 			continue
 		}
-		if slices.ContainsFunc(m.httpPorts(c, full), func(d dialledPort) bool { return d.routeConfig(full) == ir.OutboundRouteName(port) }) {
+		if m.isAsked(c, full, port) {
 			c.Report(outranked(h.Origin, full.Origin, h.Name+" is a short name of "+full.Name))
 			return true
 		}
@@ -96,7 +96,14 @@ func (m *Model) isShared(c *graph.Ctx, h *ir.Host, alias string, port uint16) bo
 	if !ok {
 		return false
 	}
-	return slices.ContainsFunc(m.httpPorts(c, other), func(d dialledPort) bool { return d.routeConfig(other) == ir.OutboundRouteName(port) })
+	return m.isAsked(c, other, port)
+}
+
+// isAsked tells whether a host is asked for by its name, beside other hosts, at a port.
+func (m *Model) isAsked(c *graph.Ctx, h *ir.Host, port uint16) bool {
+	return slices.ContainsFunc(m.httpPorts(c, h), func(d dialledPort) bool {
+		return d.routeConfig(h) == ir.OutboundRouteName(port)
+	})
 }
 
 // ownerOf is the host that is meant when an address is called at a port: one that
