@@ -122,7 +122,7 @@ func (m *Model) addWorkloads(c *graph.Ctx, host string, set *ir.EndpointSet) {
 	if !ok || !known {
 		return
 	}
-	if _, any := graph.Get(c, m.workloadNamespaces, d.Host.Namespace); !any {
+	if _, has := graph.Get(c, m.workloadNamespaces, d.Host.Namespace); !has {
 		return
 	}
 	before := len(set.Backends)

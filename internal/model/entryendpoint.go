@@ -127,7 +127,7 @@ func (m *Model) workloads(c *graph.Ctx, namespace string, selector ir.Labels) []
 	if len(selector) == 0 {
 		return nil
 	}
-	if _, any := graph.Get(c, m.workloadNamespaces, namespace); !any {
+	if _, has := graph.Get(c, m.workloadNamespaces, namespace); !has {
 		return nil
 	}
 	var out []*ir.Workload
