@@ -27,6 +27,7 @@ import (
 type Kind struct {
 	Name     string
 	Resource schema.GroupVersionResource
+	Status   func(status []byte) []byte // what of a status something is projected from; nil: nothing
 
 	take func(object *intake.Object) (write, []ir.Problem)
 	drop func(key ir.ConfigKey) write
@@ -56,6 +57,33 @@ func Project[R any](
 		},
 		drop: func(key ir.ConfigKey) write { return set(key, nil) },
 	}
+}
+
+// Remember has a kind read a part of the status as well: read makes a row of it, nil
+// when there is none, and put writes that into the batch of the object's own row.
+func Remember[R any](
+	k Kind, part func(status []byte) []byte, read func(status []byte) *R, put func(*intake.Batch, ir.ConfigKey, *R),
+) Kind {
+	take, drop := k.take, k.drop
+	k.Status = part
+	k.take = func(o *intake.Object) (write, []ir.Problem) {
+		own, problems := take(o)
+		row := read(o.Status)
+		return func(b *intake.Batch) {
+			if own != nil {
+				own(b)
+			}
+			put(b, ir.ConfigKey{Namespace: o.Namespace, Name: o.Name}, row)
+		}, problems
+	}
+	k.drop = func(key ir.ConfigKey) write {
+		own := drop(key)
+		return func(b *intake.Batch) {
+			own(b)
+			put(b, key, nil)
+		}
+	}
+	return k
 }
 
 // Reconciler brings the rows of one kind into the inbox.

@@ -35,7 +35,7 @@ type Set struct {
 func NewSet(options Options, kinds ...Kind) (*Set, error) {
 	s := &Set{feeds: map[string]*intake.Feed{}}
 	for _, k := range kinds {
-		feed, err := intake.NewFeed(options.Config, k.Resource, k.Name, options.Log)
+		feed, err := intake.NewFeed(options.Config, k.Resource, k.Name, k.Status, options.Log)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,8 @@ import (
 )
 
 func serviceEntry(scope projection.Scope) row.Kind {
-	return row.Project(projection.KindServiceEntry, resource("serviceentries"), scope.ServiceEntry,
+	own := row.Project(projection.KindServiceEntry, resource("serviceentries"), scope.ServiceEntry,
 		func(b *intake.Batch, k ir.ConfigKey, r *ir.ServiceEntry) { b.ServiceEntries[k] = r })
+	return row.Remember(own, projection.AllocatedPart, projection.Allocated,
+		func(b *intake.Batch, k ir.ConfigKey, r *ir.Allocated) { b.Allocated[k] = r })
 }

@@ -20,6 +20,7 @@ type Batch struct {
 	Gateways            map[ir.ConfigKey]*ir.Gateway
 	ServiceEntries      map[ir.ConfigKey]*ir.ServiceEntry
 	WorkloadEntries     map[ir.ConfigKey]*ir.Workload
+	Allocated           map[ir.ConfigKey]*ir.Allocated
 	PeerAuthentications map[ir.ConfigKey]*ir.PeerAuthentication
 	ProxyConfigs        map[ir.ConfigKey]*ir.ProxyConfig
 	Statuses            map[ir.Origin]ConfigStatus

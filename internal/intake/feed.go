@@ -26,6 +26,7 @@ import (
 type Feed struct {
 	source *source
 	synced chan struct{}
+	reads  func(status []byte) []byte // nil: nothing is projected from a status
 
 	mu     sync.Mutex
 	queue  workqueue.TypedRateLimitingInterface[types.NamespacedName]
@@ -45,14 +46,18 @@ type entry struct {
 var _ cache.ReflectorStore = (*Feed)(nil)
 
 // NewFeed reads a resource of a group and version. A kind whose CRD is missing counts
-// as absent until it is installed.
-func NewFeed(config *rest.Config, resource schema.GroupVersionResource, kind string, log logr.Logger) (*Feed, error) {
+// as absent until it is installed. reads is what of a status something is projected
+// from; nil: nothing.
+func NewFeed(
+	config *rest.Config, resource schema.GroupVersionResource, kind string, reads func(status []byte) []byte, log logr.Logger,
+) (*Feed, error) {
 	client, err := objectClient(config, resource.GroupVersion(), kind)
 	if err != nil {
 		return nil, fmt.Errorf("client for %s: %w", resource.Resource, err)
 	}
 	f := &Feed{
 		synced: make(chan struct{}),
+		reads:  reads,
 		known:  map[types.NamespacedName]*entry{},
 		first:  map[types.NamespacedName]struct{}{},
 	}
@@ -200,7 +205,11 @@ func (f *Feed) take(o *Object) {
 		f.known[n] = e
 	}
 	e.status = o.Status
-	if sign := signed(o); sign != e.sign || e.gone {
+	var read []byte
+	if f.reads != nil {
+		read = f.reads(o.Status)
+	}
+	if sign := signed(o, read); sign != e.sign || e.gone {
 		e.sign, e.object, e.gone = sign, o, false
 		f.queue.Add(n)
 	}

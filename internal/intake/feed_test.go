@@ -18,7 +18,7 @@ import (
 func quiet(t *testing.T) *Feed {
 	t.Helper()
 	f, err := NewFeed(&rest.Config{Host: "http://127.0.0.1:1"},
-		schema.GroupVersionResource{Group: "g", Version: "v1", Resource: "things"}, "Thing", logr.Discard())
+		schema.GroupVersionResource{Group: "g", Version: "v1", Resource: "things"}, "Thing", nil, logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +90,24 @@ func TestChangeWhileAnObjectIsWorkedOn(t *testing.T) {
 	expect(t, f, "a gone")
 	must(t, f.Delete(thing("never", "1")))
 	expect(t, f)
+}
+
+// TestStatusThatIsRead: what nothing is projected from queues nothing, written by us
+// or by others.
+func TestStatusThatIsRead(t *testing.T) {
+	f := quiet(t)
+	f.reads = func(status []byte) []byte { return status[:1] }
+	with := func(status string) *Object {
+		o := thing("a", "1")
+		o.Status = []byte(status)
+		return o
+	}
+	must(t, f.Add(with("xa")))
+	expect(t, f, "a 1")
+	must(t, f.Update(with("xb")))
+	expect(t, f)
+	must(t, f.Update(with("ya")))
+	expect(t, f, "a 1")
 }
 
 func TestFeedIsSyncedWhenItsFirstListIsDoneWith(t *testing.T) {

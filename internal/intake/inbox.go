@@ -57,6 +57,7 @@ func newBatch() Batch {
 		Gateways:            map[ir.ConfigKey]*ir.Gateway{},
 		ServiceEntries:      map[ir.ConfigKey]*ir.ServiceEntry{},
 		WorkloadEntries:     map[ir.ConfigKey]*ir.Workload{},
+		Allocated:           map[ir.ConfigKey]*ir.Allocated{},
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{},
 		ProxyConfigs:        map[ir.ConfigKey]*ir.ProxyConfig{},
 		Statuses:            map[ir.Origin]ConfigStatus{},

@@ -16,7 +16,7 @@ type signature uint64
 
 var seed = maphash.MakeSeed()
 
-func signed(o *Object) signature {
+func signed(o *Object, status []byte) signature {
 	var h maphash.Hash
 	h.SetSeed(seed)
 	text := func(s string) {
@@ -33,7 +33,8 @@ func signed(o *Object) signature {
 			text(m[k])
 		}
 	}
-	_, _ = h.Write(o.Spec)
+	text(string(o.Spec))
+	_, _ = h.Write(status)
 	return signature(h.Sum64())
 }
 

@@ -3,7 +3,9 @@
 package ir
 
 import (
+	"cmp"
 	"net/netip"
+	"strings"
 )
 
 // ServiceEntry is hosts that users add to those of Kubernetes.
@@ -21,6 +23,23 @@ type ServiceEntry struct {
 	ExportTo   Visibility
 
 	SubjectAltNames []string // that the servers' certificates have, sorted
+}
+
+// Allocated is the addresses that hosts of a ServiceEntry got from the mesh, as its
+// status has them, sorted by host and address.
+type Allocated struct {
+	Addresses []HostAddress
+}
+
+// HostAddress is an address of a host.
+type HostAddress struct {
+	Host string
+	Addr netip.Addr
+}
+
+// Compare orders by host, then address.
+func (a HostAddress) Compare(b HostAddress) int {
+	return cmp.Or(strings.Compare(a.Host, b.Host), a.Addr.Compare(b.Addr))
 }
 
 // Entry is what a port of a host takes from its ServiceEntry.

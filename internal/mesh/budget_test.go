@@ -193,7 +193,7 @@ func budgets() []budget {
 }
 
 func TestWorkBudgets(t *testing.T) {
-	for _, b := range budgets() {
+	for _, b := range append(budgets(), entryBudgets()...) {
 		t.Run(b.name, func(t *testing.T) {
 			var costs []map[string]int
 			for _, services := range []int{10, 1000} {
@@ -221,7 +221,7 @@ func TestWorkBudgets(t *testing.T) {
 
 func TestFunctionsArePure(t *testing.T) {
 	e := start(t, 5, graph.Check())
-	for _, b := range budgets() {
+	for _, b := range append(budgets(), entryBudgets()...) {
 		e.Step(b.before, nil)
 		e.Step(b.change, nil)
 	}
@@ -229,7 +229,7 @@ func TestFunctionsArePure(t *testing.T) {
 
 func TestNothingIsLeft(t *testing.T) {
 	e := start(t, 5)
-	for _, b := range budgets() {
+	for _, b := range append(budgets(), entryBudgets()...) {
 		e.Step(b.before, nil)
 		e.Step(b.change, nil)
 	}
@@ -249,6 +249,9 @@ func TestNothingIsLeft(t *testing.T) {
 		Policies:            map[ir.ConfigKey]*ir.TrafficPolicy{{Namespace: "apps", Name: "p"}: nil},
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "s"}: nil},
 		ProxyConfigs:        map[ir.ConfigKey]*ir.ProxyConfig{{Namespace: "apps", Name: "c"}: nil},
+		ServiceEntries:      map[ir.ConfigKey]*ir.ServiceEntry{entryKey: nil, otherEntryKey: nil},
+		WorkloadEntries:     map[ir.ConfigKey]*ir.Workload{entryKey: nil},
+		Allocated:           map[ir.ConfigKey]*ir.Allocated{entryKey: nil},
 	}
 	out := e.Step(gone, map[string]*ir.Class{key: nil})
 	if !slices.Equal(out.Publish.DropClasses, []string{key}) {

@@ -30,7 +30,12 @@ type Outcome struct {
 	Publish  xds.Batch
 	Proxies  map[string]*ir.ProxyDefaults // by namespace; nil: there are none any more
 	Problems map[ir.Origin][]ir.Problem   // all problems of each object about which something changed
-	Other    []graph.Report               // panics and what else is about no object
+
+	// Allocated is the addresses that the hosts of ServiceEntries have of the mesh, of
+	// each object about which something changed; nil: none any more.
+	Allocated map[ir.Origin]*ir.Allocated
+
+	Other []graph.Report // panics and what else is about no object
 }
 
 // NewEngine builds the tables. Up to workers evaluations of one table run side
@@ -55,7 +60,21 @@ func (e *Engine) Step(batch intake.Batch, classes map[string]*ir.Class) Outcome 
 	}
 	e.publishClasses(&out.Publish)
 	out.Proxies = e.model.ProxyChanges()
+	out.Allocated = e.allocated()
 	out.Problems, out.Other = e.reports.update(e.graph.Reports())
+	return out
+}
+
+func (e *Engine) allocated() map[ir.Origin]*ir.Allocated {
+	out := map[ir.Origin]*ir.Allocated{}
+	for _, ch := range e.model.Allocations.Changes() {
+		origin := ir.Origin{Kind: "ServiceEntry", Namespace: ch.Key.Namespace, Name: ch.Key.Name}
+		if ch.Kind == graph.Deleted {
+			out[origin] = nil
+		} else {
+			out[origin] = ch.New
+		}
+	}
 	return out
 }
 
@@ -90,6 +109,7 @@ func (e *Engine) stage(b intake.Batch) {
 	stage(e.model.Namespaces, b.Namespaces)
 	stage(e.model.ServiceEntries, b.ServiceEntries)
 	stage(e.model.WorkloadEntries, b.WorkloadEntries)
+	stage(e.model.Remembered, b.Allocated)
 	stage(e.model.PeerAuths, b.PeerAuthentications)
 	stage(e.model.ProxyConfigs, b.ProxyConfigs)
 }

@@ -32,6 +32,9 @@ type Status interface {
 	Rejected(origin ir.Origin, resource, message string)
 	Superseded(resources ...string)
 	Moved(objects []ir.Origin)
+	// Allocated takes the addresses of hosts, nil when an object's hosts have none any
+	// more. It belongs to the commit whose Problems call follows.
+	Allocated(map[ir.Origin]*ir.Allocated)
 }
 
 // Proxies is who injects proxies into pods.
@@ -131,6 +134,7 @@ func (m *Mesh) step() {
 	}
 	m.options.Status.Superseded(names(&out.Publish)...)
 	m.options.Status.Projected(batch.Statuses)
+	m.options.Status.Allocated(out.Allocated)
 	m.options.Status.Problems(out.Problems)
 	observe(&out, time.Since(started))
 	for _, r := range out.Other {

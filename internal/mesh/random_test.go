@@ -47,7 +47,7 @@ func (x *chaos) step() edit {
 	config := func(prefix string, n int) ir.ConfigKey {
 		return ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
 	}
-	switch x.r.IntN(19) {
+	switch x.r.IntN(20) {
 	case 0, 1:
 		change(x, x.rows.Services, e.batch.Services, object("s", 3), x.service)
 	case 2, 3:
@@ -76,6 +76,8 @@ func (x *chaos) step() edit {
 		change(x, x.rows.ServiceEntries, e.batch.ServiceEntries, config("e", 3), x.serviceEntry)
 	case 17:
 		change(x, x.rows.WorkloadEntries, e.batch.WorkloadEntries, config("w", 3), x.workloadEntry)
+	case 18:
+		change(x, x.rows.Allocated, e.batch.Allocated, config("e", 3), x.allocated)
 	default:
 		c := x.class()
 		change(x, x.classes, e.classes, classKey(c), func(string) *ir.Class { return c })

@@ -67,3 +67,15 @@ func (x *chaos) workloadEntry(k ir.ConfigKey) *ir.Workload {
 	}
 	return out
 }
+
+// allocated is what a status may say: addresses that were given, of which some are the
+// same and some are none of ours.
+func (x *chaos) allocated(ir.ConfigKey) *ir.Allocated {
+	out := &ir.Allocated{}
+	for _, host := range []string{"api.example.com", "shop.example.com"} {
+		out.Addresses = append(out.Addresses, ir.HostAddress{
+			Host: host, Addr: netip.MustParseAddr(pick(x.r, "240.240.0.1", "240.240.0.1", "240.240.0.2", "192.0.2.1")),
+		})
+	}
+	return out
+}

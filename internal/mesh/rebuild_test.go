@@ -112,6 +112,7 @@ type holder struct {
 	classes  map[string]string
 	problems map[ir.Origin][]ir.Problem
 	proxies  map[string]*ir.ProxyDefaults
+	statuses map[ir.Origin]*ir.Allocated
 }
 
 type place struct {
@@ -123,6 +124,7 @@ func newHolder(options ...graph.Option) *holder {
 	h := &holder{
 		engine: NewEngine(0, options...), layers: map[place]*xds.Resource{}, classes: map[string]string{},
 		problems: map[ir.Origin][]ir.Problem{}, proxies: map[string]*ir.ProxyDefaults{},
+		statuses: map[ir.Origin]*ir.Allocated{},
 	}
 	h.engine.SetMesh(settings())
 	return h
@@ -150,6 +152,11 @@ func (h *holder) take(t *testing.T, batch intake.Batch, classes map[string]*ir.C
 	for object, problems := range out.Problems {
 		h.problems[object] = problems
 	}
+	for object, got := range out.Allocated {
+		if h.statuses[object] = got; got == nil {
+			delete(h.statuses, object)
+		}
+	}
 	for namespace, d := range out.Proxies {
 		if h.proxies[namespace] = d; d == nil {
 			delete(h.proxies, namespace)
@@ -174,6 +181,9 @@ func (h *holder) state() []string {
 			line += " " + p.Origin.String() + p.Selector.String()
 		}
 		out = append(out, line)
+	}
+	for object, got := range h.statuses {
+		out = append(out, fmt.Sprint("status ", object, " ", got.Addresses))
 	}
 	for object, problems := range h.problems {
 		for _, p := range problems {
@@ -207,6 +217,7 @@ func joined(a, b edit) edit {
 	maps.Copy(a.batch.Gateways, b.batch.Gateways)
 	maps.Copy(a.batch.ServiceEntries, b.batch.ServiceEntries)
 	maps.Copy(a.batch.WorkloadEntries, b.batch.WorkloadEntries)
+	maps.Copy(a.batch.Allocated, b.batch.Allocated)
 	maps.Copy(a.batch.PeerAuthentications, b.batch.PeerAuthentications)
 	maps.Copy(a.batch.ProxyConfigs, b.batch.ProxyConfigs)
 	maps.Copy(a.batch.Credentials, b.batch.Credentials)
@@ -230,6 +241,7 @@ func pieces(x *chaos) []edit {
 	deal(x.r, x.rows.Gateways, out, func(e edit) map[ir.ConfigKey]*ir.Gateway { return e.batch.Gateways })
 	deal(x.r, x.rows.ServiceEntries, out, func(e edit) map[ir.ConfigKey]*ir.ServiceEntry { return e.batch.ServiceEntries })
 	deal(x.r, x.rows.WorkloadEntries, out, func(e edit) map[ir.ConfigKey]*ir.Workload { return e.batch.WorkloadEntries })
+	deal(x.r, x.rows.Allocated, out, func(e edit) map[ir.ConfigKey]*ir.Allocated { return e.batch.Allocated })
 	deal(x.r, x.rows.PeerAuthentications, out, func(e edit) map[ir.ConfigKey]*ir.PeerAuthentication { return e.batch.PeerAuthentications })
 	deal(x.r, x.rows.ProxyConfigs, out, func(e edit) map[ir.ConfigKey]*ir.ProxyConfig { return e.batch.ProxyConfigs })
 	deal(x.r, x.rows.Credentials, out, func(e edit) map[ir.ConfigKey]*ir.Credential { return e.batch.Credentials })

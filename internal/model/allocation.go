@@ -5,6 +5,11 @@ package model
 import (
 	"hash/fnv"
 	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
 )
 
 // allocated is the addresses that a host got.
@@ -18,23 +23,83 @@ type allocated struct {
 // https://istio.io/latest/docs/ops/configuration/traffic-management/dns-proxy/#address-auto-allocation.
 const slots = 1<<16 - 2
 
-// allocate gives each host an address that no other has. Where to look first is a
+// wish is a host that wants an address, and the one that it had, if it had one.
+type wish struct {
+	host string
+	slot uint32
+	had  bool
+}
+
+// wishes is those of one ServiceEntry.
+type wishes struct {
+	origin  ir.Origin
+	created int64
+	hosts   []wish
+}
+
+func wishesOf(e *ir.ServiceEntry, had *ir.Allocated) *wishes {
+	out := &wishes{origin: e.Origin, created: e.Created}
+	for _, h := range e.Hosts {
+		if !strings.HasPrefix(h, "*") {
+			w := wish{host: h}
+			w.slot, w.had = slotOf(had, h)
+			out.hosts = append(out.hosts, w)
+		}
+	}
+	return out
+}
+
+// inOrder is each host once, the one of the oldest ServiceEntry first, with the
+// address that the first to know of one says that it had.
+func inOrder(rows []graph.Row[ir.ConfigKey, *wishes]) []wish {
+	rows = slices.Clone(rows)
+	slices.SortFunc(rows, func(a, b graph.Row[ir.ConfigKey, *wishes]) int {
+		return ir.Precedence(a.Value.created, a.Value.origin, b.Value.created, b.Value.origin)
+	})
+	at := map[string]int{}
+	var out []wish
+	for _, r := range rows {
+		for _, w := range r.Value.hosts {
+			i, known := at[w.host]
+			switch {
+			case !known:
+				at[w.host] = len(out)
+				out = append(out, w)
+			case !out[i].had:
+				out[i] = w
+			}
+		}
+	}
+	return out
+}
+
+// allocate gives each host an address that no other has: the one that it had, as long
+// as no older host had it as well, else one that is free. Where to look first is a
 // hash of the name, and the oldest chooses first; so every replica comes to the same
-// answer without asking, again after a restart, and a host that is new takes no
-// address away. It goes over all hosts that have none of their own whenever such a
-// host comes or goes; only those whose address changed are told.
-func allocate(hosts []string, emit func(string, *allocated)) {
+// answer without asking, and a host that is new takes no address away. It goes over
+// all hosts that have none of their own whenever such a host comes or goes; only those
+// whose address changed are told.
+func allocate(hosts []wish, emit func(string, *allocated)) {
 	taken := make(map[uint32]bool, len(hosts))
-	for _, host := range hosts {
+	var fresh []string
+	for _, w := range hosts {
+		if !w.had || taken[w.slot] {
+			fresh = append(fresh, w.host)
+			continue
+		}
+		taken[w.slot] = true
+		emit(w.host, addressesOf(w.slot))
+	}
+	for _, host := range fresh {
 		if len(taken) == slots {
 			return // the rest go without, as if they had asked not to have one
 		}
-		first, step := probe(host)
-		for taken[first] {
-			first = (first + step) % slots
+		slot, step := probe(host)
+		for taken[slot] {
+			slot = (slot + step) % slots
 		}
-		taken[first] = true
-		emit(host, addressesOf(first))
+		taken[slot] = true
+		emit(host, addressesOf(slot))
 	}
 }
 
@@ -66,4 +131,23 @@ func addressesOf(slot uint32) *allocated {
 		IPv4: netip.AddrFrom4([4]byte{240, 240, hi, lo}),
 		IPv6: netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 3: 0x02, 12: 240, 13: 240, 14: hi, 15: lo}),
 	}
+}
+
+// slotOf is the slot of the IPv4 address that a host had. The IPv6 address follows
+// from it, whoever gave it.
+func slotOf(had *ir.Allocated, host string) (slot uint32, ok bool) {
+	if had == nil {
+		return 0, false
+	}
+	for _, a := range had.Addresses {
+		if a.Host != host || !a.Addr.Is4() {
+			continue
+		}
+		b := a.Addr.As4()
+		n := uint32(b[2])<<8 | uint32(b[3])
+		if b[0] == 240 && b[1] == 240 && n > 0 && n <= slots {
+			return n - 1, true
+		}
+	}
+	return 0, false
 }

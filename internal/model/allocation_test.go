@@ -6,11 +6,21 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+
+	"github.com/meshwright/meshwright/internal/ir"
 )
 
 func allocatedTo(hosts []string) map[string]*allocated {
+	wishes := make([]wish, len(hosts))
+	for i := range hosts {
+		wishes[i].host = hosts[i]
+	}
+	return granted(wishes)
+}
+
+func granted(wishes []wish) map[string]*allocated {
 	out := map[string]*allocated{}
-	allocate(hosts, func(host string, a *allocated) { out[host] = a })
+	allocate(wishes, func(host string, a *allocated) { out[host] = a })
 	return out
 }
 
@@ -56,5 +66,32 @@ func TestAllocateEveryAddress(t *testing.T) {
 	}
 	if got := len(allocatedTo(hosts)); got != slots {
 		t.Errorf("%d of %d addresses were given", got, slots)
+	}
+}
+
+// TestAllocateWhatHostsHad: a host keeps the address that its status says, whatever
+// others would have found there, unless an older one has it, too.
+func TestAllocateWhatHostsHad(t *testing.T) {
+	free := allocatedTo([]string{"a.example"})["a.example"]
+	had := func(text string) (uint32, bool) {
+		return slotOf(&ir.Allocated{Addresses: []ir.HostAddress{
+			{Host: "other", Addr: netip.MustParseAddr("240.240.7.7")}, {Host: "b.example", Addr: netip.MustParseAddr(text)},
+		}}, "b.example")
+	}
+	slot, ok := had(free.IPv4.String())
+	if !ok {
+		t.Fatalf("%s is not one of ours", free.IPv4)
+	}
+	got := granted([]wish{{host: "a.example"}, {host: "b.example", slot: slot, had: true}, {host: "c.example", slot: slot, had: true}})
+	if *got["b.example"] != *free {
+		t.Errorf("b.example had %s and got %s", free.IPv4, got["b.example"].IPv4)
+	}
+	if len(got) != 3 || *got["a.example"] == *free || *got["c.example"] == *free {
+		t.Errorf("others got %v, %v", got["a.example"], got["c.example"])
+	}
+	for _, text := range []string{"240.240.0.0", "240.240.255.255", "240.241.0.1", "10.0.0.1", "2001:2::1"} {
+		if slot, ok := had(text); ok {
+			t.Errorf("%s is taken for slot %d", text, slot)
+		}
 	}
 }

@@ -5,7 +5,6 @@ package model
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/meshwright/meshwright/internal/graph"
@@ -16,6 +15,7 @@ import (
 // that only those look at.
 type entryTables struct {
 	addresses      *graph.Table[string, *allocated]
+	Allocations    *graph.Table[ir.ConfigKey, *ir.Allocated] // by ServiceEntry: what its status is to say
 	entryHosts     *graph.Index[string, entryHost, *definition]
 	servicesByHost *graph.Index[string, ir.ObjectKey, *ir.Service]
 	hostsByAddress *graph.Index[netip.Addr, scopeHost, *ir.Host]
@@ -43,16 +43,25 @@ func (k entryHost) Compare(o entryHost) int {
 // deriveEntries makes what ServiceEntries say of hosts, and gives an address to the
 // hosts that have none.
 func (m *Model) deriveEntries(g *graph.Graph) {
-	allocating := graph.NewIndex(g, "serviceEntries.allocating", m.ServiceEntries.Table(), One.Compare,
-		func(_ ir.ConfigKey, e *ir.ServiceEntry) []One {
-			if !e.Allocate {
-				return nil
+	// Apart from the rest of the entries: what serves them is of no interest here.
+	wanted := graph.Derive(g, "wishes", m.ServiceEntries.Table(), ir.ConfigKey.Compare,
+		func(c *graph.Ctx, k ir.ConfigKey, e *ir.ServiceEntry, emit func(ir.ConfigKey, *wishes)) {
+			if e.Allocate {
+				had, _ := graph.Get(c, m.Remembered.Table(), k)
+				emit(k, wishesOf(e, had))
 			}
-			return []One{{}}
 		})
-	m.addresses = graph.Derive(g, "addresses", allocating.Keys(), strings.Compare,
+	all := graph.NewIndex(g, "wishes.all", wanted, One.Compare,
+		func(ir.ConfigKey, *wishes) []One { return []One{{}} })
+	m.addresses = graph.Derive(g, "addresses", all.Keys(), strings.Compare,
 		func(c *graph.Ctx, k One, _ struct{}, emit func(string, *allocated)) {
-			allocate(wanting(graph.Lookup(c, allocating, k)), emit)
+			allocate(inOrder(graph.Lookup(c, all, k)), emit)
+		})
+	m.Allocations = graph.Derive(g, "allocations", m.ServiceEntries.Table(), ir.ConfigKey.Compare,
+		func(c *graph.Ctx, k ir.ConfigKey, e *ir.ServiceEntry, emit func(ir.ConfigKey, *ir.Allocated)) {
+			if out := m.allocation(c, e); len(out.Addresses) > 0 {
+				emit(k, out)
+			}
 		})
 	hosts := graph.Derive(g, "entryHosts", m.ServiceEntries.Table(), entryHost.Compare,
 		func(c *graph.Ctx, k ir.ConfigKey, e *ir.ServiceEntry, emit func(entryHost, *definition)) {
@@ -92,24 +101,15 @@ func define(e *ir.ServiceEntry, name string, own *allocated) *definition {
 	return &definition{Host: h, ExportTo: e.ExportTo}
 }
 
-// wanting is the hosts that want an address, each with its oldest ServiceEntry, the
-// oldest first.
-func wanting(rows []graph.Row[ir.ConfigKey, *ir.ServiceEntry]) []string {
-	entries := make([]*ir.ServiceEntry, len(rows))
-	for i := range rows {
-		entries[i] = rows[i].Value
+// allocation is the addresses that the hosts of a ServiceEntry have of the mesh.
+func (m *Model) allocation(c *graph.Ctx, e *ir.ServiceEntry) *ir.Allocated {
+	out := &ir.Allocated{}
+	if !e.Allocate {
+		return out
 	}
-	slices.SortFunc(entries, func(a, b *ir.ServiceEntry) int {
-		return ir.Precedence(a.Created, a.Origin, b.Created, b.Origin)
-	})
-	seen := map[string]bool{}
-	var out []string
-	for _, e := range entries {
-		for _, h := range e.Hosts {
-			if !seen[h] && !strings.HasPrefix(h, "*") {
-				seen[h] = true
-				out = append(out, h)
-			}
+	for _, h := range e.Hosts {
+		if a, ok := graph.Get(c, m.addresses, h); ok {
+			out.Addresses = append(out.Addresses, ir.HostAddress{Host: h, Addr: a.IPv4}, ir.HostAddress{Host: h, Addr: a.IPv6})
 		}
 	}
 	return out

@@ -6,11 +6,11 @@
 // evaluation; a table reads only tables above it.
 //
 //	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications proxyconfigs namespaces
-//	           serviceEntries workloadEntries classes
+//	           serviceEntries workloadEntries remembered classes
 //	classes    scopes
 //	injection  proxyDefaults
 //	security   peerAuth, peerAuthDisabling
-//	hosts      addresses, entryHosts, serviceHosts, hosts
+//	hosts      wishes, addresses, allocations, entryHosts, serviceHosts, hosts
 //	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
@@ -42,6 +42,7 @@ type Sources struct {
 	Gateways        *graph.Source[ir.ConfigKey, *ir.Gateway]
 	ServiceEntries  *graph.Source[ir.ConfigKey, *ir.ServiceEntry]
 	WorkloadEntries *graph.Source[ir.ConfigKey, *ir.Workload]
+	Remembered      *graph.Source[ir.ConfigKey, *ir.Allocated] // by ServiceEntry: what its status says
 	PeerAuths       *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
 	ProxyConfigs    *graph.Source[ir.ConfigKey, *ir.ProxyConfig]
 	Namespaces      *graph.Source[string, *ir.Namespace]
@@ -136,6 +137,7 @@ func New(g *graph.Graph) *Model {
 		Gateways:        graph.NewSource[ir.ConfigKey, *ir.Gateway](g, "gateways", ir.ConfigKey.Compare),
 		ServiceEntries:  graph.NewSource[ir.ConfigKey, *ir.ServiceEntry](g, "serviceEntries", ir.ConfigKey.Compare),
 		WorkloadEntries: graph.NewSource[ir.ConfigKey, *ir.Workload](g, "workloadEntries", ir.ConfigKey.Compare),
+		Remembered:      graph.NewSource[ir.ConfigKey, *ir.Allocated](g, "remembered", ir.ConfigKey.Compare),
 		PeerAuths:       graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),
 		ProxyConfigs:    graph.NewSource[ir.ConfigKey, *ir.ProxyConfig](g, "proxyConfigs", ir.ConfigKey.Compare),
 		Namespaces:      graph.NewSource[string, *ir.Namespace](g, "namespaces", strings.Compare),

@@ -47,6 +47,7 @@ type object struct {
 	rejections map[string]string // message by resource name
 	peers      map[string]string // the same, of proxies of other replicas
 	advance    advance
+	allocated  []ir.HostAddress // of the mesh, for the object's hosts
 }
 
 // refused is what proxies of any replica refused.
@@ -90,6 +91,24 @@ func (a *Aggregator) Projected(changed map[ir.Origin]intake.ConfigStatus) {
 		o.exists = true
 		o.generation, o.projection = s.Generation, s.Problems
 		a.fresh = append(a.fresh, key)
+	}
+}
+
+// Allocated takes the addresses that the hosts of changed objects got, nil when they
+// have none any more. It belongs to the commit whose Problems call follows.
+func (a *Aggregator) Allocated(changed map[ir.Origin]*ir.Allocated) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key, got := range changed {
+		o := a.objects[key]
+		if o == nil {
+			continue // it is gone, and its addresses with it
+		}
+		o.allocated = nil
+		if got != nil {
+			o.allocated = got.Addresses
+		}
+		a.touch(key)
 	}
 }
 

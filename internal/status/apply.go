@@ -37,7 +37,7 @@ type applier struct{ client dynamic.Interface }
 // "patch" on the status subresources of the kinds.
 func NewWriter(client dynamic.Interface) Writer { return applier{client} }
 
-func (a applier) Write(ctx context.Context, object ir.Origin, generation int64, conditions []Condition) error {
+func (a applier) Write(ctx context.Context, object ir.Origin, generation int64, report Report) error {
 	resource, ok := resources[object.Kind]
 	if !ok {
 		return fmt.Errorf("write status of %s: %w", object, ErrUnknownKind)
@@ -46,7 +46,7 @@ func (a applier) Write(ctx context.Context, object ir.Origin, generation int64, 
 		"apiVersion": resource.GroupVersion().String(),
 		"kind":       object.Kind,
 		"metadata":   map[string]any{"name": object.Name, "namespace": object.Namespace},
-		"status":     encode(generation, conditions),
+		"status":     encode(generation, report),
 	}}
 	_, err := a.client.Resource(resource).Namespace(object.Namespace).
 		ApplyStatus(ctx, object.Name, body, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
@@ -57,9 +57,9 @@ func (a applier) Write(ctx context.Context, object ir.Origin, generation int64, 
 }
 
 // encode writes generations as numbers, which tools that wait for objects read.
-func encode(generation int64, conditions []Condition) map[string]any {
-	entries := make([]any, len(conditions))
-	for i, c := range conditions {
+func encode(generation int64, report Report) map[string]any {
+	entries := make([]any, len(report.Conditions))
+	for i, c := range report.Conditions {
 		entry := map[string]any{
 			"type":               c.Type,
 			"status":             c.Status,
@@ -72,5 +72,13 @@ func encode(generation int64, conditions []Condition) map[string]any {
 		}
 		entries[i] = entry
 	}
-	return map[string]any{"observedGeneration": generation, "conditions": entries}
+	out := map[string]any{"observedGeneration": generation, "conditions": entries}
+	if len(report.Addresses) > 0 {
+		addresses := make([]any, len(report.Addresses))
+		for i, a := range report.Addresses {
+			addresses[i] = map[string]any{"value": a.Addr.String(), "host": a.Host}
+		}
+		out["addresses"] = addresses
+	}
+	return out
 }

@@ -98,7 +98,7 @@ func TestANewLeaderWritesNothingOfWhatIsDone(t *testing.T) {
 		{Type: "ResolvedRefs", Status: "True", Reason: "ResolvedRefs", ObservedGeneration: 1},
 		{Type: "Programmed", Status: "True", Reason: "Programmed", ObservedGeneration: 1, Message: "9 of 9 proxies have it"},
 	}
-	inBubble(t, Options{Current: func(ir.Origin) []Condition { return current }}, func(t *testing.T, a *Aggregator, w *recorder) {
+	inBubble(t, Options{Current: func(ir.Origin) Report { return Report{Conditions: current} }}, func(t *testing.T, a *Aggregator, w *recorder) {
 		f := &fleet{current: 1, all: 2, changes: 1}
 		a.Follow(f)
 		projected(a, 1)

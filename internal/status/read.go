@@ -4,15 +4,16 @@ package status
 
 import (
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// Parse reads our conditions out of an object's status, in the order in which we
-// write them. Conditions of others are left out, and text that is no status reads
-// as none: it is about to be written anew.
-func Parse(text []byte) []Condition {
+// Parse reads what is of us out of an object's status, in the order in which we write
+// it. Conditions of others are left out, and text that is no status reads as none: it
+// is about to be written anew.
+func Parse(text []byte) Report {
 	var in struct {
 		Conditions []struct {
 			Type               string    `json:"type"`
@@ -22,21 +23,28 @@ func Parse(text []byte) []Condition {
 			ObservedGeneration number    `json:"observedGeneration"`
 			LastTransitionTime time.Time `json:"lastTransitionTime"`
 		} `json:"conditions"`
+		Addresses []struct {
+			Host  string     `json:"host"`
+			Value netip.Addr `json:"value"`
+		} `json:"addresses"`
 	}
 	if len(text) == 0 || json.Unmarshal(text, &in) != nil {
-		return nil
+		return Report{}
 	}
-	var out []Condition
+	var out Report
 	for _, kind := range order {
 		for _, c := range in.Conditions {
 			if c.Type != string(kind) {
 				continue
 			}
-			out = append(out, Condition{
+			out.Conditions = append(out.Conditions, Condition{
 				Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message,
 				ObservedGeneration: int64(c.ObservedGeneration), LastTransitionTime: c.LastTransitionTime,
 			})
 		}
+	}
+	for _, a := range in.Addresses {
+		out.Addresses = append(out.Addresses, ir.HostAddress{Host: a.Host, Addr: a.Value})
 	}
 	return out
 }
@@ -54,6 +62,6 @@ func (n *number) UnmarshalJSON(text []byte) error {
 
 // FromStatus makes an Options.Current of something that knows the status of objects
 // as JSON.
-func FromStatus(read func(ir.Origin) []byte) func(ir.Origin) []Condition {
-	return func(o ir.Origin) []Condition { return Parse(read(o)) }
+func FromStatus(read func(ir.Origin) []byte) func(ir.Origin) Report {
+	return func(o ir.Origin) Report { return Parse(read(o)) }
 }

@@ -5,6 +5,8 @@ package status
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -31,9 +33,10 @@ type recorder struct {
 type write struct {
 	object     ir.Origin
 	conditions []Condition
+	addresses  []ir.HostAddress
 }
 
-func (r *recorder) Write(_ context.Context, object ir.Origin, _ int64, conditions []Condition) error {
+func (r *recorder) Write(_ context.Context, object ir.Origin, _ int64, report Report) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.fail) > 0 {
@@ -41,7 +44,7 @@ func (r *recorder) Write(_ context.Context, object ir.Origin, _ int64, condition
 		r.fail = r.fail[1:]
 		return err
 	}
-	r.writes = append(r.writes, write{object, slices.Clone(conditions)})
+	r.writes = append(r.writes, write{object, slices.Clone(report.Conditions), report.Addresses})
 	return nil
 }
 
@@ -234,7 +237,7 @@ func TestNothingIsWrittenWhenTheObjectSaysItAlready(t *testing.T) {
 		{Type: "ResolvedRefs", Status: "True", Reason: "ResolvedRefs", ObservedGeneration: 1},
 		{Type: "Programmed", Status: "True", Reason: "Programmed", ObservedGeneration: 1},
 	}
-	inBubble(t, Options{Current: func(ir.Origin) []Condition { return current }}, func(t *testing.T, a *Aggregator, w *recorder) {
+	inBubble(t, Options{Current: func(ir.Origin) Report { return Report{Conditions: current} }}, func(t *testing.T, a *Aggregator, w *recorder) {
 		projected(a, 1)
 		a.Problems(nil)
 		time.Sleep(time.Second)
@@ -246,6 +249,29 @@ func TestNothingIsWrittenWhenTheObjectSaysItAlready(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := w.take(); len(got) != 1 {
 			t.Errorf("a new generation was written %d times", len(got))
+		}
+	})
+}
+
+// TestAddressesAreWritten: when they came, when they go, and not again.
+func TestAddressesAreWritten(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, a *Aggregator, w *recorder) {
+		commit := func(got *ir.Allocated) []write {
+			a.Allocated(map[ir.Origin]*ir.Allocated{route: got})
+			a.Problems(nil)
+			time.Sleep(time.Second)
+			return w.take()
+		}
+		projected(a, 1)
+		some := &ir.Allocated{Addresses: []ir.HostAddress{{Host: "a.b", Addr: netip.MustParseAddr("240.240.0.1")}}}
+		if got := commit(some); len(got) != 1 || !slices.Equal(got[0].addresses, some.Addresses) {
+			t.Errorf("written %v", got)
+		}
+		if got := commit(some); len(got) != 0 {
+			t.Errorf("written again: %v", got)
+		}
+		if got := commit(nil); len(got) != 1 || len(got[0].addresses) != 0 {
+			t.Errorf("written %v", got)
 		}
 	})
 }
@@ -329,17 +355,18 @@ func TestParse(t *testing.T) {
 	const text = `{"observedGeneration":"4","conditions":[
 		{"type":"Programmed","status":"True","reason":"Programmed","observedGeneration":"4","lastTransitionTime":"2026-01-02T03:04:05Z"},
 		{"type":"Reconciled","status":"True"},
-		{"type":"Accepted","status":"False","reason":"Invalid","message":"m","observedGeneration":4}]}`
+		{"type":"Accepted","status":"False","reason":"Invalid","message":"m","observedGeneration":4}],
+		"addresses":[{"value":"240.240.0.1","host":"api.example.com"}]}`
 	got := Parse([]byte(text))
-	want := []Condition{
+	want := Report{Conditions: []Condition{
 		{Type: "Accepted", Status: "False", Reason: "Invalid", Message: "m", ObservedGeneration: 4},
 		{Type: "Programmed", Status: "True", Reason: "Programmed", ObservedGeneration: 4, LastTransitionTime: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
-	}
-	if !slices.Equal(got, want) {
+	}, Addresses: []ir.HostAddress{{Host: "api.example.com", Addr: netip.MustParseAddr("240.240.0.1")}}}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
 	for _, bad := range []string{"", "{", `{"conditions":7}`} {
-		if got := Parse([]byte(bad)); got != nil {
+		if got := Parse([]byte(bad)); !reflect.DeepEqual(got, Report{}) {
 			t.Errorf("%q read as %v", bad, got)
 		}
 	}

@@ -4,6 +4,7 @@ package status
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,8 +25,8 @@ type work struct {
 }
 
 type written struct {
-	conditions []Condition
-	at         time.Time
+	report Report
+	at     time.Time
 }
 
 func newPace(perSecond float64) *rate.Limiter {
@@ -45,14 +46,14 @@ func (w *work) write(ctx context.Context, key ir.Origin) (again time.Duration, e
 	}
 	options := &w.aggregator.options
 	now := options.Now()
-	next := conditions(key, &o)
+	next := Report{conditions(key, &o), o.allocated}
 	current, last := options.Current(key), w.last(key)
-	if last.conditions != nil {
+	if last.report.Conditions != nil {
 		// What is known of the object may be older than our own write.
-		current = last.conditions
+		current = last.report
 	}
-	if p := &next[len(next)-1]; p.Reason == reasonProgrammed && w.aggregator.proxies != nil {
-		since, pending := w.aggregator.pending(key, isProgrammed(current, o.generation), now)
+	if p := &next.Conditions[len(next.Conditions)-1]; p.Reason == reasonProgrammed && w.aggregator.proxies != nil {
+		since, pending := w.aggregator.pending(key, isProgrammed(current.Conditions, o.generation), now)
 		lag := now.Sub(since)
 		switch {
 		case pending && lag < grace:
@@ -62,11 +63,11 @@ func (w *work) write(ctx context.Context, key ir.Origin) (again time.Duration, e
 		}
 		w.aggregator.count(p, key, pending, lag)
 	}
-	steady(next, current, now.Sub(last.at) >= refresh)
-	if same(next, current) {
+	steady(next.Conditions, current.Conditions, now.Sub(last.at) >= refresh)
+	if same(next.Conditions, current.Conditions) && slices.Equal(next.Addresses, current.Addresses) {
 		return again, nil
 	}
-	stamp(next, current, now)
+	stamp(next.Conditions, current.Conditions, now)
 	if err := w.pace.Wait(ctx); err != nil {
 		return 0, err
 	}

@@ -33,19 +33,25 @@ const (
 // ErrUnknownKind says that an origin is of a kind that has no status of ours.
 var ErrUnknownKind = errors.New("kind has no status")
 
-// Writer replaces our conditions of an object. It returns an error of the API
+// Report is what an object's status has of us.
+type Report struct {
+	Conditions []Condition
+	Addresses  []ir.HostAddress // that its hosts have of the mesh
+}
+
+// Writer replaces our part of an object's status. It returns an error of the API
 // server as it is.
 type Writer interface {
-	Write(ctx context.Context, object ir.Origin, generation int64, conditions []Condition) error
+	Write(ctx context.Context, object ir.Origin, generation int64, report Report) error
 }
 
 // Options say how status is written.
 type Options struct {
 	// Writer is required.
 	Writer Writer
-	// Current is the conditions that an object has now, as far as is known, sorted
-	// as they are listed; nil when nothing is known. It spares writes after a start.
-	Current func(object ir.Origin) []Condition
+	// Current is what an object's status has of us now, as far as is known, sorted as
+	// it is listed; empty when nothing is known. It spares writes after a start.
+	Current func(object ir.Origin) Report
 	// Log defaults to no log.
 	Log logr.Logger
 	// Now defaults to the system's clock.
@@ -56,7 +62,7 @@ type Options struct {
 
 func (o *Options) complete() {
 	if o.Current == nil {
-		o.Current = func(ir.Origin) []Condition { return nil }
+		o.Current = func(ir.Origin) Report { return Report{} }
 	}
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()

@@ -277,6 +277,9 @@ func (s *status) Rejected(o ir.Origin, resource, message string) {
 
 func (s *status) Superseded(...string) {}
 
+// Allocated is of no use to tests: addresses stay as long as the process does.
+func (s *status) Allocated(map[ir.Origin]*ir.Allocated) {}
+
 // Moved is of no use to tests: they call until what they expect is there.
 func (s *status) Moved([]ir.Origin) {}
 

@@ -348,8 +348,8 @@ func writesStatus(t *testing.T) {
 // refusing is a Writer that must not be asked.
 type refusing struct{ t *testing.T }
 
-func (r refusing) Write(_ context.Context, o ir.Origin, _ int64, conditions []status.Condition) error {
-	r.t.Errorf("%s was written again: %+v", o, conditions)
+func (r refusing) Write(_ context.Context, o ir.Origin, _ int64, report status.Report) error {
+	r.t.Errorf("%s was written again: %+v", o, report)
 	return nil
 }
 
