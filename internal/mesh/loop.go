@@ -77,9 +77,10 @@ func New(options Options) (*Mesh, error) {
 		Classify: func(node *corev3.Node, peer xds.Peer) (string, error) {
 			return classify(trustDomain, m.population.where, node, peer)
 		},
-		Unknown: unknownHost,
-		Events:  events{m.population, m.memory, options.Status, options.Log},
-		Log:     options.Log.WithName("xds"),
+		Unknown:   unknownHost,
+		NoCluster: noCluster,
+		Events:    events{m.population, m.memory, options.Status, options.Log},
+		Log:       options.Log.WithName("xds"),
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meshwright/meshwright/internal/envoy/cluster"
 	"github.com/meshwright/meshwright/internal/envoy/route"
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/resource"
@@ -29,4 +30,13 @@ func unknownHost(rest *xds.Resource, name string) (*xds.Resource, error) {
 		return nil, err
 	}
 	return served(r), nil
+}
+
+// noCluster is what a proxy gets in place of a cluster that does not exist.
+func noCluster(name string) []byte {
+	body, err := proto.Marshal(cluster.Empty(name))
+	if err != nil {
+		return nil // the name is no text; such a name cannot arrive
+	}
+	return body
 }

@@ -56,6 +56,7 @@ func NewHub(opts Options) (*Hub, error) {
 	opts.complete()
 	return &Hub{
 		opts:    opts,
+		press:   press{noCluster: opts.NoCluster},
 		done:    make(chan struct{}),
 		tables:  map[string]*table{},
 		layers:  map[Layer]*layer{},

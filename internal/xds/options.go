@@ -55,6 +55,12 @@ type Options struct {
 	// does what rest does, the host with the key Rest. Nil: it is told that
 	// there is no such host.
 	Unknown func(rest *Resource, name string) (*Resource, error)
+	// NoCluster makes the body of a cluster without endpoints. A client is given it
+	// in place of a cluster that it asked for by name and that does not exist, or
+	// not any more: Envoy takes in once that there is none, does not ask again, and
+	// lets every later request wait until its patience ends. Nil: it is told that
+	// there is none.
+	NoCluster func(name string) []byte
 	// MaxUnknown bounds the hosts that do not exist of which a class is told. A
 	// class that asks for more holds all hosts of the route configuration, and
 	// Rest, from then on. Default 256.

@@ -60,11 +60,13 @@ func (r *response) prepare(stream grpc.ServerStream) (*grpc.PreparedMsg, error) 
 	return r.prepared, r.err
 }
 
-// absentVersion is the version of the answer that there is no such host.
+// absentVersion is the version of the answer that there is no such host or cluster.
 const absentVersion = "absent"
 
 // press makes responses and finds the ones that are still in use by content.
 type press struct {
+	noCluster func(name string) []byte // as in Options
+
 	mu     sync.Mutex
 	inUse  map[[2]uint64][]weak.Pointer[response]
 	serial atomic.Uint64
@@ -82,7 +84,7 @@ func (p *press) response(t *table, items []item) *response {
 		}
 	}
 	r := &response{typ: t.typ, items: items, nonce: strconv.FormatUint(p.serial.Add(1), 36)}
-	r.message = messageOf(t, r.nonce, items)
+	r.message = messageOf(t, r.nonce, items, p.noCluster)
 	r.size = proto.Size(r.message)
 	if p.inUse == nil {
 		p.inUse = map[[2]uint64][]weak.Pointer[response]{}
@@ -137,7 +139,7 @@ func equalItems(a, b []item) bool {
 	return true
 }
 
-func messageOf(t *table, nonce string, items []item) *discovery.DeltaDiscoveryResponse {
+func messageOf(t *table, nonce string, items []item, noCluster func(string) []byte) *discovery.DeltaDiscoveryResponse {
 	m := &discovery.DeltaDiscoveryResponse{TypeUrl: t.typ, Nonce: nonce}
 	for _, it := range items {
 		switch {
@@ -155,6 +157,10 @@ func messageOf(t *table, nonce string, items []item) *discovery.DeltaDiscoveryRe
 			m.Resources = append(m.Resources, &discovery.Resource{
 				Name: it.name.text, Aliases: aliases, Version: absentVersion,
 			})
+		case it.serial == serialAbsent && t.typ == ClusterType && noCluster != nil:
+			m.Resources = append(m.Resources, wireOf(&Resource{
+				Type: t.typ, Name: it.name.text, Version: absentVersion, Body: noCluster(it.name.text),
+			}))
 		default:
 			m.RemovedResources = append(m.RemovedResources, it.name.text)
 		}

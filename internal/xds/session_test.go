@@ -340,6 +340,30 @@ func TestNamesOnDemand(t *testing.T) {
 	c.quiet()
 }
 
+// TestAClusterThatIsMissed: Envoy asks once for a cluster that does not exist, so it
+// holds an empty one until there is a real one, and again when that is gone.
+func TestAClusterThatIsMissed(t *testing.T) {
+	s := one(t, Options{NoCluster: func(name string) []byte { return []byte("no " + name) }}, res(ClusterType, "c1", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(ClusterType, "*", "c2")
+	m := c.expect("Cluster c1=1 c2=absent")
+	for _, r := range m.GetResources() {
+		if want := map[string]string{"c1": "1", "c2": "no c2"}[r.GetName()]; string(r.GetResource().GetValue()) != want {
+			t.Errorf("cluster %s is %q, want %q", r.GetName(), r.GetResource().GetValue(), want)
+		}
+	}
+	c.ack(m)
+	s.hub.Publish(Batch{Set: put("base", res(ClusterType, "c2", "1"))})
+	c.take("Cluster c2=1")
+	s.hub.Publish(Batch{Delete: []Removal{{"base", ClusterType, "c1"}, {"base", ClusterType, "c2"}}})
+	c.take("Cluster -c1 c2=absent")
+	c.quiet()
+
+	again := s.connect(t, "a", "n1")
+	again.claim(ClusterType, map[string]string{"c2": "absent"}, "*", "c2")
+	again.take("Cluster c2=absent")
+}
+
 func TestHostsOnDemandBesideAllHosts(t *testing.T) {
 	s := one(t, Options{MaxNames: 5}, res(RouteType, "80", "1"), res(VirtualHostType, "80/a", "1"))
 	c := s.connect(t, "a", "n1")

@@ -235,6 +235,9 @@ func (t *turn) compare(m mark, n *name, v *version) bool {
 			return t.wait(m)
 		}
 		it.serial = serialNone
+		if l.table.typ == ClusterType && c.asked() {
+			it.serial = serialAbsent
+		}
 	}
 	return t.put(m, it)
 }

@@ -72,23 +72,22 @@ func TestPodsByAddress(t *testing.T) {
 }
 
 // serveLines greets and then answers each line with the pod's name in front.
-func (p *Pod) serveLines(port uint16) {
-	l := p.Listen(fmt.Sprintf(":%d", port))
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				_, _ = fmt.Fprintf(conn, "%s/%s\n", p.Namespace, p.Name)
-				for lines := bufio.NewScanner(conn); lines.Scan(); {
-					_, _ = fmt.Fprintf(conn, "%s/%s: %s\n", p.Namespace, p.Name, lines.Text())
-				}
-			}()
+func (p *Pod) serveLines(port uint16) { go p.speak(p.Listen(fmt.Sprintf(":%d", port))) }
+
+func (p *Pod) speak(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
 		}
-	}()
+		go func() {
+			defer func() { _ = conn.Close() }()
+			_, _ = fmt.Fprintf(conn, "%s/%s\n", p.Namespace, p.Name)
+			for lines := bufio.NewScanner(conn); lines.Scan(); {
+				_, _ = fmt.Fprintf(conn, "%s/%s: %s\n", p.Namespace, p.Name, lines.Text())
+			}
+		}()
+	}
 }
 
 // expectLine connects until the greeting is the one wanted.

@@ -21,9 +21,12 @@ import (
 const inboundSource = "127.0.0.6"
 
 // BlackHole is a cluster without endpoints: what must not go anywhere.
-func BlackHole() *clusterv3.Cluster {
+func BlackHole() *clusterv3.Cluster { return Empty(ir.ClusterBlackHole) }
+
+// Empty is a cluster without endpoints: what goes there is refused at once.
+func Empty(name string) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
-		Name:                 ir.ClusterBlackHole,
+		Name:                 name,
 		ConnectTimeout:       durationpb.New(connectTimeout),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 	}
