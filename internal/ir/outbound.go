@@ -175,13 +175,19 @@ func (t *TCPOutbound) ListenerName() string {
 // names, and of the pods of all headless hosts.
 type PortOutbound struct {
 	Port          uint16
-	HTTP          bool // some host speaks HTTP
-	Pods          bool // some headless host has pods there
-	Bytes         bool // some headless host carries bytes there
-	RegistryOnly  bool // what goes to addresses that nobody knows is refused
+	HTTP          bool          // some host speaks HTTP
+	Pods          bool          // some headless host has pods there
+	Bytes         bool          // some headless host carries bytes there
+	Streams       []StreamChain // of hosts that have a part of it
+	RegistryOnly  bool          // what goes to addresses that nobody knows is refused
 	Detection     time.Duration
 	AccessLogFile string
 	Paths         PathNormalization
+}
+
+// TakesBytes tells whether bytes that are no TLS and no requests are for some host.
+func (p *PortOutbound) TakesBytes() bool {
+	return p.Bytes || slices.ContainsFunc(p.Streams, func(c StreamChain) bool { return len(c.ServerNames) == 0 })
 }
 
 // PodPort is all pods of headless hosts that serve on a port, by their addresses.

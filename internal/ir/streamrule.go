@@ -2,7 +2,10 @@
 
 package ir
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+)
 
 // StreamRule says where connections go that are carried as bytes: the first rule of
 // which one match fits decides. It is what an entry of a VirtualService's tls or tcp
@@ -31,4 +34,12 @@ type StreamChain struct {
 	Detected    bool           // at a gateway: some target takes bytes for requests unless it is told
 	Stream      Stream
 	Origins     []Origin // none: what is done when no object says otherwise
+}
+
+// TakesAll tells whether a chain takes whatever no other chain does.
+func (c *StreamChain) TakesAll() bool { return len(c.ServerNames) == 0 && len(c.Subnets) == 0 }
+
+// ComparePrefix orders by address, then by length.
+func ComparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }

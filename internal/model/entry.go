@@ -20,6 +20,9 @@ type entryTables struct {
 	servicesByHost *graph.Index[string, ir.ObjectKey, *ir.Service]
 	hostsByAddress *graph.Index[netip.Addr, scopeHost, *ir.Host]
 
+	partedPorts *graph.Table[PortKey, struct{}] // of which hosts have a part
+	portStreams *graph.Index[viewedPort, portStreamKey, *portStream]
+
 	entriesByPair      *graph.Index[namespacePair, ir.ConfigKey, *ir.ServiceEntry]
 	entrySelectors     *graph.Table[string, struct{}] // namespaces whose ServiceEntries select workloads
 	workloadsByPair    *graph.Index[namespacePair, ir.ConfigKey, *ir.Workload]

@@ -14,7 +14,7 @@
 //	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
-//	outbound   virtualHosts, portUses, routeConfigs, portListeners, podPorts, streams, tcpListeners, captures
+//	outbound   virtualHosts, portUses, routeConfigs, portListeners, podPorts, streams, portStreams, tcpListeners, captures
 //	inbound    inbounds
 //	dns        names
 //	gateways   gatewayViews, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, autoTargets

@@ -4,6 +4,7 @@ package model
 
 import (
 	"cmp"
+	"reflect"
 
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -41,23 +42,40 @@ func (m *Model) deriveOutbound(g *graph.Graph) {
 			}
 			emit(k, rc)
 		})
-	m.PortListeners = graph.Derive(g, "portListeners", uses.all, PortKey.Compare,
+	m.deriveStreams(g)
+	ports := graph.Union(g, "ports", PortKey.Compare, uses.all, m.partedPorts)
+	m.PortListeners = graph.Derive(g, "portListeners", ports, PortKey.Compare,
 		func(c *graph.Ctx, k PortKey, _ struct{}, emit func(PortKey, *ir.PortOutbound)) {
 			mesh, ok := m.settings(c)
-			shared, own := uses.of(c, k.shared()), uses.of(c, k)
-			use := portUse{shared.HTTP || own.HTTP, shared.Pods || own.Pods, shared.Bytes || own.Bytes}
-			if !ok || !m.IsHeld(c, k.Layer) || k.Layer != ir.LayerMesh && use == shared {
+			by, held := m.viewerOf(c, k.Layer)
+			if !ok || !held {
 				return
 			}
-			emit(k, &ir.PortOutbound{
-				Port: k.Port, HTTP: use.HTTP, Pods: use.Pods, Bytes: use.Bytes,
-				AccessLogFile: mesh.AccessLogFile, RegistryOnly: mesh.RegistryOnly, Paths: mesh.Paths, Detection: mesh.Detection,
-			})
+			out := m.portOutbound(c, uses, mesh, by, k.Port)
+			hidden := &ir.PortOutbound{} // what this view would hide
+			if by != (viewer{}) {
+				hidden = m.portOutbound(c, uses, mesh, by.below(), k.Port)
+			}
+			if !reflect.DeepEqual(out, hidden) {
+				emit(k, out)
+			}
 		})
 	m.derivePodPorts(g, uses.pods)
-	m.deriveStreams(g)
 	m.Captures = graph.Derive(g, "captures", m.Mesh.Table(), One.Compare,
 		func(_ *graph.Ctx, _ One, mesh *ir.Mesh, emit func(One, *ir.OutboundCapture)) {
 			emit(One{}, &ir.OutboundCapture{RegistryOnly: mesh.RegistryOnly, AccessLogFile: mesh.AccessLogFile})
 		})
+}
+
+// portOutbound is a port's listener, as somebody sees it.
+func (m *Model) portOutbound(c *graph.Ctx, uses portUses, mesh *ir.Mesh, by viewer, port uint16) *ir.PortOutbound {
+	var use portUse
+	for _, v := range lineage(by) {
+		one := uses.of(c, PortKey{v.layer(), port})
+		use = portUse{use.HTTP || one.HTTP, use.Pods || one.Pods, use.Bytes || one.Bytes}
+	}
+	return &ir.PortOutbound{
+		Port: port, HTTP: use.HTTP, Pods: use.Pods, Bytes: use.Bytes, Streams: m.portChains(c, by, port),
+		AccessLogFile: mesh.AccessLogFile, RegistryOnly: mesh.RegistryOnly, Paths: mesh.Paths, Detection: mesh.Detection,
+	}
 }

@@ -38,6 +38,16 @@ func (m *Model) deriveStreams(g *graph.Graph) {
 			}
 			return r.Hosts
 		})
+	parts := graph.Derive(g, "portStreams", m.hostNames, portStreamKey.Compare,
+		func(c *graph.Ctx, name string, _ struct{}, emit func(portStreamKey, *portStream)) {
+			if scopes := m.scopesOf(c, name); scopes.has(takesParts) {
+				m.hostPortStreams(c, name, scopes, routesFor(c, byHost, name), emit)
+			}
+		})
+	m.portStreams = graph.NewIndex(g, "portStreams.byPort", parts, viewedPort.compare,
+		func(k portStreamKey, _ *portStream) []viewedPort { return []viewedPort{{k.Viewer, k.Port}} })
+	m.partedPorts = graph.NewIndex(g, "portStreams.ports", parts, PortKey.Compare,
+		func(k portStreamKey, _ *portStream) []PortKey { return []PortKey{{k.Viewer.layer(), k.Port}} }).Keys()
 	m.TCPListeners = graph.Derive(g, "tcpListeners", m.hostNames, TCPKey.Compare,
 		func(c *graph.Ctx, name string, _ struct{}, emit func(TCPKey, *ir.TCPOutbound)) {
 			mesh, ok := m.settings(c)

@@ -3,8 +3,8 @@
 package model
 
 import (
-	"cmp"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -82,7 +82,7 @@ func addChain(out []ir.StreamChain, r *streamRule, subnet netip.Prefix, names []
 		return append(out, chain)
 	}
 	for i := range out {
-		if o := &out[i]; slices.Equal(o.Origins, r.origins) && o.TLS == r.tls && slices.Equal(o.ServerNames, names) {
+		if o := &out[i]; slices.Equal(o.Origins, r.origins) && o.TLS == r.tls && slices.Equal(o.ServerNames, names) && reflect.DeepEqual(o.Targets, r.targets) {
 			o.Subnets = append(o.Subnets, subnet)
 			return out
 		}
@@ -126,9 +126,7 @@ func subnetsOf(rules []streamRule) []netip.Prefix {
 			out = append(out, rules[i].matches[j].Subnets...)
 		}
 	}
-	slices.SortFunc(out, func(a, b netip.Prefix) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
-	})
+	slices.SortFunc(out, ir.ComparePrefix)
 	return slices.Compact(out)
 }
 

@@ -217,15 +217,11 @@ func joined(chosen []*definition) *ir.Host {
 	slices.SortFunc(out.Ports, func(a, b ir.ServicePort) int { return cmp.Compare(a.Port, b.Port) })
 	slices.SortFunc(out.VIPs, netip.Addr.Compare)
 	out.VIPs = slices.Compact(out.VIPs)
-	slices.SortFunc(out.Ranges, comparePrefix)
+	slices.SortFunc(out.Ranges, ir.ComparePrefix)
 	out.Ranges = slices.Compact(out.Ranges)
 	slices.Sort(out.SubjectAltNames)
 	out.SubjectAltNames = slices.Compact(out.SubjectAltNames)
 	return &out
-}
-
-func comparePrefix(a, b netip.Prefix) int {
-	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
 // lostHost is the problem of a ServiceEntry whose host is somebody else's.

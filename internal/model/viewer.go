@@ -69,3 +69,19 @@ func (m *Model) isSidecar(c *graph.Ctx, v viewer) bool {
 	class, ok := graph.Get(c, m.Classes.Table(), v.class)
 	return ok && class.Role == ir.RoleSidecar
 }
+
+// viewerOf is who sees what is in a layer of sidecars; held is false when nobody is
+// there to see it.
+func (m *Model) viewerOf(c *graph.Ctx, l ir.Layer) (v viewer, held bool) {
+	if key, ok := strings.CutPrefix(string(l), string(ir.ClassLayer(""))); ok {
+		class, known := graph.Get(c, m.Classes.Table(), key)
+		if !known {
+			return viewer{}, false
+		}
+		return viewer{class.Namespace, key}, true
+	}
+	if namespace, ok := strings.CutPrefix(string(l), string(ir.NamespaceLayer(""))); ok {
+		return viewer{namespace: namespace}, m.activeIn(c, namespace)
+	}
+	return viewer{}, true
+}

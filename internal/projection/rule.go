@@ -4,6 +4,7 @@ package projection
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -144,7 +145,8 @@ func (v *virtualService) destination(at path, in *networking.Destination) ir.Des
 		return ir.Destination{}
 	}
 	out := ir.Destination{Host: v.scope.resolve(in.Host, v.meta.Namespace), Subset: in.Subset}
-	if err := checkName(in.Host); err != nil {
+	// A ServiceEntry may define a pattern, which is a destination as it is.
+	if err := checkName(strings.TrimPrefix(in.Host, "*.")); err != nil {
 		v.notes.invalid(at.field("host"), "host %v", err)
 	}
 	if in.Subset != "" {

@@ -158,7 +158,7 @@ func podTable(c *graph.Ctx, k model.PortKey, in *ir.PodPort, emit emitter) {
 
 func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitter) {
 	built := listener.OutboundPort(in)
-	put(c, emit, k.Layer, TypeListener, built.Name, built, nil)
+	put(c, emit, k.Layer, TypeListener, built.Name, built, listener.StreamOrigins(in.Streams))
 }
 
 func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {

@@ -34,8 +34,17 @@ func to(subset string, weight uint32) ir.Target {
 
 var (
 	whole   = ir.StreamChain{Targets: []ir.Target{to("", 100)}}
+	names   = ir.StreamChain{ServerNames: []string{"*.example.com"}, Targets: []ir.Target{to("v1", 100)}, Origins: origins}
+	parts   = ir.StreamChain{Subnets: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, Targets: []ir.Target{to("v2", 100)}, Origins: origins}
 	origins = []ir.Origin{{Kind: "VirtualService", Namespace: "books", Name: "db", Section: "tls[0]"}}
 )
+
+func part(port ir.PortOutbound, streams ...ir.StreamChain) func() golden.Message {
+	return func() golden.Message {
+		port.Streams = streams
+		return OutboundPort(&port)
+	}
+}
 
 func chain(names []string, tls *ir.ChainTLS) ir.GatewayChain {
 	return ir.GatewayChain{
@@ -81,9 +90,12 @@ func TestGolden(t *testing.T) {
 		"pods-and-http": func() golden.Message {
 			return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true, Bytes: true})
 		},
-		"pods-http": func() golden.Message { return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true}) },
-		"tcp":       tcp("10.96.0.1:5432", whole),
-		"tcp-ipv6":  tcp("[fd00::1]:5432", whole),
+		"pods-http":  func() golden.Message { return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true}) },
+		"port-names": part(ir.PortOutbound{Port: 443, RegistryOnly: true}, names),
+		"port-parts": part(ir.PortOutbound{Port: 80, HTTP: true, Pods: true}, parts, names),
+		"port-rest":  part(ir.PortOutbound{Port: 3306}, names, whole),
+		"tcp":        tcp("10.96.0.1:5432", whole),
+		"tcp-ipv6":   tcp("[fd00::1]:5432", whole),
 		"tcp-split": tcp("10.96.0.1:5432", ir.StreamChain{
 			Targets: []ir.Target{to("v1", 80), to("v2", 20)}, Origins: origins,
 			Stream: ir.Stream{IdleTimeout: time.Minute},

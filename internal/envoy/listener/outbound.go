@@ -6,7 +6,6 @@ package listener
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -15,7 +14,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/filter"
-	"github.com/meshwright/meshwright/internal/envoy/tls"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
 )
@@ -45,50 +43,6 @@ func OutboundCapture(in *ir.OutboundCapture) *listenerv3.Listener {
 		},
 		DefaultFilterChain: unknown(in.RegistryOnly, in.AccessLogFile),
 	}
-}
-
-// OutboundPort gets what goes to a port of any address without a listener of its
-// own. Requests are routed by their host; everything else goes where it was meant
-// to, TLS of the application as it is.
-func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
-	name := ir.OutboundListenerName(in.Port)
-	var known []*listenerv3.Filter
-	others := unknown(in.RegistryOnly, in.AccessLogFile)
-	if in.Pods {
-		known = append(known, filter.Pods(in.Port))
-		// The clusters of pods are asked for; that of all others is always there.
-		others.Filters = append(slices.Clone(known), filter.TCPOnDemand(others.Name, in.AccessLogFile))
-	}
-	out := &listenerv3.Listener{
-		Name:               name,
-		Address:            typed.Address("0.0.0.0", in.Port),
-		BindToPort:         wrapperspb.Bool(false),
-		TrafficDirection:   corev3.TrafficDirection_OUTBOUND,
-		DefaultFilterChain: others,
-	}
-	if !in.HTTP {
-		return out
-	}
-	match := &listenerv3.FilterChainMatch{TransportProtocol: plaintext}
-	out.ListenerFilters = []*listenerv3.ListenerFilter{filter.TLSInspector()}
-	if in.Bytes {
-		match.ApplicationProtocols = filter.HTTPProtocols()
-		detect(out, in.Detection)
-		known = append(known, filter.Offer(tls.ALPNHTTP))
-	}
-	out.ContinueOnListenerFiltersTimeout = true
-	out.FilterChains = []*listenerv3.FilterChain{{
-		Name:             name,
-		FilterChainMatch: match,
-		Filters: append(known, filter.HTTP{
-			StatPrefix:    "outbound_" + name,
-			RouteConfig:   ir.OutboundRouteName(in.Port),
-			OnDemand:      true,
-			AccessLogFile: in.AccessLogFile,
-			Paths:         in.Paths,
-		}.Build()),
-	}}
-	return out
 }
 
 // detect lets a listener look for HTTP. What a client that is too late sends is
