@@ -212,17 +212,17 @@ func (r *run) churn(ctx context.Context, rate, seconds int) error {
 		ticker := time.NewTicker(time.Second / time.Duration(rate))
 		defer ticker.Stop()
 		// A slow write must not slow the rate.
-		g, ctx := errgroup.WithContext(ctx)
+		g, writing := errgroup.WithContext(ctx)
 		g.SetLimit(writers)
 		for n := range rate * seconds {
 			i := n % r.town.services
 			watches = append(watches, many.expect(r.fleet, i))
 			r.generation++
 			generation := r.generation
-			g.Go(func() error { return r.town.changeEndpoints(ctx, i, generation) })
+			g.Go(func() error { return r.town.changeEndpoints(writing, i, generation) })
 			select {
 			case <-ticker.C:
-			case <-ctx.Done():
+			case <-writing.Done():
 				return g.Wait()
 			}
 		}
