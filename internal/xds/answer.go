@@ -5,7 +5,7 @@ package xds
 import "strings"
 
 // answer takes in a client's ACK or NACK of a response.
-func (s *session) answer(typ, nonce, message string, refused bool) {
+func (s *session) answer(typ string, nonce []byte, message string, refused bool) {
 	var settled []*version
 	var rejected []NACK
 	func() {
@@ -15,7 +15,7 @@ func (s *session) answer(typ, nonce, message string, refused bool) {
 		defer s.mu.Unlock()
 		l := s.lane(typ)
 		// Another nonce answers a response of another stream, or none.
-		if l == nil || l.flight == nil || l.flight.nonce != nonce {
+		if l == nil || l.flight == nil || l.flight.nonce != string(nonce) {
 			return
 		}
 		f := l.flight
@@ -25,6 +25,7 @@ func (s *session) answer(typ, nonce, message string, refused bool) {
 		} else {
 			settled = s.acked(l, f)
 		}
+		*f = flight{} // Nobody else may hold the response any more.
 	}()
 	if refused {
 		s.hub.stats.nacks.Add(1)

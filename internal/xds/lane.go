@@ -40,7 +40,9 @@ type lane struct {
 	// answered once.
 	strangers []uint32
 
+	// flight is nil while no response is unanswered, else it points to seat.
 	flight *flight
+	seat   flight
 	// suspects are groups of names of refused responses. They are sent group
 	// by group, each half as large as the refused response that it was part
 	// of, until the one that the client refuses is alone.

@@ -24,6 +24,10 @@ type pending struct {
 
 const pendingFloor = 64
 
+// pendingSpare is how much room is kept while there is nothing: most changes
+// are of a name or two.
+const pendingSpare = 4
+
 func (p *pending) add(id uint32, first, last uint64) {
 	p.marks = append(p.marks, mark{id, first, last})
 	if len(p.marks) > max(p.limit, pendingFloor) {
@@ -65,7 +69,11 @@ func (p *pending) earliest(ok func(id uint32) bool) uint64 {
 // keep replaces the set by marks that were left over from merge's result.
 func (p *pending) keep(marks []mark) {
 	if len(marks) == 0 {
-		*p = pending{}
+		kept := p.marks[:0]
+		if cap(kept) > pendingSpare {
+			kept = nil
+		}
+		*p = pending{marks: kept}
 		return
 	}
 	p.marks = slices.Clip(marks)

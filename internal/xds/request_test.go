@@ -4,10 +4,12 @@ package xds
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -17,6 +19,7 @@ func seedRequest(t testing.TB) (*discovery.DeltaDiscoveryRequest, []byte) {
 		Node: &core.Node{Id: "n", Cluster: "c"}, TypeUrl: ClusterType, ResponseNonce: "1",
 		ResourceNamesSubscribe: []string{"a", "b"}, ResourceNamesUnsubscribe: []string{"c"},
 		InitialResourceVersions: map[string]string{"a": "1", "": "2", "b": ""},
+		ErrorDetail:             &status.Status{Code: 3, Message: "no"},
 	}
 	raw, err := proto.Marshal(m)
 	if err != nil {
@@ -26,17 +29,24 @@ func seedRequest(t testing.TB) (*discovery.DeltaDiscoveryRequest, []byte) {
 }
 
 // same compares a parsed request with what the protobuf library reads.
-func same(t *testing.T, got *request, want *discovery.DeltaDiscoveryRequest) {
+func same(t *testing.T, got request, want *discovery.DeltaDiscoveryRequest) {
 	t.Helper()
 	held := map[string]string{}
 	got.claims.each(func(name, version []byte) { held[string(name)] = string(version) })
 	if !maps.Equal(held, want.GetInitialResourceVersions()) {
 		t.Errorf("claims %v, want %v", held, want.GetInitialResourceVersions())
 	}
-	rest := proto.CloneOf(want)
-	rest.InitialResourceVersions = nil
-	if !proto.Equal(got.DeltaDiscoveryRequest, rest) {
-		t.Errorf("got %v, want %v", got.DeltaDiscoveryRequest, rest)
+	if got.typ != want.GetTypeUrl() || string(got.nonce) != want.GetResponseNonce() ||
+		!slices.Equal(got.subscribe, want.GetResourceNamesSubscribe()) || !slices.Equal(got.unsubscribe, want.GetResourceNamesUnsubscribe()) {
+		t.Errorf("got %+v, want %v", got, want)
+	}
+	node, err := got.client()
+	if err != nil || want.GetNode() != nil && !proto.Equal(node, want.GetNode()) {
+		t.Errorf("node %v, error %v, want %v", node, err, want.GetNode())
+	}
+	message, err := got.message()
+	if err != nil || got.refused != (want.GetErrorDetail() != nil) || message != want.GetErrorDetail().GetMessage() {
+		t.Errorf("refused %v with %q, error %v, want %v", got.refused, message, err, want.GetErrorDetail())
 	}
 }
 

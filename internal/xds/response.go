@@ -72,8 +72,7 @@ type press struct {
 	serial atomic.Uint64
 }
 
-// response returns the response with that content. The items belong to the
-// press afterwards.
+// response returns the response with that content.
 func (p *press) response(t *table, items []item) *response {
 	key := contentKey(t, items)
 	p.mu.Lock()
@@ -83,6 +82,7 @@ func (p *press) response(t *table, items []item) *response {
 			return r
 		}
 	}
+	items = slices.Clone(items)
 	r := &response{typ: t.typ, items: items, nonce: strconv.FormatUint(p.serial.Add(1), 36)}
 	r.message = messageOf(t, r.nonce, items, p.noCluster)
 	r.size = proto.Size(r.message)

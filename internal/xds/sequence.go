@@ -2,6 +2,8 @@
 
 package xds
 
+import "time"
+
 // limits gives the last batch of which additions, and the last of which
 // removals of a lane may go out now.
 //
@@ -131,25 +133,28 @@ func (s *session) arrived(l *lane, n *name, sent uint64) {
 
 // hold keeps the timer running while anything is held back, so that a client
 // that does not acknowledge cannot block what comes after.
-func (s *session) hold() {
-	s.hub.mu.RLock()
-	batch := s.hub.batch
-	s.mu.Lock()
-	waiting := len(s.awaited) > 0 || s.heldBack()
-	s.mu.Unlock()
-	s.hub.mu.RUnlock()
+func (s *session) hold(waiting bool, batch uint64) {
 	switch {
 	case waiting && !s.holding:
 		s.holding, s.holdBatch = true, batch
 		s.fired, s.stop = s.hub.opts.Clock.NewTimer(s.hub.opts.Hold)
+		// The goroutine that waits for the timer may be another one.
+		s.poke()
 	case !waiting && s.holding:
 		s.stop()
 		s.holding, s.fired, s.stop = false, nil, nil
 	}
 }
 
+// timer is what the session waits for, nil for nothing.
+func (s *session) timer() <-chan time.Time {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	return s.fired
+}
+
 // heldBack tells whether a lane without a response in flight has names left,
-// which can only be because they wait for another type.
+// which after all were looked at can only be because they wait for another type.
 func (s *session) heldBack() bool {
 	if !s.class.defined {
 		return false
@@ -162,8 +167,14 @@ func (s *session) heldBack() bool {
 	return false
 }
 
-// release lets go what was held back when the timer started.
-func (s *session) release() {
+// release lets go what was held back when the timer started, unless that timer
+// was stopped when it fired.
+func (s *session) release(fired <-chan time.Time) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if s.fired != fired {
+		return
+	}
 	s.holding, s.fired, s.stop = false, nil, nil
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,10 +8,8 @@ import (
 	"sync"
 	"time"
 
-	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // conn is the transport of a session.
@@ -20,9 +18,16 @@ type conn interface {
 	send(*response) error
 }
 
-// session is one stream. Its goroutine alone decides and sends; the hub only
-// leaves marks and wakes it. Locks are taken in the order hub, session.
+// session is one stream. The goroutine whose turn it is decides and sends; the
+// hub only leaves marks and wakes it. Locks are taken in the order turn, hub,
+// session.
 type session struct {
+	// turn is held while a message of the client is taken in and while
+	// responses are sent, so a slow reader is not read from either. left is set
+	// when the stream has ended.
+	turn sync.Mutex
+	left bool
+
 	hub   *Hub
 	conn  conn
 	peer  Peer
@@ -42,6 +47,8 @@ type session struct {
 	// claimed is true when the client said to hold anything: it was connected
 	// before.
 	claimed bool
+	// items is where responses are collected.
+	items []item
 	// sent counts responses.
 	sent uint64
 	// forced is the last batch for which nothing is held back any more.
@@ -110,12 +117,16 @@ func (s *session) poke() {
 }
 
 // identify reads the node of a stream's first request.
-func (s *session) identify(node *core.Node) error {
+func (s *session) identify(req *request) error {
+	if size := len(req.node); size > s.hub.opts.MaxNodeBytes {
+		return status.Errorf(codes.InvalidArgument, "a node of %d bytes is more than the allowed %d", size, s.hub.opts.MaxNodeBytes)
+	}
+	node, err := req.client()
+	if err != nil {
+		return err
+	}
 	if node.GetId() == "" {
 		return status.Error(codes.InvalidArgument, "the first request of a stream must carry a node with an id")
-	}
-	if size := proto.Size(node); size > s.hub.opts.MaxNodeBytes {
-		return status.Errorf(codes.InvalidArgument, "node %.128q has %d bytes, more than the allowed %d", node.GetId(), size, s.hub.opts.MaxNodeBytes)
 	}
 	key, err := s.hub.opts.Classify(node, s.peer)
 	if err != nil {
@@ -129,36 +140,52 @@ func (s *session) identify(node *core.Node) error {
 	return nil
 }
 
-// run serves the stream until it ends.
-func (s *session) run(done <-chan struct{}, requests <-chan *request) error {
+// run serves the stream until it ends. The client's messages come in by step.
+func (s *session) run(done <-chan struct{}, ended <-chan error) error {
 	defer s.close()
 	for {
+		fired := s.timer()
 		select {
 		case <-done:
 			return nil
-		case req, open := <-requests:
-			if !open {
-				return nil
-			}
-			if s.class == nil {
-				if err := s.identify(req.GetNode()); err != nil {
-					return err
-				}
-			}
-			if err := s.take(req); err != nil {
-				return err
-			}
+		case err := <-ended:
+			return err
 		case <-s.wake:
-		case <-s.fired:
-			s.release()
+		case <-fired:
+			s.release(fired)
 		}
-		if err := s.pump(); err != nil {
+		if err := s.step(nil); err != nil {
 			return err
 		}
 	}
 }
 
+// step takes in a message of the client, unless it is nil, and sends what may
+// go now. It is the turn of one goroutine at a time: of the stream's own, or of
+// the one that reads, which so answers without waking the other.
+func (s *session) step(req *request) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if s.left {
+		return nil
+	}
+	if req != nil {
+		if s.class == nil {
+			if err := s.identify(req); err != nil {
+				return err
+			}
+		}
+		if err := s.take(req); err != nil {
+			return err
+		}
+	}
+	return s.pump()
+}
+
 func (s *session) close() {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	s.left = true
 	if s.stop != nil {
 		s.stop()
 	}
@@ -169,12 +196,18 @@ func (s *session) close() {
 
 // take takes in one message of the client.
 func (s *session) take(req *request) error {
-	typ := req.GetTypeUrl()
-	if typ == "" {
+	if req.typ == "" {
 		return status.Error(codes.InvalidArgument, "a request on an aggregated stream must name a type")
 	}
-	if nonce := req.GetResponseNonce(); nonce != "" {
-		s.answer(typ, nonce, req.GetErrorDetail().GetMessage(), req.GetErrorDetail() != nil)
+	if len(req.nonce) > 0 {
+		var message string
+		if req.refused {
+			var err error
+			if message, err = req.message(); err != nil {
+				return err
+			}
+		}
+		s.answer(req.typ, req.nonce, message, req.refused)
 	}
 	return s.hub.subscribe(s, req)
 }

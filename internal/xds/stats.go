@@ -51,7 +51,7 @@ func (h *Hub) Stats() Stats {
 	return s
 }
 
-func (h *Hub) count(f *flight) {
+func (h *Hub) count(r *response) {
 	h.stats.responses.Add(1)
-	h.stats.bytes.Add(uint64(f.size))
+	h.stats.bytes.Add(uint64(r.size))
 }

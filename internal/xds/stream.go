@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Register makes a gRPC server serve the hub's resources.
@@ -23,35 +24,10 @@ type service struct {
 
 // DeltaAggregatedResources serves one client.
 func (v *service) DeltaAggregatedResources(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	ctx := stream.Context()
-	requests := make(chan *request)
-	failed := make(chan error, 1)
-	go func() {
-		defer close(requests)
-		for {
-			req, err := receive(stream)
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case requests <- req:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 	s := v.hub.session(&deltaConn{stream: stream, shared: !compressed(stream)}, peerOf(stream))
-	err := s.run(v.hub.done, requests)
-	if err == nil {
-		select {
-		case broken := <-failed:
-			if status.Code(broken) == codes.InvalidArgument {
-				err = broken
-			}
-		default:
-		}
-	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.listen(stream) }()
+	err := s.run(v.hub.done, ended)
 	if err != nil {
 		v.hub.opts.Log.Info(msgStreamEnded, keyNode, s.node, keyError, err.Error())
 	}
@@ -60,6 +36,24 @@ func (v *service) DeltaAggregatedResources(stream discovery.AggregatedDiscoveryS
 		return status.Error(codes.Unavailable, "the control plane is shutting down")
 	default:
 		return err
+	}
+}
+
+// listen takes in what the client sends until it ends the stream, or until
+// something is wrong with it.
+func (s *session) listen(stream grpc.ServerStream) error {
+	raw := new(emptypb.Empty)
+	for {
+		req, err := receive(stream, raw)
+		if status.Code(err) == codes.InvalidArgument {
+			return err
+		}
+		if err != nil {
+			return nil
+		}
+		if err := s.step(&req); err != nil {
+			return err
+		}
 	}
 }
 

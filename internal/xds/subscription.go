@@ -17,11 +17,10 @@ const maxNameBytes = 1 << 10
 
 // subscribe takes the subscriptions of a request into the session.
 func (h *Hub) subscribe(s *session, req *request) error {
-	typ := req.GetTypeUrl()
 	s.mu.Lock()
-	l := s.lane(typ)
+	l := s.lane(req.typ)
 	s.mu.Unlock()
-	if l != nil && len(req.GetResourceNamesSubscribe()) == 0 && len(req.GetResourceNamesUnsubscribe()) == 0 {
+	if l != nil && len(req.subscribe) == 0 && len(req.unsubscribe) == 0 {
 		return nil
 	}
 
@@ -34,7 +33,7 @@ func (h *Hub) subscribe(s *session, req *request) error {
 }
 
 func (h *Hub) enter(s *session, l *lane, req *request) error {
-	typ := req.GetTypeUrl()
+	typ := req.typ
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := l == nil
@@ -50,24 +49,24 @@ func (h *Hub) enter(s *session, l *lane, req *request) error {
 		if err := h.claim(s, l, req.claims); err != nil {
 			return err
 		}
-		if len(req.GetResourceNamesSubscribe()) == 0 && legacyWildcard(typ) {
+		if len(req.subscribe) == 0 && legacyWildcard(typ) {
 			h.widen(s, l)
 		}
 	}
 	if err := h.bound(s, l, req); err != nil {
 		return err
 	}
-	for _, text := range req.GetResourceNamesUnsubscribe() {
+	for _, text := range req.unsubscribe {
 		if text == wildcard {
 			h.narrow(s, l)
 		} else {
 			h.forget(s, l, text)
 		}
 	}
-	if slices.Contains(req.GetResourceNamesSubscribe(), wildcard) {
+	if slices.Contains(req.subscribe, wildcard) {
 		h.widen(s, l)
 	}
-	for _, text := range req.GetResourceNamesSubscribe() {
+	for _, text := range req.subscribe {
 		if text != wildcard {
 			h.ask(s, l, text, first)
 		}
@@ -79,14 +78,14 @@ func (h *Hub) enter(s *session, l *lane, req *request) error {
 }
 
 func (h *Hub) bound(s *session, l *lane, req *request) error {
-	asked := len(req.GetResourceNamesSubscribe())
+	asked := len(req.subscribe)
 	for _, other := range s.lanes {
 		asked += other.asked
 	}
 	if asked > h.opts.MaxNames {
 		return status.Errorf(codes.ResourceExhausted, "%d names asked for on one stream, the last of type %s, more than the allowed %d", asked, l.table.typ, h.opts.MaxNames)
 	}
-	for _, text := range req.GetResourceNamesSubscribe() {
+	for _, text := range req.subscribe {
 		if text == "" || len(text) > maxNameBytes {
 			return status.Errorf(codes.InvalidArgument, "a resource name of type %s is empty or longer than %d bytes", l.table.typ, maxNameBytes)
 		}

@@ -13,31 +13,56 @@ func (s *session) pump() error {
 	if s.class == nil {
 		return nil
 	}
-	// Removals of clusters and endpoints may have become possible by what the
-	// later types turned out not to need: look at them once more.
-	for _, typ := range s.plan() {
-		f := s.next(typ)
-		if f == nil {
+	var buffer [maxLanes + 2]string
+	for _, typ := range s.plan(buffer[:0]) {
+		r := s.next(typ)
+		if r == nil {
 			continue
 		}
-		if err := s.conn.send(f.response); err != nil {
+		if err := s.conn.send(r); err != nil {
 			return err
 		}
-		s.hub.count(f)
+		s.hub.count(r)
 	}
-	s.hold()
+	s.hub.mu.RLock()
+	batch := s.hub.batch
+	s.mu.Lock()
+	waiting := len(s.awaited) > 0 || s.heldBack()
+	s.mu.Unlock()
+	s.hub.mu.RUnlock()
+	s.hold(waiting, batch)
 	return nil
 }
 
-func (s *session) plan() []string {
+// plan appends the types that may have something to send, in order; none after
+// nearly all acknowledgements.
+func (s *session) plan(types []string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	types := make([]string, 0, len(s.lanes)+2)
+	due := false
+	for _, l := range s.lanes {
+		due = due || l.due()
+	}
+	if !due {
+		return nil
+	}
 	for _, l := range s.lanes {
 		types = append(types, l.table.typ)
 	}
+	// Removals of clusters and endpoints may have become possible by what the
+	// later types turned out not to need: look at them once more.
 	return append(types, ClusterType, EndpointType)
 }
+
+// due tells whether there may be something to send.
+func (l *lane) due() bool {
+	return l.flight == nil &&
+		(l.greet || len(l.pending.marks) > 0 || l.scanning() || len(l.suspects) > 0 || len(l.strangers) > 0)
+}
+
+// itemsSpare is how much room for items a session keeps: most responses are of
+// a name or two.
+const itemsSpare = 4
 
 // turn is the building of one response.
 type turn struct {
@@ -64,19 +89,19 @@ const (
 )
 
 // next takes the next response of a type, nil when there is nothing to send.
-func (s *session) next(typ string) *flight {
+func (s *session) next(typ string) *response {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lane(typ)
-	if l == nil || l.flight != nil || !s.class.defined {
+	if l == nil || !l.due() || !s.class.defined {
 		return nil
 	}
 	for len(l.suspects) > 0 {
 		group := l.suspects[0]
 		l.suspects = l.suspects[1:]
-		t := &turn{s: s, l: l, kind: turnSuspects, additions: never, removals: never, first: never}
+		t := &turn{s: s, l: l, items: s.items[:0], kind: turnSuspects, additions: never, removals: never, first: never}
 		for _, id := range group {
 			t.take(mark{id, s.hub.batch, s.hub.batch})
 		}
@@ -88,7 +113,7 @@ func (s *session) next(typ string) *flight {
 		}
 	}
 	l.suspects = nil
-	t := &turn{s: s, l: l, first: never}
+	t := &turn{s: s, l: l, first: never, items: s.items[:0]}
 	t.additions, t.removals = s.limits(l)
 	t.deny()
 	t.scan()
@@ -270,11 +295,14 @@ func (t *turn) put(m mark, it item) bool {
 }
 
 // launch makes the response and notes that it is in flight.
-func (s *session) launch(t *turn) *flight {
+func (s *session) launch(t *turn) *response {
 	s.sent++
-	r := s.hub.press.response(t.l.table, slices.Clip(t.items))
-	f := &flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent}
-	t.l.flight = f
+	r := s.hub.press.response(t.l.table, t.items)
+	if clear(t.items); cap(t.items) <= itemsSpare {
+		s.items = t.items[:0]
+	}
+	t.l.flight = &t.l.seat
+	t.l.seat = flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent}
 	t.l.greet = false
 	if t.l.table.typ == ClusterType {
 		for _, it := range r.items {
@@ -283,5 +311,5 @@ func (s *session) launch(t *turn) *flight {
 			}
 		}
 	}
-	return f
+	return r
 }
