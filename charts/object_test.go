@@ -4,6 +4,7 @@ package charts_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/meshwright/meshwright/controllers/meshrevision"
 	"github.com/meshwright/meshwright/internal/helm"
+	"github.com/meshwright/meshwright/internal/notebook"
 )
 
 // ofCluster are the rendered kinds that have no namespace.
@@ -187,6 +189,35 @@ func TestRules(t *testing.T) {
 			if !holds(held, kind.Group, resource, verb) {
 				t.Errorf("the operator may not %s %s.%s", verb, resource, kind.Group)
 			}
+		}
+	}
+}
+
+// TestPagesOfTheNotebook: there is a ConfigMap for each page, and the right to it.
+func TestPagesOfTheNotebook(t *testing.T) {
+	const prefix = "meshwright-lessons-"
+	var made, allowed []string
+	for _, object := range renderings(t)["profile-default"] {
+		switch {
+		case object.GetKind() == "ConfigMap" && strings.HasPrefix(object.GetName(), prefix):
+			made = append(made, object.GetName())
+		case object.GetKind() == "Role":
+			var role rbacv1.Role
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role); err != nil {
+				t.Fatal(err)
+			}
+			for _, rule := range role.Rules {
+				allowed = append(allowed, slices.DeleteFunc(rule.ResourceNames, func(name string) bool { return !strings.HasPrefix(name, prefix) })...)
+			}
+		}
+	}
+	var want []string
+	for i := range notebook.Pages {
+		want = append(want, prefix+strconv.Itoa(i))
+	}
+	for what, names := range map[string][]string{"made": made, "allowed": allowed} {
+		if slices.Sort(names); !slices.Equal(names, slices.Sorted(slices.Values(want))) {
+			t.Errorf("%s are %v, want %v", what, names, want)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/meshwright/meshwright/controllers/row"
@@ -18,6 +19,7 @@ import (
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/mesh"
+	"github.com/meshwright/meshwright/internal/notebook"
 	"github.com/meshwright/meshwright/internal/projection"
 	"github.com/meshwright/meshwright/internal/validate"
 	"github.com/meshwright/meshwright/internal/webhook"
@@ -51,10 +53,15 @@ func discovery(env environment) (part, error) {
 	if !ok {
 		return part{}, fmt.Errorf("there is no discovery scope %q", env.mesh.DiscoveryScope)
 	}
+	typed, err := kubernetes.NewForConfigAndClient(env.manager.GetConfig(), env.manager.GetHTTPClient())
+	if err != nil {
+		return part{}, fmt.Errorf("client for what workloads use: %w", err)
+	}
 	m, err := mesh.New(mesh.Options{
 		Intake: intake.NewBarrier(inbox, append(configs.Synced(), cluster.Synced())...),
 		Status: statuses, Proxies: env.proxies, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
 		Settings: settings(&env.mesh, o, discoveryScope),
+		Notebook: notebook.New(typed, o.namespace, o.name()+"-lessons", env.log.WithName("notebook")),
 	})
 	if err != nil {
 		return part{}, err

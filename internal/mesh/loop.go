@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/notebook"
 	"github.com/meshwright/meshwright/internal/xds"
 )
 
@@ -43,11 +44,20 @@ type Proxies interface {
 	Update(changed map[string]*ir.ProxyDefaults)
 }
 
+// Notebook keeps what workloads use.
+type Notebook interface {
+	// Run teaches what was kept and keeps what is new, until the context ends.
+	Run(context.Context, notebook.Pupil)
+	// Synced is closed when what was kept was taught.
+	Synced() <-chan struct{}
+}
+
 // Options say how a mesh runs.
 type Options struct {
 	Intake   Intake
 	Status   Status
 	Proxies  Proxies  // nil: nobody injects
+	Notebook Notebook // nil: what workloads use is forgotten with the process
 	Settings *ir.Mesh // fixed for the life of the process
 	Workers  int      // evaluations side by side; below 2: none
 	Log      logr.Logger
@@ -71,7 +81,6 @@ func New(options Options) (*Mesh, error) {
 		population: newPopulation(),
 		ready:      make(chan struct{}),
 	}
-	m.memory = newMemory(func(class string) []xds.Lesson { return m.hub.Lessons(class) })
 	trustDomain := options.Settings.TrustDomain
 	hub, err := xds.NewHub(xds.Options{
 		Classify: func(node *corev3.Node, peer xds.Peer) (string, error) {
@@ -79,13 +88,13 @@ func New(options Options) (*Mesh, error) {
 		},
 		Unknown:   unknownHost,
 		NoCluster: noCluster,
-		Events:    events{m.population, m.memory, options.Status, options.Log},
+		Events:    events{m, options.Status, options.Log},
 		Log:       options.Log.WithName("xds"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	m.hub = hub
+	m.hub, m.memory = hub, newMemory(hub)
 	return m, nil
 }
 
@@ -110,6 +119,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	}
 	m.engine.SetMesh(m.options.Settings)
 	m.step()
+	defer m.recall(ctx)()
 	close(m.ready)
 	go m.follow(ctx)
 	for {
@@ -121,6 +131,25 @@ func (m *Mesh) Run(ctx context.Context) error {
 		}
 		m.step()
 	}
+}
+
+// recall waits for what workloads used before, so that their proxies begin with it,
+// and returns what waits until all was kept that is new. What exists is published by
+// then: the notebook forgets what does not.
+func (m *Mesh) recall(ctx context.Context) (kept func()) {
+	if m.options.Notebook == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.options.Notebook.Run(ctx, m.memory)
+	}()
+	select {
+	case <-m.options.Notebook.Synced():
+	case <-ctx.Done():
+	}
+	return func() { <-done }
 }
 
 func (m *Mesh) step() {
@@ -159,22 +188,21 @@ func names(b *xds.Batch) []string {
 
 // events hands what the sessions say to who wants it.
 type events struct {
-	*population
-	memory *memory
+	mesh   *Mesh
 	status Status
 	log    logr.Logger
 }
 
 // ClassWanted notes that a class has its first proxy.
 func (e events) ClassWanted(key string, node *corev3.Node) {
-	e.memory.join(key, node)
-	e.population.ClassWanted(key, node)
+	e.mesh.memory.join(key, node)
+	e.mesh.population.ClassWanted(key, node)
 }
 
 // ClassIdle notes that a class has lost its last proxy.
 func (e events) ClassIdle(key string) {
-	e.memory.leave(key)
-	e.population.ClassIdle(key)
+	e.mesh.memory.leave(key)
+	e.mesh.population.ClassIdle(key)
 }
 
 // Rejected tells the owners of a resource that a proxy refused it.

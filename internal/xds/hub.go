@@ -33,7 +33,8 @@ type Hub struct {
 	// shifts and spilt are what flush has to do after the present change.
 	shifts  []shift
 	spilt   []*class
-	tallies map[string]*tally // by owner
+	taught  map[*class]struct{} // learned something since Learned was called
+	tallies map[string]*tally   // by owner
 	// touched are the sessions to wake after the present change.
 	touched []*session
 	// swept is how long the graveyards were after the last sweep.
@@ -63,6 +64,7 @@ func NewHub(opts Options) (*Hub, error) {
 		classes: map[string]*class{},
 
 		followers: map[topic]map[*class]struct{}{},
+		taught:    map[*class]struct{}{},
 		tallies:   map[string]*tally{},
 		moves:     newMoves(),
 	}, nil
@@ -171,6 +173,7 @@ func (h *Hub) announce(c *class) {
 func (h *Hub) reap(c *class) {
 	if !c.defined && len(c.sessions) == 0 && !c.announced.Load() && h.classes[c.key] == c {
 		delete(h.classes, c.key)
+		delete(h.taught, c)
 	}
 }
 

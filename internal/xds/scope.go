@@ -2,11 +2,7 @@
 
 package xds
 
-import (
-	"maps"
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Scopes.
 //
@@ -148,70 +144,6 @@ func (h *Hub) rescope(c *class, def *Scope) {
 	}
 }
 
-// inherit takes over what a class knew before its scope or layers changed.
-func (h *Hub) inherit(c *class, old *scope) {
-	for l := range old.lessons {
-		h.learn(c, l.Type, l.Name)
-	}
-	for t := range old.reasons {
-		if t.kind == topicRoutes {
-			h.follow(c, t)
-		}
-	}
-	hosts := h.tables[VirtualHostType]
-	for _, text := range slices.Sorted(maps.Keys(old.unknown)) {
-		if c.own != nil {
-			c.own.shelf(hosts).remove(text)
-		}
-		if n := c.meant(hosts, text); n != nil {
-			h.learn(c, VirtualHostType, n.text)
-		} else {
-			h.unknownHost(c, hosts, text)
-		}
-	}
-}
-
-// teach adds lessons to what a class knows.
-func (h *Hub) teach(c *class, def *Scope) {
-	if def == nil || !def.Asks {
-		return
-	}
-	for _, l := range def.Lessons {
-		if c.scope != nil {
-			h.learn(c, l.Type, l.Name)
-		}
-	}
-}
-
-// learn makes a class see a virtual host or a cluster from now on.
-func (h *Hub) learn(c *class, typ, text string) {
-	l := Lesson{typ, text}
-	if _, known := c.scope.lessons[l]; known || c.overflowed {
-		return
-	}
-	if len(c.scope.lessons) >= h.opts.MaxLessons {
-		c.forget(h)
-		if len(c.scope.lessons) >= h.opts.MaxLessons {
-			c.overflowed = true
-			h.spilt = append(h.spilt, c)
-			return
-		}
-	}
-	l = Lesson{typ, strings.Clone(text)}
-	c.scope.lessons[l] = struct{}{}
-	h.follow(c, topic{l.Type, l.Name})
-}
-
-// forget drops the lessons about what does not exist any more.
-func (c *class) forget(h *Hub) {
-	for l := range c.scope.lessons {
-		if t := h.tables[l.Type]; t == nil || t.byText[l.Name] == nil || c.published(t, t.byText[l.Name].id) == nil {
-			delete(c.scope.lessons, l)
-			h.unfollow(c, topic{l.Type, l.Name})
-		}
-	}
-}
-
 func (h *Hub) follow(c *class, t topic) {
 	c.scope.reasons[t]++
 	if c.scope.reasons[t] > 1 {
@@ -332,30 +264,4 @@ func (h *Hub) flush() {
 			}
 		}
 	}
-}
-
-// Lessons returns what a class has learned and would need to start with, sorted.
-func (h *Hub) Lessons(key string) []Lesson {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c := h.classes[key]
-	if c == nil || c.scope == nil {
-		return nil
-	}
-	var out []Lesson
-	for l := range c.scope.lessons {
-		t := h.tables[l.Type]
-		n := t.byText[l.Name]
-		if n == nil || c.published(t, n.id) == nil || l.Type == ClusterType && c.scope.reasons[topic{l.Type, l.Name}] > 1 {
-			continue // gone, or seen as long as a host needs it
-		}
-		out = append(out, l)
-	}
-	slices.SortFunc(out, func(a, b Lesson) int {
-		if c := strings.Compare(a.Type, b.Type); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	return out
 }

@@ -191,3 +191,28 @@ func TestAClassThatLearnedTooMuchSeesEverything(t *testing.T) {
 	c.take("VirtualHost 80/*=pass 80/a.ns=1 80/b.ns=1")
 	c.quiet()
 }
+
+func TestAClassIsTaught(t *testing.T) {
+	s := shop(t, Options{}, &Scope{Asks: true})
+	s.hub.Publish(Batch{Classes: []Class{{Key: "full", Layers: []Layer{"base"}}, {Key: "listed", Layers: []Layer{"base"}, Scope: &Scope{Keys: []string{"a.ns"}}}}})
+	c := began(t, s, "n1", "", " 80/none=1")
+	lessons := []Lesson{{ClusterType, "cluster-b.ns"}, {VirtualHostType, "80/a.ns"}, {VirtualHostType, "80/gone"}}
+	for _, class := range []string{"c", "full", "listed", "nobody"} {
+		s.hub.Teach(class, lessons)
+	}
+	c.take("Cluster cluster-a.ns=1 cluster-b.ns=1")
+	c.subscribe(EndpointType, "cluster-a.ns", "cluster-b.ns")
+	c.take("ClusterLoadAssignment cluster-a.ns=1 cluster-b.ns=1")
+	c.take("VirtualHost 80/a.ns=1")
+	c.quiet()
+	if got := s.hub.Learned(); !slices.Equal(got, []string{"c"}) {
+		t.Errorf("%v learned something, want c", got)
+	}
+	s.hub.Teach("c", lessons)
+	if got := s.hub.Learned(); len(got) > 0 {
+		t.Errorf("%v learned what they knew", got)
+	}
+	if got := s.hub.Extant(lessons); !slices.Equal(got, lessons[:2]) {
+		t.Errorf("%v exists, want %v", got, lessons[:2])
+	}
+}
