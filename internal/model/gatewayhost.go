@@ -24,7 +24,7 @@ func (k gatewayHostKey) Compare(o gatewayHostKey) int {
 // gatewayHost is which routes make a virtual host; the routes themselves are
 // read host by host, so that an edit rebuilds the hosts that it touches.
 type gatewayHost struct {
-	Routes      []gatewayRoute // oldest first
+	Routes      []gatewayRoute // those that name the host most narrowly, then the oldest, first
 	Port        uint16         // as users see it
 	TLS         bool           // it comes as HTTPS
 	RedirectTLS bool
@@ -34,6 +34,7 @@ type gatewayHost struct {
 type gatewayRoute struct {
 	Gateway ir.ConfigKey
 	Route   ir.ConfigKey
+	narrow  int // how narrowly it names the host
 	created int64
 }
 
@@ -153,7 +154,7 @@ func (m *Model) hostsOf(
 				}
 				for _, host := range served(s, r) {
 					gh := at(s, host)
-					gh.Routes = append(gh.Routes, gatewayRoute{s.Gateway, key, r.Created})
+					gh.Routes = append(gh.Routes, gatewayRoute{s.Gateway, key, narrowness(r.Hosts, host), r.Created})
 				}
 			}
 		}
@@ -169,10 +170,26 @@ func (m *Model) hostsOf(
 	return out
 }
 
-// order puts the oldest routes first, each once.
+// narrowness is how narrowly the narrowest pattern names a host that it covers. By
+// their lengths alone a.example.com and *.example.com could not be told apart.
+func narrowness(patterns []string, host string) int {
+	best := 0
+	for _, p := range patterns {
+		switch {
+		case p == host:
+			return len(host) + 1
+		case covers(p, host):
+			best = max(best, len(p))
+		}
+	}
+	return best
+}
+
+// order puts the routes that name the host most narrowly first, then the oldest, each
+// once: so a server for one host serves it as a server for more hosts would.
 func (gh *gatewayHost) order() {
 	slices.SortFunc(gh.Routes, func(a, b gatewayRoute) int {
-		return cmp.Or(cmp.Compare(a.created, b.created), a.Route.Compare(b.Route), a.Gateway.Compare(b.Gateway))
+		return cmp.Or(cmp.Compare(b.narrow, a.narrow), cmp.Compare(a.created, b.created), a.Route.Compare(b.Route), a.Gateway.Compare(b.Gateway))
 	})
 	gh.Routes = slices.CompactFunc(gh.Routes, func(a, b gatewayRoute) bool {
 		return a.Route == b.Route && a.Gateway == b.Gateway
