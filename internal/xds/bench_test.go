@@ -12,6 +12,7 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -31,6 +32,10 @@ func (c *loop) send(r *response) error {
 
 // nodeBytes is a marshalled node with the id n.
 var nodeBytes = []byte("\n\x01n")
+
+func appendName(to names, field protowire.Number, name string) names {
+	return names(protowire.AppendString(protowire.AppendTag(to, field, protowire.BytesType), name))
+}
 
 // crowd is a hub with many looped clients of one class that sees n services
 // with a cluster, endpoints and a virtual host each.
@@ -81,13 +86,13 @@ func (c *crowd) join() {
 	s := c.hub.session(l, Peer{})
 	c.wg.Go(func() { _ = s.run(c.hub.done, nil) })
 	c.wg.Go(func() {
-		names := make([]string, c.services)
-		for i := range names {
-			names[i] = serviceName(i)
+		var all names
+		for i := range c.services {
+			all = appendName(all, fieldSubscribe, serviceName(i))
 		}
 		for _, r := range []*request{
-			{typ: ClusterType, node: nodeBytes}, {typ: EndpointType, subscribe: names}, {typ: ListenerType},
-			{typ: RouteType, subscribe: []string{"80"}}, {typ: VirtualHostType},
+			{typ: ClusterType, node: nodeBytes}, {typ: EndpointType, subscribe: all}, {typ: ListenerType},
+			{typ: RouteType, subscribe: appendName(nil, fieldSubscribe, "80")}, {typ: VirtualHostType},
 		} {
 			if s.step(r) != nil {
 				return

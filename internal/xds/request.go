@@ -12,30 +12,39 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/runtime/protoiface"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// request is a DeltaDiscoveryRequest. It is taken apart here and not by the
-// protobuf library, because nearly all requests are acknowledgements, which
-// need next to nothing of it, and because those that are not may be large: when
-// all proxies reconnect at once, maps of thousands of names each would be most
-// of the memory that the control plane ever needs.
+// request is a DeltaDiscoveryRequest, valid until the next one of the stream is
+// received. It is taken apart here and not by the protobuf library, because
+// nearly all requests are acknowledgements, which need next to nothing of it,
+// and because those that are not may be large: when all proxies reconnect at
+// once, maps and lists of thousands of names each would be most of the memory
+// that the control plane ever needs.
 type request struct {
 	typ string
 	// nonce is empty unless the request answers a response.
-	nonce       []byte
-	subscribe   []string
-	unsubscribe []string
-	claims      claims
+	nonce                  []byte
+	subscribe, unsubscribe names
+	claims                 claims
 	// refused is set for a NACK, with the client's words in detail.
 	refused bool
 	// node and detail are marshalled messages.
 	node, detail []byte
 }
 
-// claims are names and versions that a client says to hold: a run of fields
-// DeltaDiscoveryRequest.initial_resource_versions as they are on the wire.
-type claims []byte
+// run is a run of fields of one number as they are on the wire.
+type run []byte
+
+// names are names of resources: fields resource_names_subscribe or
+// resource_names_unsubscribe.
+type names run
+
+// claims are names and versions that a client says to hold: fields
+// initial_resource_versions.
+type claims run
 
 // The fields of DeltaDiscoveryRequest in envoy/service/discovery/v3/discovery.proto.
 const (
@@ -48,19 +57,75 @@ const (
 	fieldDetail      = 7
 )
 
-// receive takes the next message from a stream. An empty message, which keeps
-// all fields as bytes, serves for all of them.
-func receive(stream grpc.ServerStream, raw *emptypb.Empty) (request, error) {
-	if err := stream.RecvMsg(raw); err != nil {
-		return request{}, err
-	}
-	return parse(raw.ProtoReflect().GetUnknown())
+// frame is what gRPC reads the messages of a stream into: to it, a protobuf
+// message with a fast path of its own.
+type frame struct {
+	protoreflect.Message // empty
+
+	methods protoiface.Methods
+	// spare is the room for one small message after the other.
+	spare   []byte
+	request request
+	err     error
 }
 
-// parse takes a message apart; the request keeps parts of raw.
+// frameSpare is how large a message may be for which room is kept. An
+// acknowledgement is smaller.
+const frameSpare = 4 << 10
+
+func newFrame() *frame {
+	f := &frame{Message: new(emptypb.Empty).ProtoReflect()}
+	f.methods.Unmarshal = func(in protoiface.UnmarshalInput) (protoiface.UnmarshalOutput, error) {
+		raw := append(f.spare[:0], in.Buf...) // gRPC uses its buffer again.
+		if cap(raw) <= frameSpare {
+			f.spare = raw
+		}
+		f.request, f.err = parse(raw)
+		return protoiface.UnmarshalOutput{Flags: protoiface.UnmarshalInitialized}, nil
+	}
+	return f
+}
+
+// ProtoReflect and ProtoMethods make the frame a message.
+func (f *frame) ProtoReflect() protoreflect.Message { return f }
+
+// ProtoMethods lead to parse.
+func (f *frame) ProtoMethods() *protoiface.Methods { return &f.methods }
+
+// receive takes the next message from a stream.
+func receive(stream grpc.ServerStream, f *frame) (*request, error) {
+	f.request = request{} // While the client is silent, nothing of its last message is kept.
+	if err := stream.RecvMsg(f); err != nil {
+		return nil, err
+	}
+	return &f.request, f.err
+}
+
+// part is what belongs together of a message: a piece of it, or, when the
+// message has it in several pieces, a copy.
+type part struct {
+	bytes []byte
+	// end is where in the message the piece ends, negative for a copy.
+	end int
+}
+
+func (p *part) add(raw []byte, from, to int) {
+	switch {
+	case len(p.bytes) == 0:
+		p.bytes, p.end = raw[from:to:to], to
+	case p.end == from:
+		p.bytes, p.end = raw[from-len(p.bytes):to:to], to
+	default:
+		// The capacity above makes the first of these a copy.
+		p.bytes, p.end = append(p.bytes, raw[from:to]...), -1
+	}
+}
+
+// parse takes a message apart; the request keeps parts of raw. Of a message
+// field that comes twice the concatenation counts, of others the last.
 func parse(raw []byte) (request, error) {
 	var r request
-	start := 0 // Of the claims, which are one run in what Envoy sends.
+	var parts [fieldDetail + 1]part
 	for at := 0; at < len(raw); {
 		b := raw[at:]
 		number, kind, tag := protowire.ConsumeTag(b)
@@ -72,56 +137,29 @@ func parse(raw []byte) (request, error) {
 			return r, malformed(protowire.ParseError(size))
 		}
 		end := at + tag + size
-		switch {
-		case kind != protowire.BytesType:
-		case number != fieldClaims:
+		if kind == protowire.BytesType && number <= fieldDetail {
 			value, _ := protowire.ConsumeBytes(b[tag:]) // ConsumeFieldValue has been there.
-			if err := r.set(number, value); err != nil {
-				return r, err
+			switch number {
+			case fieldNode, fieldDetail:
+				parts[number].add(raw, end-len(value), end)
+				r.refused = r.refused || number == fieldDetail
+			case fieldSubscribe, fieldUnsubscribe, fieldClaims:
+				parts[number].add(raw, at, end)
+			case fieldType:
+				r.typ = typeOf(value)
+			case fieldNonce:
+				r.nonce = value
 			}
-		case len(r.claims) == 0:
-			start, r.claims = at, raw[at:end:end]
-		case start+len(r.claims) == at:
-			r.claims = raw[start:end:end]
-		default:
-			// Not in one run: the capacity above makes this copy them.
-			start, r.claims = -len(raw)-1, append(r.claims, raw[at:end]...)
+			if number != fieldNode && number != fieldDetail && number != fieldClaims && !utf8.Valid(value) {
+				return r, status.Error(codes.InvalidArgument, "malformed request: a name is not valid UTF-8")
+			}
 		}
 		at = end
 	}
+	r.node, r.detail = parts[fieldNode].bytes, parts[fieldDetail].bytes
+	r.subscribe, r.unsubscribe = parts[fieldSubscribe].bytes, parts[fieldUnsubscribe].bytes
+	r.claims = parts[fieldClaims].bytes
 	return r, nil
-}
-
-// set takes in a field. A message that comes in parts is their concatenation.
-func (r *request) set(number protowire.Number, value []byte) error {
-	switch number {
-	case fieldNode:
-		if len(r.node) == 0 {
-			r.node = value[:len(value):len(value)] // The next part, if there is one, makes a copy.
-			return nil
-		}
-		r.node = append(r.node, value...)
-		return nil
-	case fieldDetail:
-		r.refused = true
-		r.detail = append(r.detail, value...)
-		return nil
-	case fieldType, fieldNonce, fieldSubscribe, fieldUnsubscribe:
-		if !utf8.Valid(value) {
-			return status.Error(codes.InvalidArgument, "malformed request: a name is not valid UTF-8")
-		}
-	}
-	switch number {
-	case fieldType:
-		r.typ = typeOf(value)
-	case fieldNonce:
-		r.nonce = value
-	case fieldSubscribe:
-		r.subscribe = append(r.subscribe, string(value))
-	case fieldUnsubscribe:
-		r.unsubscribe = append(r.unsubscribe, string(value))
-	}
-	return nil
 }
 
 func malformed(err error) error {
@@ -156,31 +194,45 @@ func (r *request) message() (string, error) {
 	return detail.GetMessage(), nil
 }
 
-// count returns the number of claims.
-func (c claims) count() int {
-	n := 0
-	for len(c) > 0 {
-		_, _, size := protowire.ConsumeField(c)
-		if size < 0 {
-			break
-		}
-		c, n = c[size:], n+1
-	}
-	return n
-}
-
-// each calls f for every claim. The slices are only valid during the call.
-func (c claims) each(f func(name, version []byte)) {
-	for len(c) > 0 {
-		_, _, tag := protowire.ConsumeTag(c)
+// each calls f for every field's value. The slices are only valid during the call.
+func (r run) each(f func(value []byte)) {
+	for len(r) > 0 {
+		_, _, tag := protowire.ConsumeTag(r)
 		if tag < 0 {
 			return
 		}
-		entry, size := protowire.ConsumeBytes(c[tag:])
+		value, size := protowire.ConsumeBytes(r[tag:])
 		if size < 0 {
 			return
 		}
-		c = c[tag+size:]
+		f(value)
+		r = r[tag+size:]
+	}
+}
+
+// count returns the number of fields.
+func (r run) count() int {
+	n := 0
+	r.each(func([]byte) { n++ })
+	return n
+}
+
+func (n names) each(f func(name []byte)) { run(n).each(f) }
+
+func (n names) count() int { return run(n).count() }
+
+// has tells whether a name is among the names.
+func (n names) has(text string) bool {
+	found := false
+	n.each(func(name []byte) { found = found || string(name) == text })
+	return found
+}
+
+func (c claims) count() int { return run(c).count() }
+
+// each calls f for every claim. The slices are only valid during the call.
+func (c claims) each(f func(name, version []byte)) {
+	run(c).each(func(entry []byte) {
 		var fields [3][]byte
 		for len(entry) > 0 {
 			number, kind, tag := protowire.ConsumeTag(entry)
@@ -197,5 +249,5 @@ func (c claims) each(f func(name, version []byte)) {
 			entry = entry[tag+value:]
 		}
 		f(fields[1], fields[2])
-	}
+	})
 }

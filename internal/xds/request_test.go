@@ -36,8 +36,12 @@ func same(t *testing.T, got request, want *discovery.DeltaDiscoveryRequest) {
 	if !maps.Equal(held, want.GetInitialResourceVersions()) {
 		t.Errorf("claims %v, want %v", held, want.GetInitialResourceVersions())
 	}
+	list := func(n names) (out []string) {
+		n.each(func(name []byte) { out = append(out, string(name)) })
+		return out
+	}
 	if got.typ != want.GetTypeUrl() || string(got.nonce) != want.GetResponseNonce() ||
-		!slices.Equal(got.subscribe, want.GetResourceNamesSubscribe()) || !slices.Equal(got.unsubscribe, want.GetResourceNamesUnsubscribe()) {
+		!slices.Equal(list(got.subscribe), want.GetResourceNamesSubscribe()) || !slices.Equal(list(got.unsubscribe), want.GetResourceNamesUnsubscribe()) {
 		t.Errorf("got %+v, want %v", got, want)
 	}
 	node, err := got.client()

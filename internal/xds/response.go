@@ -70,6 +70,8 @@ type press struct {
 	mu     sync.Mutex
 	inUse  map[[2]uint64][]weak.Pointer[response]
 	serial atomic.Uint64
+	// rooms are slices of items for large responses.
+	rooms sync.Pool
 }
 
 // response returns the response with that content.

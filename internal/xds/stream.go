@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Register makes a gRPC server serve the hub's resources.
@@ -42,16 +41,16 @@ func (v *service) DeltaAggregatedResources(stream discovery.AggregatedDiscoveryS
 // listen takes in what the client sends until it ends the stream, or until
 // something is wrong with it.
 func (s *session) listen(stream grpc.ServerStream) error {
-	raw := new(emptypb.Empty)
+	f := newFrame()
 	for {
-		req, err := receive(stream, raw)
+		req, err := receive(stream, f)
 		if status.Code(err) == codes.InvalidArgument {
 			return err
 		}
 		if err != nil {
 			return nil
 		}
-		if err := s.step(&req); err != nil {
+		if err := s.step(req); err != nil {
 			return err
 		}
 	}

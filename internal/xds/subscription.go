@@ -4,7 +4,6 @@ package xds
 
 import (
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -56,21 +55,21 @@ func (h *Hub) enter(s *session, l *lane, req *request) error {
 	if err := h.bound(s, l, req); err != nil {
 		return err
 	}
-	for _, text := range req.unsubscribe {
-		if text == wildcard {
+	req.unsubscribe.each(func(text []byte) {
+		if string(text) == wildcard {
 			h.narrow(s, l)
 		} else {
 			h.forget(s, l, text)
 		}
-	}
-	if slices.Contains(req.subscribe, wildcard) {
+	})
+	if req.subscribe.has(wildcard) {
 		h.widen(s, l)
 	}
-	for _, text := range req.subscribe {
-		if text != wildcard {
+	req.subscribe.each(func(text []byte) {
+		if string(text) != wildcard {
 			h.ask(s, l, text, first)
 		}
-	}
+	})
 	if s.class.defined {
 		h.consider(s, l, first)
 	}
@@ -78,17 +77,17 @@ func (h *Hub) enter(s *session, l *lane, req *request) error {
 }
 
 func (h *Hub) bound(s *session, l *lane, req *request) error {
-	asked := len(req.subscribe)
+	asked := req.subscribe.count()
 	for _, other := range s.lanes {
 		asked += other.asked
 	}
 	if asked > h.opts.MaxNames {
 		return status.Errorf(codes.ResourceExhausted, "%d names asked for on one stream, the last of type %s, more than the allowed %d", asked, l.table.typ, h.opts.MaxNames)
 	}
-	for _, text := range req.subscribe {
-		if text == "" || len(text) > maxNameBytes {
-			return status.Errorf(codes.InvalidArgument, "a resource name of type %s is empty or longer than %d bytes", l.table.typ, maxNameBytes)
-		}
+	fit := true
+	req.subscribe.each(func(text []byte) { fit = fit && len(text) > 0 && len(text) <= maxNameBytes })
+	if !fit {
+		return status.Errorf(codes.InvalidArgument, "a resource name of type %s is empty or longer than %d bytes", l.table.typ, maxNameBytes)
 	}
 	return nil
 }
@@ -102,7 +101,10 @@ func (h *Hub) claim(s *session, l *lane, c claims) error {
 	if n := c.count(); n > h.opts.MaxNames {
 		return status.Errorf(codes.ResourceExhausted, "%d held names of type %s on one stream, more than the allowed %d", n, l.table.typ, h.opts.MaxNames)
 	}
-	l.claims, s.claimed = c, true
+	s.claimed = true
+	if l.claims = c; !s.class.defined {
+		l.claims = slices.Clone(c) // They must outlive the request.
+	}
 	if l.table.typ == RouteType {
 		c.each(func(text, version []byte) { s.claimRoute(string(text), string(version)) })
 	}
@@ -124,10 +126,7 @@ func (h *Hub) compareClaims(s *session, l *lane) {
 }
 
 func (h *Hub) compareClaim(s *session, l *lane, text, version []byte) {
-	n := l.table.byText[string(text)]
-	if n == nil {
-		n = l.table.intern(string(text))
-	}
+	n := l.table.internBytes(text)
 	c := l.held.get(n.id)
 	e := s.class.effective(l.table, n.id)
 	if !l.wants(c) || e == nil && string(version) == absentVersion {
@@ -181,12 +180,12 @@ func (h *Hub) narrow(s *session, l *lane) {
 
 // ask subscribes to one name. A client that asks again for what it was sent
 // is sent it again.
-func (h *Hub) ask(s *session, l *lane, text string, first bool) {
+func (h *Hub) ask(s *session, l *lane, text []byte, first bool) {
 	if l.table.typ == VirtualHostType && l.wild {
-		l.questions = append(l.questions, strings.Clone(text))
+		l.questions = append(l.questions, string(text))
 		return
 	}
-	n := l.table.intern(text)
+	n := l.table.internBytes(text)
 	c := l.held.get(n.id)
 	if !c.asked() {
 		c |= askedBit
@@ -195,7 +194,7 @@ func (h *Hub) ask(s *session, l *lane, text string, first bool) {
 	}
 	if !first {
 		c = c.forced()
-		l.disown(text)
+		l.disown(n.text)
 	}
 	l.hold(n.id, c)
 	l.pending.add(n.id, h.batch, h.batch)
@@ -210,8 +209,8 @@ func (c cell) forced() cell {
 }
 
 // forget ends the subscription to one name.
-func (h *Hub) forget(s *session, l *lane, text string) {
-	n := l.table.byText[text]
+func (h *Hub) forget(s *session, l *lane, text []byte) {
+	n := l.table.byText[string(text)]
 	if n == nil {
 		return
 	}
@@ -220,11 +219,11 @@ func (h *Hub) forget(s *session, l *lane, text string) {
 		return
 	}
 	l.asked--
-	l.disown(text)
+	l.disown(n.text)
 	n.asked.remove(s.seat)
 	l.table.release(n)
 	if l.table.typ == RouteType {
-		s.dropRoute(h, text)
+		s.dropRoute(h, n.text)
 	}
 	if l.wild {
 		// The client may have dropped it, and still wants all there is.

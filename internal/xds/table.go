@@ -114,6 +114,14 @@ func (t *table) intern(text string) *name {
 	return n
 }
 
+// internBytes does not make a copy of the text of a name that is known.
+func (t *table) internBytes(text []byte) *name {
+	if n, ok := t.byText[string(text)]; ok {
+		return n
+	}
+	return t.intern(string(text))
+}
+
 // release puts a name that nobody places or asks for into the graveyard.
 func (t *table) release(n *name) {
 	if n.placements == 0 && n.asked.empty() && !n.dying {

@@ -288,6 +288,12 @@ func (t *turn) put(m mark, it item) bool {
 		return false
 	}
 	t.size += size
+	if len(t.items) == itemsSpare {
+		// More are likely to be thousands. Room for those is shared by all.
+		if room, ok := t.s.hub.press.rooms.Get().(*[]item); ok {
+			t.items = append((*room)[:0], t.items...)
+		}
+	}
 	t.items = append(t.items, it)
 	t.first, t.last = min(t.first, m.first), max(t.last, m.last)
 	t.adds = t.adds || it.version != nil
@@ -298,8 +304,11 @@ func (t *turn) put(m mark, it item) bool {
 func (s *session) launch(t *turn) *response {
 	s.sent++
 	r := s.hub.press.response(t.l.table, t.items)
-	if clear(t.items); cap(t.items) <= itemsSpare {
+	clear(t.items)
+	if cap(t.items) <= itemsSpare {
 		s.items = t.items[:0]
+	} else {
+		s.hub.press.rooms.Put(&t.items)
 	}
 	t.l.flight = &t.l.seat
 	t.l.seat = flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent}

@@ -10,10 +10,13 @@ import (
 	"sync"
 	"time"
 
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 )
 
 // question is the name of an assignment that does not exist.
@@ -88,42 +91,61 @@ func (c *client) disconnect() {
 	<-c.ended
 }
 
-// first returns the first request of a type on a stream.
-func (c *client) first(k kind) *discovery.DeltaDiscoveryRequest {
-	r := &discovery.DeltaDiscoveryRequest{TypeUrl: typeURLs[k]}
+// The fields of DeltaDiscoveryRequest in envoy/service/discovery/v3/discovery.proto.
+const requestType, requestSubscribe, requestHeld = 2, 3, 5
+
+// first returns the first request of a type on a stream, marshalled here: it
+// may have thousands of names.
+func (c *client) first(k kind, node *core.Node) (marshalled, error) {
+	b, err := proto.Marshal(&discovery.DeltaDiscoveryRequest{Node: node})
+	if err != nil {
+		return nil, err
+	}
+	text := func(b []byte, field protowire.Number, text string) []byte {
+		return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), text)
+	}
+	b = text(b, requestType, typeURLs[k])
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for id, version := range c.held[k] {
-		if version != 0 {
-			if r.InitialResourceVersions == nil {
-				r.InitialResourceVersions = map[string]string{}
-			}
-			r.InitialResourceVersions[c.fleet.names.text(uint32(id))] = c.fleet.versions.text(version)
-		}
-	}
+	some := false
 	for id, wanted := range c.wanted[k] {
 		if wanted {
-			r.ResourceNamesSubscribe = append(r.ResourceNamesSubscribe, c.fleet.names.text(uint32(id)))
+			some = true
+			b = text(b, requestSubscribe, c.fleet.names.text(uint32(id)))
 		}
 	}
-	if k == hosts && len(r.ResourceNamesSubscribe) > 0 {
-		r.ResourceNamesSubscribe = append(r.ResourceNamesSubscribe, "*")
+	if k == hosts && some {
+		b = text(b, requestSubscribe, "*")
 	}
-	return r
+	var entry []byte
+	for id, version := range c.held[k] {
+		if version != 0 {
+			entry = text(text(entry[:0], 1, c.fleet.names.text(uint32(id))), 2, c.fleet.versions.text(version))
+			b = protowire.AppendBytes(protowire.AppendTag(b, requestHeld, protowire.BytesType), entry)
+		}
+	}
+	return b, nil
+}
+
+// open sends the first request of a type.
+func (c *client) open(s grpc.ClientStream, k kind, node *core.Node) error {
+	request, err := c.first(k, node)
+	if err != nil {
+		return err
+	}
+	return s.SendMsg(request)
 }
 
 // serve runs until the stream ends, and returns why it did.
 func (c *client) serve(s grpc.ClientStream, keep bool) error {
 	open := [kinds]bool{clusters: true}
-	request := c.first(clusters)
-	request.Node = node(c.index)
-	if err := s.SendMsg(request); err != nil {
+	if err := c.open(s, clusters, node(c.index)); err != nil {
 		return err
 	}
 	if keep {
 		for k := endpoints; k < kinds; k++ {
 			open[k] = true
-			if err := s.SendMsg(c.first(k)); err != nil {
+			if err := c.open(s, k, nil); err != nil {
 				return err
 			}
 		}

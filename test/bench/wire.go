@@ -90,12 +90,18 @@ func (r *response) free() {
 	r.buffer = nil
 }
 
+// marshalled is a request that is marshalled already.
+type marshalled []byte
+
 // codec marshals requests and reads responses.
 type codec struct{ fleet *fleet }
 
 func (codec) Name() string { return "proto" }
 
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	if b, ok := v.(marshalled); ok {
+		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+	}
 	b, err := proto.Marshal(v.(*discovery.DeltaDiscoveryRequest))
 	return mem.BufferSlice{mem.SliceBuffer(b)}, err
 }
