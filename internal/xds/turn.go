@@ -308,7 +308,8 @@ func (s *session) launch(t *turn) *response {
 	if cap(t.items) <= itemsSpare {
 		s.items = t.items[:0]
 	} else {
-		s.hub.press.rooms.Put(&t.items)
+		room := t.items // A variable of its own, or every turn would be on the heap.
+		s.hub.press.rooms.Put(&room)
 	}
 	t.l.flight = &t.l.seat
 	t.l.seat = flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent}
