@@ -46,7 +46,7 @@ type Config struct {
 	PathNormalization PathNormalization `json:"pathNormalization,omitzero"`
 	// DefaultConfig is what holds for injected proxies where nobody says otherwise.
 	DefaultConfig DefaultConfig `json:"defaultConfig,omitzero"`
-	// DiscoveryScope is full (default: sidecars hold everything) or on-demand (what their workloads use).
+	// DiscoveryScope is on-demand (default: sidecars hold what their workloads use) or full (everything).
 	DiscoveryScope string `json:"discoveryScope,omitempty"`
 	// ProtocolDetectionTimeout is for how long a client's first bytes are waited for on ports that do not say what
 	// they carry, at most MaxDetection. 0s carries all such ports as bytes.
@@ -92,7 +92,7 @@ type OutboundTrafficPolicy struct {
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
-		TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}, DiscoveryScope: Full,
+		TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}, DiscoveryScope: OnDemand,
 		ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection},
 	}
 }

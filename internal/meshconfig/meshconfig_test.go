@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 		{
 			"proxies", "defaultConfig: {drainDuration: 20s, proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\"}}\n",
 			Config{
-				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny}, DiscoveryScope: Full,
+				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny}, DiscoveryScope: OnDemand,
 				ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection},
 				DefaultConfig: DefaultConfig{Settings: proxyconfig.Settings{
 					Drain: 20 * time.Second, Environment: map[string]string{"ISTIO_META_DNS_CAPTURE": "true"},

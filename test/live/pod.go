@@ -26,6 +26,7 @@ type Spec struct {
 	Labels          map[string]string
 	Annotations     map[string]string
 	ServiceAccount  string    // "default" when empty
+	Workload        string    // the pod's name when empty
 	Proxy           node.Role // node.Sidecar, node.Router, or "" for a pod outside the mesh
 	NodeName        string    // of an applied Node
 	IPv6            bool      // has an address of each family

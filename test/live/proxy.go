@@ -62,7 +62,7 @@ func (p *Pod) startProxy(number int) {
 func (p *Pod) bootstrap(secrets string) []byte {
 	w := p.world
 	message, err := node.Pod{
-		Role: p.Proxy, Name: p.Name, Namespace: p.Namespace, IPs: p.Addresses, ServiceAccount: p.ServiceAccount,
+		Role: p.Proxy, Name: p.Name, Namespace: p.Namespace, IPs: p.Addresses, ServiceAccount: p.ServiceAccount, WorkloadName: p.Workload,
 		NodeName: p.NodeName, ClusterID: scope.Cluster, ClusterDomain: clusterDomain, Labels: p.Labels, Annotations: p.Annotations,
 	}.Message()
 	w.must(err)

@@ -39,8 +39,8 @@ type MeshConfig struct {
 	// the pod says otherwise.
 	// +optional
 	DefaultConfig *ProxyDefaults `json:"defaultConfig,omitempty"`
-	// discoveryScope is how much of the mesh sidecars hold: full (when not set),
-	// or on-demand, which is what their workloads use. The annotation
+	// discoveryScope is how much of the mesh sidecars hold: on-demand (when not
+	// set), which is what their workloads use, or full. The annotation
 	// meshwright.dev/discovery-scope of a namespace or a pod goes before it.
 	// +optional
 	DiscoveryScope DiscoveryScope `json:"discoveryScope,omitempty"`
