@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,10 +61,6 @@ type servingTLS interface {
 	MutualTLS() *tls.Config
 }
 
-// garbagePercent makes the collector run at half of the usual growth: when all proxies connect at once, what they are
-// sent is garbage a moment later. GOGC in the environment is stronger.
-const garbagePercent = 50
-
 // run is the life of the process: load what must be there, assemble, serve, drain.
 func run(ctx context.Context, o *options) error {
 	level, err := o.level()
@@ -75,9 +70,7 @@ func run(ctx context.Context, o *options) error {
 	log := zap.New(zap.WriteTo(os.Stderr), zap.Level(level))
 	ctrl.SetLogger(log)
 	klog.SetLogger(log.WithName("client"))
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
-	}
+	bound(log)
 	log.Info(msgStart, "version", version, "revision", o.revision, "namespace", o.namespace)
 
 	mesh, err := meshconfig.Load(o.meshConfig)

@@ -90,15 +90,30 @@ func before(batch uint64) uint64 {
 	return batch - 1
 }
 
+// awaitAll notes which endpoints the clusters of a response need. A client that
+// connects gets thousands at once, so the room for them is made at once.
+func (s *session) awaitAll(items []item, batch uint64) {
+	var a *await
+	for i, it := range items {
+		if it.version == nil || it.version.res.EDS == "" {
+			continue
+		}
+		if a == nil {
+			a = &await{batch: batch, since: s.sent}
+			if s.awaited == nil {
+				s.awaited = make(map[string]*await, len(items)-i)
+			}
+		}
+		s.await(it.version.res.EDS, a)
+	}
+}
+
 // await notes that a cluster on its way needs endpoints. A client that knows
 // the endpoints is sent them again, right behind the cluster: Envoy warms a
 // cluster that changed, waits for endpoints without asking for them, and does
 // not acknowledge the cluster before it has them.
-func (s *session) await(text string, batch uint64) {
-	if s.awaited == nil {
-		s.awaited = map[string]await{}
-	}
-	s.awaited[text] = await{batch: batch, since: s.sent}
+func (s *session) await(text string, a *await) {
+	s.awaited[text] = a
 	l := s.lane(EndpointType)
 	if l == nil {
 		return

@@ -43,7 +43,7 @@ type session struct {
 	// routes says which route configurations the client can take hosts for.
 	routes map[string]routeState
 	// awaited are the endpoints that clusters on their way still need.
-	awaited map[string]await
+	awaited map[string]*await
 	// claimed is true when the client said to hold anything: it was connected
 	// before.
 	claimed bool
@@ -79,7 +79,8 @@ const (
 	routeSettling
 )
 
-// await is an assignment that a cluster needs before routes may name it.
+// await is for what the clusters of one response wait: assignments that they need
+// before routes may name them.
 type await struct {
 	batch uint64
 	// since is the number of the response that brought the cluster.

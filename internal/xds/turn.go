@@ -315,11 +315,7 @@ func (s *session) launch(t *turn) *response {
 	t.l.seat = flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent}
 	t.l.greet = false
 	if t.l.table.typ == ClusterType {
-		for _, it := range r.items {
-			if it.version != nil && it.version.res.EDS != "" {
-				s.await(it.version.res.EDS, t.first)
-			}
-		}
+		s.awaitAll(r.items, t.first)
 	}
 	return r
 }
