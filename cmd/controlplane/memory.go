@@ -14,9 +14,9 @@ import (
 const (
 	msgMemory = "the garbage collector knows the container's limit"
 
-	// garbagePercent makes the collector run at half of the usual growth: when all proxies connect at once, what they
-	// are sent is garbage a moment later.
-	garbagePercent = 50
+	// garbagePercent makes the collector run at a third of the usual growth: when all proxies connect at once, what they
+	// say and are sent is garbage a moment later, and otherwise there is little garbage.
+	garbagePercent = 35
 	// heapPercent of the container's limit is for the runtime; the rest is for what it does not count, such as the
 	// kernel's buffers and the pages of the program itself.
 	heapPercent = 80
