@@ -13,6 +13,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -221,6 +222,19 @@ func (w *World) Eventually(what string, try func() error) {
 	w.t.Fatalf("%s: %v", what, err)
 }
 
+// Allocated is the IPv4 address that the mesh gave to a host of a ServiceEntry.
+func (w *World) Allocated(host string) string {
+	w.t.Helper()
+	var out string
+	w.Eventually("an address for "+host, func() error {
+		if out = w.status.address(host); out == "" {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+	return out
+}
+
 // Problems is what users are told now: OBJECT CONDITION REASON MESSAGE.
 func (w *World) Problems() []string { return w.status.lines() }
 
@@ -247,10 +261,11 @@ type status struct {
 	projected map[ir.Origin][]ir.Problem
 	derived   map[ir.Origin][]ir.Problem
 	refused   []string
+	allocated map[ir.Origin]*ir.Allocated
 }
 
 func newStatus() *status {
-	return &status{projected: map[ir.Origin][]ir.Problem{}, derived: map[ir.Origin][]ir.Problem{}}
+	return &status{allocated: map[ir.Origin]*ir.Allocated{}, projected: map[ir.Origin][]ir.Problem{}, derived: map[ir.Origin][]ir.Problem{}}
 }
 
 func (s *status) Projected(m map[ir.Origin]intake.ConfigStatus) {
@@ -277,8 +292,29 @@ func (s *status) Rejected(o ir.Origin, resource, message string) {
 
 func (s *status) Superseded(...string) {}
 
-// Allocated is of no use to tests: addresses stay as long as the process does.
-func (s *status) Allocated(map[ir.Origin]*ir.Allocated) {}
+func (s *status) Allocated(m map[ir.Origin]*ir.Allocated) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for o, got := range m {
+		s.allocated[o] = got
+	}
+}
+
+func (s *status) address(host string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, got := range s.allocated {
+		if got == nil {
+			continue
+		}
+		for i := range got.Addresses {
+			if got.Addresses[i].Host == host {
+				return got.Addresses[i].Addr.String() // the IPv4 one
+			}
+		}
+	}
+	return ""
+}
 
 // Moved is of no use to tests: they call until what they expect is there.
 func (s *status) Moved([]ir.Origin) {}
