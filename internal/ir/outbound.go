@@ -75,6 +75,7 @@ type VirtualHost struct {
 	Domains     []string // sorted, unique within the route configuration
 	Rules       []ResolvedRule
 	RedirectTLS bool // every request is sent to https
+	Covered     bool // a pattern has requests for some of its names where the host itself is not held
 	Alone       bool // the only one of its route configuration, which need not ask for it
 	Origins     []Origin
 }

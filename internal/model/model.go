@@ -10,7 +10,7 @@
 //	classes    scopes
 //	injection  proxyDefaults
 //	security   peerAuth, peerAuthDisabling
-//	hosts      wishes, addresses, allocations, entryHosts, serviceHosts, hosts
+//	hosts      wishes, addresses, allocations, entryHosts, serviceHosts, hosts, coverings
 //	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
@@ -150,6 +150,7 @@ func New(g *graph.Graph) *Model {
 	m.deriveDisabling(g)
 	m.deriveEntries(g)
 	m.deriveHosts(g)
+	m.deriveCoverings(g)
 	m.deriveSelectors(g)
 	m.deriveEndpoints(g)
 	m.deriveDelegates(g)

@@ -141,6 +141,7 @@ func (m *Model) emitHost(
 		if len(vh.Domains) == 0 {
 			continue
 		}
+		vh.Covered = m.isCovered(c, at.dialled, append(aliases(h.Name, mesh.ClusterDomain, ""), h.Name))
 		req := request{port: port.Port, namespace: by.namespace, labels: labels}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origins()...)

@@ -205,7 +205,11 @@ func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit 
 	if r == nil || strings.HasPrefix(k.Host.Host, "*.") { // nobody can ask for a pattern
 		return
 	}
-	r.Host, r.Needs = ownHost(k.Host.Host), in.Clusters()
+	r.Host, r.Needs = k.Host.Host, in.Clusters()
+	if in.Covered {
+		r.Leads = true
+		r.Version += "-covered" // a version follows from all that it says
+	}
 	for _, d := range in.Domains {
 		if d != k.Host.Host {
 			r.Aliases = append(r.Aliases, ir.VirtualHostKey{RouteConfig: k.Host.RouteConfig, Host: d}.Name())

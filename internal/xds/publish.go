@@ -60,11 +60,16 @@ func (h *Hub) place(p Placement, r *Receipt, gone *[]*version) {
 		return
 	}
 	sh := h.layer(p.Layer).shelf(t)
+	known := t.byText[p.Resource.Name]
+	moved := known != nil && (known.key != p.Resource.Key || known.leads != p.Resource.Leads)
 	v, old := sh.set(p.Resource)
 	if v == nil {
 		return
 	}
 	n := v.name
+	if moved {
+		h.move(t, n)
+	}
 	if old != nil {
 		h.dismiss(old)
 		*gone = append(*gone, old)
@@ -73,6 +78,19 @@ func (h *Hub) place(p Placement, r *Receipt, gone *[]*version) {
 	r.Changed++
 	h.introduce(sh, n)
 	r.Marked += h.touch(sh, n)
+}
+
+// move lets everybody with a scope look again whether it sees a name, whose reasons
+// to be seen have changed.
+func (h *Hub) move(t *table, n *name) {
+	for _, l := range h.layers {
+		if sh := l.shelves[t]; sh != nil && sh.entries[n.id] != nil {
+			l.generation++
+			for c := range l.scoped {
+				h.stir(c, t, n)
+			}
+		}
+	}
 }
 
 // define gives a class its layers and lets its sessions compare everything.

@@ -29,6 +29,7 @@ func (w *world) belong(r *Resource) {
 		}
 		_, _ = fmt.Sscanf(host, "h%d", &i)
 		r.Key = fmt.Sprint("k", i%5)
+		r.Leads = w.rng.IntN(8) == 0 // which changes
 		if w.rng.IntN(3) > 0 {
 			r.Aliases = append(r.Aliases, rc+"/a"+fmt.Sprint(i))
 		}

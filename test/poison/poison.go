@@ -39,6 +39,8 @@ const (
 var groups = map[string]string{
 	"VirtualService": "networking.istio.io", "DestinationRule": "networking.istio.io", "Gateway": "networking.istio.io",
 	"PeerAuthentication": "security.istio.io",
+	"ServiceEntry":       "networking.istio.io",
+	"WorkloadEntry":      "networking.istio.io",
 }
 
 // Corpus is the cases of the files and those that are too large for one.
