@@ -21,7 +21,8 @@ type Host struct {
 	Allocated bool           // the VIPs are the mesh's own: only its answers to DNS questions have them
 	Headless  bool
 	Near      *Nearness // nil: nothing is preferred, unless policies say so
-	Alias     string    // another host's name: a Service of type ExternalName
+	Alias     string    // a name of DNS: a Service of type ExternalName
+	Of        string    // the host of the mesh whose servers answer, if it is another
 	Ports     []ServicePort
 
 	SubjectAltNames []string // that ServiceEntries add to a Kubernetes Service, sorted
@@ -55,6 +56,7 @@ type OutboundCluster struct {
 	Auto        bool // for connections that come with the server name of the key, as they are
 	Discovery   Discovery
 	Alias       string // with DiscoverDNS
+	Of          string // the host whose servers answer, if it is another
 	PodPort     uint16 // with DiscoverPod and DiscoverOriginalDst: of every server; 0: the port that was dialled
 	Protocol    Protocol
 	Detected    bool // the server's protocol is not known; it goes by the name that a client of its kind offers

@@ -106,7 +106,7 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 	case 0:
 		s.Headless = true
 	case 1:
-		s.ExternalName = "example.com"
+		s.ExternalName = map[string]string{"s0": "example.com", "s1": "s2.apps.svc.cluster.local", "s2": "s1.apps.svc.cluster.local"}[k.Name]
 	default:
 		var ns byte
 		for i := range chaosNamespaces {

@@ -264,6 +264,9 @@ func (m *Model) gatewayTarget(c *graph.Ctx, k gatewayCluster, _ struct{}, emit f
 	}
 	seen := seenHost{m.viewOf(c, viewer{class.Namespace, k.Class}, h.Name), h.Name}
 	ch, _ := graph.Get(c, m.choices, seen)
+	if h.Of != "" && len(ch.Policies) == 0 {
+		ch = m.choiceFor(c, viewer{class.Namespace, k.Class}, h.Of)
+	}
 	t := target(h, port, ch, nil)
 	t.Gateway = true
 	if t.Discovery == ir.DiscoverOriginalDst {

@@ -58,6 +58,11 @@ func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service], detect 
 	}
 	slices.SortFunc(h.VIPs, netip.Addr.Compare)
 	h.VIPs = slices.Compact(h.VIPs)
+	if len(h.VIPs) == 0 && !h.Headless { // an alias: nobody connects to it
+		for i := range h.Ports {
+			h.Ports[i].Protocol = carried(h.Ports[i].Protocol, false)
+		}
+	}
 	slices.SortFunc(h.Ports, func(a, b ir.ServicePort) int { return int(a.Port) - int(b.Port) })
 	return d
 }

@@ -3,6 +3,7 @@
 package model
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ type Target struct {
 	Protocol  ir.Protocol
 	Discovery ir.Discovery
 	Alias     string       // with ir.DiscoverDNS
+	Of        string       // the host whose servers answer, if it is another
 	Near      *ir.Nearness // that the host asks for
 	Target    uint16
 	Entry     *ir.Entry // whose workloads are the endpoints; nil: those of EndpointSlices
@@ -33,6 +35,9 @@ func (m *Model) targets(c *graph.Ctx, k seenHost, ch choice, emit func(TargetKey
 	h, ok := m.host(c, k.Viewer.namespace, k.Host)
 	if !ok || k.Viewer.class != "" && !m.isSidecar(c, k.Viewer) {
 		return // gateways have only the clusters that their routes name
+	}
+	if h.Of != "" && len(ch.Policies) == 0 {
+		ch = m.choiceFor(c, k.Viewer, h.Of)
 	}
 	var subsets []ir.Subset
 	if p := m.policyOf(c, ch); p != nil {
@@ -63,7 +68,7 @@ func (m *Model) targets(c *graph.Ctx, k seenHost, ch choice, emit func(TargetKey
 }
 
 func target(h *ir.Host, port ir.ServicePort, ch choice, subset ir.Labels) *Target {
-	t := &Target{PortName: port.Name, Protocol: port.Protocol, Near: h.Near, Subset: subset, Choice: ch}
+	t := &Target{Of: h.Of, PortName: port.Name, Protocol: port.Protocol, Near: h.Near, Subset: subset, Choice: ch}
 	switch {
 	case h.Alias != "":
 		t.Discovery, t.Alias = ir.DiscoverDNS, h.Alias
@@ -76,6 +81,9 @@ func target(h *ir.Host, port ir.ServicePort, ch choice, subset ir.Labels) *Targe
 	return t
 }
 
+// Server is the host whose endpoints a target has.
+func (t *Target) Server(k TargetKey) string { return cmp.Or(t.Of, k.Cluster.Host) }
+
 // discoveries is how a proxy finds the servers of a ServiceEntry's hosts.
 var discoveries = map[ir.Resolution]ir.Discovery{
 	ir.ResolveNone:       ir.DiscoverOriginalDst,
@@ -87,7 +95,7 @@ var discoveries = map[ir.Resolution]ir.Discovery{
 // EndpointsOf is what serves a target.
 func (m *Model) EndpointsOf(c *graph.Ctx, k TargetKey, t *Target) *ir.EndpointSet {
 	if t.Entry == nil {
-		set, _ := graph.Get(c, m.EndpointSets, k.Cluster.Host)
+		set, _ := graph.Get(c, m.EndpointSets, t.Server(k))
 		return set
 	}
 	set, _ := graph.Get(c, m.EntrySets, t.Entry.Key)
@@ -126,13 +134,13 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 		return nil, false
 	}
 	out := &ir.OutboundCluster{
-		Key: k.Cluster, Auto: t.Auto, Discovery: t.Discovery, Alias: t.Alias, Protocol: t.Protocol,
+		Key: k.Cluster, Auto: t.Auto, Discovery: t.Discovery, Alias: t.Alias, Of: t.Of, Protocol: t.Protocol,
 		TrustDomain: mesh.TrustDomain,
 	}
 	if out.Detected = t.Protocol == ir.ProtocolAuto; out.Detected && t.Gateway {
 		out.Protocol = ir.ProtocolHTTP // a client of a gateway must not choose what the server gets
 	}
-	host := k.Cluster.Host
+	host := t.Server(k)
 	if t.Discovery == ir.DiscoverPod {
 		host = strings.TrimPrefix(host, ir.PodsOf(""))
 		out.PodPort = m.podPort(c, host, k.Cluster.Port)

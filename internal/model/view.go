@@ -63,7 +63,7 @@ func (m *Model) deriveViews(g *graph.Graph, services *graph.Table[string, struct
 func (m *Model) viewsOf(c *graph.Ctx, name string, _ struct{}, emit func(scopeHost, *ir.Host)) {
 	var all []*definition
 	if d, ok := graph.Get(c, m.serviceHosts, name); ok {
-		all = append(all, d)
+		all = append(all, &definition{m.aliased(c, d.Host), d.ExportTo})
 	}
 	for _, d := range graph.Each(c, m.entryHosts, name) {
 		all = append(all, d)
@@ -243,6 +243,36 @@ func outranked(loser, winner ir.Origin, why string) ir.Problem {
 	}
 }
 
+// maxAliases bounds how many aliases lead from one to the next, and ends those that
+// lead in a circle.
+const maxAliases = 8
+
+// aliased is the host with the ports of the one that its alias leads to, if that is
+// of the mesh and the alias's namespace may know it. Of what a port may carry,
+// requests are told by the alias's name; all else comes to the other's address.
+func (m *Model) aliased(c *graph.Ctx, h *ir.Host) *ir.Host {
+	leads := h
+	for range maxAliases {
+		if leads.Alias == "" {
+			break
+		}
+		d, ok := graph.Get(c, m.serviceHosts, strings.ToLower(strings.TrimSuffix(leads.Alias, ".")))
+		if !ok || !d.ExportTo.Sees(h.Namespace) {
+			return h
+		}
+		leads = d.Host
+	}
+	if leads == h || leads.Alias != "" {
+		return h
+	}
+	out := *h
+	out.Alias, out.Of, out.Near, out.Ports = "", leads.Name, leads.Near, slices.Clone(leads.Ports)
+	for i := range out.Ports {
+		out.Ports[i].Protocol = carried(out.Ports[i].Protocol, false)
+	}
+	return &out
+}
+
 // host is a host as a namespace sees it; "" is everybody.
 func (m *Model) host(c *graph.Ctx, namespace, name string) (*ir.Host, bool) {
 	if namespace != "" {
@@ -281,6 +311,17 @@ func (m *Model) scopesOf(c *graph.Ctx, name string) hostScopes {
 		}
 	}
 	return out
+}
+
+// of is the host that this one is an alias of; all views are of one Service.
+func (s hostScopes) of() string {
+	if s.all != nil {
+		return s.all.Of
+	}
+	for _, h := range s.narrow {
+		return h.Of
+	}
+	return ""
 }
 
 // in is the host as a namespace sees it, nil if it does not.

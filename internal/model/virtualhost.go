@@ -32,6 +32,9 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 				return
 			}
 			candidates := routesFor(c, byHost, name)
+			if of := scopes.of(); of != "" && len(candidates) == 0 {
+				candidates = routesFor(c, byHost, of)
+			}
 			told, home := shadows{}, homeOf(name, mesh.ClusterDomain)
 			for _, by := range m.views(c, name, home, scopes, candidates) {
 				if h := scopes.in(by.namespace); h != nil {

@@ -30,6 +30,8 @@ spec:
   - {name: h2, port: 91, targetPort: 8082, appProtocol: kubernetes.io/h2c}
   - {name: tcp, port: 9000}
 ---
+{apiVersion: v1, kind: Service, metadata: {name: alias, namespace: shop}, spec: {type: ExternalName, externalName: web.shop.svc.cluster.local}}
+---
 {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: default, namespace: shop}, spec: {mtls: {mode: STRICT}}}
 `
 
@@ -50,6 +52,7 @@ func TestProtocols(t *testing.T) {
 	}{
 		{Call{To: "10.96.0.2:80", URL: "http://web/"}, "200 HTTP/1.1 0 bytes"},
 		{Call{To: "10.96.0.2:80", URL: "http://web/", HTTP2: true}, "200 HTTP/1.1 0 bytes"}, // the port says what its server speaks
+		{Call{To: "10.96.0.2:80", URL: "http://alias/"}, "200 HTTP/1.1 0 bytes"},
 		{Call{To: "10.96.0.2:90", URL: "http://web:90/", HTTP2: true}, "200 HTTP/2.0 0 bytes"},
 		{Call{To: "10.96.0.2:91", URL: "http://web:91/", HTTP2: true}, "200 HTTP/2.0 0 bytes"},
 		{Call{To: "10.96.0.2:80", URL: "http://web/", Method: "POST", Body: strings.Repeat("x", 8<<20)}, "200 HTTP/1.1 8388608 bytes"},

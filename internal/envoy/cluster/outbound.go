@@ -5,6 +5,7 @@
 package cluster
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -93,11 +94,12 @@ func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 // it can do: mutual TLS where its metadata says so, else plaintext.
 func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	mesh := func() *corev3.TransportSocket {
-		alpn := tls.ALPN
+		server, alpn := in.Key, tls.ALPN
+		server.Host = cmp.Or(in.Of, server.Host)
 		if in.Detected && in.Protocol.IsHTTP() {
 			alpn = tls.ALPNHTTP
 		}
-		return tls.MeshClient(in.TrustDomain, names(in.Identities, in.SubjectAltNames), in.Key.SNI(), alpn)
+		return tls.MeshClient(in.TrustDomain, names(in.Identities, in.SubjectAltNames), server.SNI(), alpn)
 	}
 	set := in.Settings.TLS
 	switch {
