@@ -4,12 +4,14 @@ package nameserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -115,10 +117,14 @@ func start(t *testing.T, upstream ...netip.AddrPort) *rig {
 	table := NewTable()
 	registry := prometheus.NewRegistry()
 	metrics := NewMetrics(registry)
-	s, err := Listen(Options{
+	options := Options{
 		Addresses: []netip.AddrPort{loopback}, Table: table, Metrics: metrics, Upstream: NewUpstream(upstream, metrics),
 		Search: []string{"shop.svc.cluster.local", "svc.cluster.local", "cluster.local"}, Log: testr.New(t),
-	})
+	}
+	s, err := Listen(options)
+	for tries := 0; errors.Is(err, syscall.EADDRINUSE) && tries < 20; tries++ {
+		s, err = Listen(options) // the port that is free by UDP was not by TCP
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
