@@ -3,6 +3,8 @@
 package main
 
 import (
+	"cmp"
+
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/meshconfig"
 )
@@ -20,6 +22,20 @@ var forwardings = map[string]ir.ClientCertForwarding{
 	meshconfig.ForwardAlwaysForward: ir.CertAlwaysForward,
 }
 
+var ingressModes = map[string]ir.IngressMode{
+	meshconfig.IngressStrict:  ir.IngressStrict,
+	meshconfig.IngressDefault: ir.IngressAll,
+}
+
+func ingress(in *meshconfig.Ingress, own string) ir.IngressSettings {
+	namespace, name := in.Service()
+	return ir.IngressSettings{
+		Mode: ingressModes[in.IngressControllerMode], Class: in.IngressClass,
+		Selector: ir.NewLabels(map[string]string{"istio": in.IngressSelector}),
+		Service:  ir.ConfigKey{Namespace: cmp.Or(namespace, own), Name: name},
+	}
+}
+
 // settings is the mesh's row. What the maps above lack is the zero of its type.
 func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.Mesh {
 	edge := mesh.DefaultConfig.GatewayTopology
@@ -29,6 +45,7 @@ func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.
 		RegistryOnly:  mesh.OutboundTrafficPolicy.Mode == meshconfig.RegistryOnly,
 		AccessLogFile: mesh.AccessLogFile, DiscoveryScope: scope,
 		Detection: mesh.ProtocolDetectionTimeout.Duration,
+		Ingress:   ingress(&mesh.Ingress, o.namespace),
 		Near:      &ir.Nearness{},
 		Paths:     normalizations[mesh.PathNormalization.Normalization],
 		Edge: ir.EdgeTopology{

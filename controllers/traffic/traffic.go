@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package traffic reads the kinds of networking.istio.io: each has a file that says
+// Package traffic reads the kinds of networking.istio.io and Ingresses: each has a file that says
 // how it is projected and where its rows go.
 package traffic
 
@@ -12,7 +12,7 @@ import (
 )
 
 // Kinds is all that is read of traffic configuration. The control plane's role must
-// allow to list and watch each, and to patch its status.
+// allow to list and watch each, and to patch the status of those that have one.
 func Kinds(scope projection.Scope) []row.Kind {
 	return []row.Kind{
 		virtualService(scope),
@@ -21,6 +21,8 @@ func Kinds(scope projection.Scope) []row.Kind {
 		proxyConfig(scope),
 		serviceEntry(scope),
 		workloadEntry(scope),
+		ingress(scope),
+		ingressClass(scope),
 	}
 }
 

@@ -18,6 +18,8 @@ type Batch struct {
 	Routes              map[ir.ConfigKey]*ir.Routes
 	Policies            map[ir.ConfigKey]*ir.TrafficPolicy
 	Gateways            map[ir.ConfigKey]*ir.Gateway
+	Ingresses           map[ir.ConfigKey]*ir.Ingress
+	IngressClasses      map[string]*ir.IngressClass
 	ServiceEntries      map[ir.ConfigKey]*ir.ServiceEntry
 	WorkloadEntries     map[ir.ConfigKey]*ir.Workload
 	Allocated           map[ir.ConfigKey]*ir.Allocated

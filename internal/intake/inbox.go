@@ -55,6 +55,8 @@ func newBatch() Batch {
 		Routes:              map[ir.ConfigKey]*ir.Routes{},
 		Policies:            map[ir.ConfigKey]*ir.TrafficPolicy{},
 		Gateways:            map[ir.ConfigKey]*ir.Gateway{},
+		Ingresses:           map[ir.ConfigKey]*ir.Ingress{},
+		IngressClasses:      map[string]*ir.IngressClass{},
 		ServiceEntries:      map[ir.ConfigKey]*ir.ServiceEntry{},
 		WorkloadEntries:     map[ir.ConfigKey]*ir.Workload{},
 		Allocated:           map[ir.ConfigKey]*ir.Allocated{},

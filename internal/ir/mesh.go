@@ -24,6 +24,8 @@ type Mesh struct {
 	// protocol is not known. 0: nothing is detected, such ports carry bytes.
 	Detection time.Duration
 
+	Ingress IngressSettings // zero: Ingresses of Kubernetes are not served
+
 	DiscoveryScope DiscoveryScope // of sidecars whose namespace and pods say nothing
 }
 

@@ -42,11 +42,12 @@ type Service struct {
 	Headless       bool
 	ExternalName   string // type ExternalName only
 	Ports          []ServicePort
-	Selector       Labels      // empty: endpoints are maintained by somebody else
-	Created        int64       // seconds since the epoch
-	Near           *Nearness   // nil: nothing is preferred
-	PublishUnready bool        // publishNotReadyAddresses
-	ExportTo       *Visibility // nil: everybody
+	Selector       Labels        // empty: endpoints are maintained by somebody else
+	Created        int64         // seconds since the epoch
+	Near           *Nearness     // nil: nothing is preferred
+	PublishUnready bool          // publishNotReadyAddresses
+	ExportTo       *Visibility   // nil: everybody
+	Outside        []HostAddress // of its load balancer, or externalIPs: names and addresses
 }
 
 // ServicePort is one port of a Service.

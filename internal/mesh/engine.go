@@ -31,7 +31,8 @@ type Outcome struct {
 	Proxies  map[string]*ir.ProxyDefaults // by namespace; nil: there are none any more
 	Problems map[ir.Origin][]ir.Problem   // all problems of each object about which something changed
 
-	// Allocated is the addresses that the hosts of ServiceEntries have of the mesh, of
+	// Allocated is the addresses that the hosts of ServiceEntries have of the mesh, and
+	// those at which Ingresses are found, of
 	// each object about which something changed; nil: none any more.
 	Allocated map[ir.Origin]*ir.Allocated
 
@@ -67,14 +68,18 @@ func (e *Engine) Step(batch intake.Batch, classes map[string]*ir.Class) Outcome 
 
 func (e *Engine) allocated() map[ir.Origin]*ir.Allocated {
 	out := map[ir.Origin]*ir.Allocated{}
-	for _, ch := range e.model.Allocations.Changes() {
-		origin := ir.Origin{Kind: "ServiceEntry", Namespace: ch.Key.Namespace, Name: ch.Key.Name}
-		if ch.Kind == graph.Deleted {
-			out[origin] = nil
-		} else {
-			out[origin] = ch.New
+	add := func(kind string, t *graph.Table[ir.ConfigKey, *ir.Allocated]) {
+		for _, ch := range t.Changes() {
+			origin := ir.Origin{Kind: kind, Namespace: ch.Key.Namespace, Name: ch.Key.Name}
+			if ch.Kind == graph.Deleted {
+				out[origin] = nil
+			} else {
+				out[origin] = ch.New
+			}
 		}
 	}
+	add("ServiceEntry", e.model.Allocations)
+	add("Ingress", e.model.IngressPoints)
 	return out
 }
 
@@ -106,6 +111,8 @@ func (e *Engine) stage(b intake.Batch) {
 	stage(e.model.Routes, b.Routes)
 	stage(e.model.Policies, b.Policies)
 	stage(e.model.Gateways, b.Gateways)
+	stage(e.model.Ingresses, b.Ingresses)
+	stage(e.model.IngressClasses, b.IngressClasses)
 	stage(e.model.Namespaces, b.Namespaces)
 	stage(e.model.ServiceEntries, b.ServiceEntries)
 	stage(e.model.WorkloadEntries, b.WorkloadEntries)

@@ -47,7 +47,7 @@ func (x *chaos) step() edit {
 	config := func(prefix string, n int) ir.ConfigKey {
 		return ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
 	}
-	switch x.r.IntN(20) {
+	switch x.r.IntN(22) {
 	case 0, 1:
 		change(x, x.rows.Services, e.batch.Services, object("s", 3), x.service)
 	case 2, 3:
@@ -78,6 +78,12 @@ func (x *chaos) step() edit {
 		change(x, x.rows.WorkloadEntries, e.batch.WorkloadEntries, config("w", 3), x.workloadEntry)
 	case 18:
 		change(x, x.rows.Allocated, e.batch.Allocated, config("e", 3), x.allocated)
+	case 19:
+		change(x, x.rows.Ingresses, e.batch.Ingresses, config("i", 2), x.ingress)
+	case 20:
+		change(x, x.rows.IngressClasses, e.batch.IngressClasses, name("k", 2), func(string) *ir.IngressClass {
+			return &ir.IngressClass{Ours: x.r.IntN(2) == 0}
+		})
 	default:
 		c := x.class()
 		change(x, x.classes, e.classes, classKey(c), func(string) *ir.Class { return c })
@@ -120,7 +126,7 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 	if x.r.IntN(4) > 0 {
 		s.Selector = x.labels()
 	}
-	s.Near = x.nearness()
+	s.Near, s.Outside = x.nearness(), x.outside()
 	if x.r.IntN(3) == 0 {
 		v := x.visibility()
 		s.ExportTo = &v

@@ -15,7 +15,10 @@ import (
 )
 
 func settings() *ir.Mesh {
-	return &ir.Mesh{TrustDomain: "cluster.local", RootNamespace: "istio-system", ClusterDomain: "cluster.local", ClusterID: "east", Detection: ir.DefaultDetection}
+	return &ir.Mesh{
+		TrustDomain: "cluster.local", RootNamespace: "istio-system", ClusterDomain: "cluster.local", ClusterID: "east", Detection: ir.DefaultDetection,
+		Ingress: ir.IngressSettings{Mode: ir.IngressAll, Class: "istio", Service: ir.ConfigKey{Namespace: "shop", Name: "s0"}},
+	}
 }
 
 // town is a mesh of services, each with an HTTP port, a TCP port and two pods.

@@ -51,6 +51,7 @@ type Config struct {
 	// ProtocolDetectionTimeout is for how long a client's first bytes are waited for on ports that do not say what
 	// they carry, at most MaxDetection. 0s carries all such ports as bytes.
 	ProtocolDetectionTimeout metav1.Duration `json:"protocolDetectionTimeout,omitzero"`
+	Ingress                  `json:",inline"`
 }
 
 // DefaultDetection is long enough for a client that is stopped for its share of CPU, and what a server that speaks
@@ -93,7 +94,7 @@ type OutboundTrafficPolicy struct {
 func Default() Config {
 	return Config{
 		TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}, DiscoveryScope: OnDemand,
-		ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection},
+		ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection}, Ingress: defaultIngress(),
 	}
 }
 
@@ -125,7 +126,7 @@ func Parse(data []byte) (Config, error) {
 	if d := config.ProtocolDetectionTimeout.Duration; d < 0 || d > MaxDetection {
 		errs = append(errs, fmt.Errorf("protocolDetectionTimeout: %s is not between 0s, which switches detection off, and %s", d, MaxDetection))
 	}
-	return config, errors.Join(errs...)
+	return config, errors.Join(append(errs, config.Ingress.check()...)...)
 }
 
 // Load reads the file; one that does not exist counts as empty.

@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 		{
 			"all", "trustDomain: example.org\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout\ndiscoveryScope: full\n" +
 				"protocolDetectionTimeout: 0s\n",
-			Config{TrustDomain: "example.org", OutboundTrafficPolicy: OutboundTrafficPolicy{RegistryOnly}, AccessLogFile: "/dev/stdout", DiscoveryScope: Full},
+			Config{TrustDomain: "example.org", OutboundTrafficPolicy: OutboundTrafficPolicy{RegistryOnly}, AccessLogFile: "/dev/stdout", DiscoveryScope: Full, Ingress: defaultIngress()},
 			"",
 		},
 		{
@@ -35,6 +35,7 @@ func TestParse(t *testing.T) {
 				DefaultConfig:            DefaultConfig{GatewayTopology: GatewayTopology{2, ForwardSanitize, &ProxyProtocol{}}},
 				DiscoveryScope:           Default().DiscoveryScope,
 				ProtocolDetectionTimeout: Default().ProtocolDetectionTimeout,
+				Ingress:                  defaultIngress(),
 			},
 			"",
 		},
@@ -47,7 +48,7 @@ func TestParse(t *testing.T) {
 			"proxies", "defaultConfig: {drainDuration: 20s, proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\"}}\n",
 			Config{
 				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny}, DiscoveryScope: OnDemand,
-				ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection},
+				ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection}, Ingress: defaultIngress(),
 				DefaultConfig: DefaultConfig{Settings: proxyconfig.Settings{
 					Drain: 20 * time.Second, Environment: map[string]string{"ISTIO_META_DNS_CAPTURE": "true"},
 				}},
@@ -56,6 +57,9 @@ func TestParse(t *testing.T) {
 		},
 		{"a proxy's field that is not served", "defaultConfig: {tracing: {}}\n", Config{}, "defaultConfig: tracing"},
 		{"a proxy's field that is wrong", "defaultConfig: {concurrency: many}\n", Config{}, "defaultConfig: concurrency"},
+		{"ingress mode", "ingressControllerMode: SOME\n", Config{}, "ingressControllerMode"},
+		{"ingress service", "ingressService: A/b\n", Config{}, "ingressService"},
+		{"ingress selector", "ingressSelector: 'a b'\n", Config{}, "ingressSelector"},
 		{"trust domain", "trustDomain: a/b\n", Config{}, "trustDomain"},
 		{"mode", "outboundTrafficPolicy: {mode: NO}\n", Config{}, "outboundTrafficPolicy.mode"},
 		{"log file", "accessLogFile: /etc/passwd\n", Config{}, "accessLogFile"},

@@ -35,13 +35,16 @@ type GatewayServer struct {
 }
 
 func (m *Model) deriveGateways(g *graph.Graph) {
-	byPair := graph.NewIndex(g, "gateways.bySelector", m.Gateways.Table(), comparePair,
-		func(_ ir.ConfigKey, gw *ir.Gateway) []ir.Label {
-			if len(gw.Selector) == 0 {
-				return []ir.Label{{}}
-			}
-			return []ir.Label{gw.Selector[0]}
-		})
+	first := func(_ ir.ConfigKey, gw *ir.Gateway) []ir.Label {
+		if len(gw.Selector) == 0 {
+			return []ir.Label{{}}
+		}
+		return []ir.Label{gw.Selector[0]}
+	}
+	byPair := []*graph.Index[ir.Label, ir.ConfigKey, *ir.Gateway]{
+		graph.NewIndex(g, "gateways.bySelector", m.Gateways.Table(), comparePair, first),
+		graph.NewIndex(g, "ingressGateways.bySelector", m.ingressGateways, comparePair, first),
+	}
 	m.GatewayViews = graph.Derive(g, "gatewayViews", m.Classes.Table(), strings.Compare,
 		func(c *graph.Ctx, key string, class *ir.Class, emit func(string, *GatewayView)) {
 			if class.Role != ir.RoleRouter {
@@ -50,8 +53,8 @@ func (m *Model) deriveGateways(g *graph.Graph) {
 			view := &GatewayView{Namespace: class.Namespace}
 			ports := m.gatewayPorts(c, class)
 			for _, gw := range selected(c, byPair, class.Labels) {
-				for _, s := range gw.Servers {
-					view.add(c, gw.Origin.Key(), s, ports(s.Port))
+				for _, s := range gw.Value.Servers {
+					view.add(c, gw.Key, s, ports(s.Port))
 				}
 			}
 			slices.SortFunc(view.Ports, func(a, b GatewayPort) int { return int(a.Port) - int(b.Port) })
@@ -60,17 +63,21 @@ func (m *Model) deriveGateways(g *graph.Graph) {
 }
 
 // selected is the gateways whose selector fits, oldest first.
-func selected(c *graph.Ctx, byPair *graph.Index[ir.Label, ir.ConfigKey, *ir.Gateway], labels ir.Labels) []*ir.Gateway {
-	var out []*ir.Gateway
-	for _, l := range append(ir.Labels{{}}, labels...) {
-		for _, gw := range graph.Each(c, byPair, l) {
-			if labels.Contains(gw.Selector) {
-				out = append(out, gw)
+func selected(
+	c *graph.Ctx, byPair []*graph.Index[ir.Label, ir.ConfigKey, *ir.Gateway], labels ir.Labels,
+) []graph.Row[ir.ConfigKey, *ir.Gateway] {
+	var out []graph.Row[ir.ConfigKey, *ir.Gateway]
+	for _, index := range byPair {
+		for _, l := range append(ir.Labels{{}}, labels...) {
+			for k, gw := range graph.Each(c, index, l) {
+				if labels.Contains(gw.Selector) {
+					out = append(out, graph.Row[ir.ConfigKey, *ir.Gateway]{Key: k, Value: gw})
+				}
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b *ir.Gateway) int {
-		return ir.Precedence(a.Created, a.Origin, b.Created, b.Origin)
+	slices.SortFunc(out, func(a, b graph.Row[ir.ConfigKey, *ir.Gateway]) int {
+		return ir.Precedence(a.Value.Created, a.Value.Origin, b.Value.Created, b.Value.Origin)
 	})
 	return out
 }

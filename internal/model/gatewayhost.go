@@ -36,6 +36,7 @@ type gatewayRoute struct {
 	Route   ir.ConfigKey
 	narrow  int // how narrowly it names the host
 	created int64
+	alike   bool // its rules are the same at every gateway
 }
 
 // GatewayRouteConfigKey is a route configuration of a class of gateway proxies.
@@ -152,9 +153,10 @@ func (m *Model) hostsOf(
 				if !r.ExportTo.Sees(v.Namespace) || len(r.HTTP) == 0 {
 					continue
 				}
+				alike := !slices.ContainsFunc(r.HTTP, asksForGateways)
 				for _, host := range served(s, r) {
 					gh := at(s, host)
-					gh.Routes = append(gh.Routes, gatewayRoute{s.Gateway, key, narrowness(r.Hosts, host), r.Created})
+					gh.Routes = append(gh.Routes, gatewayRoute{s.Gateway, key, narrowness(r.Hosts, host), r.Created, alike})
 				}
 			}
 		}
@@ -192,8 +194,13 @@ func (gh *gatewayHost) order() {
 		return cmp.Or(cmp.Compare(b.narrow, a.narrow), cmp.Compare(a.created, b.created), a.Route.Compare(b.Route), a.Gateway.Compare(b.Gateway))
 	})
 	gh.Routes = slices.CompactFunc(gh.Routes, func(a, b gatewayRoute) bool {
-		return a.Route == b.Route && a.Gateway == b.Gateway
+		return a.Route == b.Route && (a.Gateway == b.Gateway || a.alike)
 	})
+}
+
+// asksForGateways tells whether some match of a rule holds at some gateways only.
+func asksForGateways(r ir.Rule) bool {
+	return slices.ContainsFunc(r.Matches, func(x ir.Match) bool { return x.GatewaysSet })
 }
 
 // served is the hosts of the routes that a server takes: for each pair of

@@ -40,6 +40,8 @@ type Sources struct {
 	Routes          *graph.Source[ir.ConfigKey, *ir.Routes]
 	Policies        *graph.Source[ir.ConfigKey, *ir.TrafficPolicy]
 	Gateways        *graph.Source[ir.ConfigKey, *ir.Gateway]
+	Ingresses       *graph.Source[ir.ConfigKey, *ir.Ingress]
+	IngressClasses  *graph.Source[string, *ir.IngressClass]
 	ServiceEntries  *graph.Source[ir.ConfigKey, *ir.ServiceEntry]
 	WorkloadEntries *graph.Source[ir.ConfigKey, *ir.Workload]
 	Remembered      *graph.Source[ir.ConfigKey, *ir.Allocated] // by ServiceEntry: what its status says
@@ -60,6 +62,7 @@ type Model struct {
 	Sources
 
 	entryTables
+	ingressTables
 
 	peerAuth        *graph.Table[string, *peerAuth]
 	disabling       *graph.Table[string, struct{}]
@@ -135,6 +138,8 @@ func New(g *graph.Graph) *Model {
 		Routes:          graph.NewSource[ir.ConfigKey, *ir.Routes](g, "routes", ir.ConfigKey.Compare),
 		Policies:        graph.NewSource[ir.ConfigKey, *ir.TrafficPolicy](g, "policies", ir.ConfigKey.Compare),
 		Gateways:        graph.NewSource[ir.ConfigKey, *ir.Gateway](g, "gateways", ir.ConfigKey.Compare),
+		Ingresses:       graph.NewSource[ir.ConfigKey, *ir.Ingress](g, "ingresses", ir.ConfigKey.Compare),
+		IngressClasses:  graph.NewSource[string, *ir.IngressClass](g, "ingressClasses", strings.Compare),
 		ServiceEntries:  graph.NewSource[ir.ConfigKey, *ir.ServiceEntry](g, "serviceEntries", ir.ConfigKey.Compare),
 		WorkloadEntries: graph.NewSource[ir.ConfigKey, *ir.Workload](g, "workloadEntries", ir.ConfigKey.Compare),
 		Remembered:      graph.NewSource[ir.ConfigKey, *ir.Allocated](g, "remembered", ir.ConfigKey.Compare),
@@ -153,6 +158,7 @@ func New(g *graph.Graph) *Model {
 	m.deriveCoverings(g)
 	m.deriveSelectors(g)
 	m.deriveEndpoints(g)
+	m.deriveIngresses(g)
 	m.deriveDelegates(g)
 	m.deriveEntryEndpoints(g)
 	m.derivePolicies(g)

@@ -57,8 +57,15 @@ func (m *Model) deriveSubsets(g *graph.Graph) {
 	m.defined = graph.NewIndex(g, "subsets.byName", subsets, subsetName.Compare,
 		func(k seenSubset, _ *ir.Subset) []subsetName { return []subsetName{{k.Seen.Host, k.Name}} }).Keys()
 	all := graph.Derive(g, "routesWeighed", m.merged, ir.ConfigKey.Compare, m.weigh)
-	m.settled = graph.Derive(g, "routesSettled", all, ir.ConfigKey.Compare,
-		func(_ *graph.Ctx, k ir.ConfigKey, w *weighed, emit func(ir.ConfigKey, *ir.Routes)) { emit(k, w.Routes) })
+	m.settled = graph.Derive(g, "routesSettled", graph.Union(g, "routesSettled.keys", ir.ConfigKey.Compare, keys(g, all), keys(g, m.ingressRoutes)),
+		ir.ConfigKey.Compare,
+		func(c *graph.Ctx, k ir.ConfigKey, _ struct{}, emit func(ir.ConfigKey, *ir.Routes)) {
+			if w, ok := graph.Get(c, all, k); ok {
+				emit(k, w.Routes)
+			} else if r, ok := graph.Get(c, m.ingressRoutes, k); ok {
+				emit(k, r)
+			}
+		})
 	named := graph.NewIndex(g, "routes.bySubset", m.settled, subsetName.Compare,
 		func(_ ir.ConfigKey, r *ir.Routes) []subsetName {
 			var out []subsetName
@@ -87,6 +94,11 @@ func (m *Model) deriveSubsets(g *graph.Graph) {
 		})
 	m.lentTo = graph.NewIndex(g, "subsetsNamed.byHost", m.lent, seenHost.Compare,
 		func(k seenSubset, _ *ir.Subset) []seenHost { return []seenHost{k.Seen} })
+}
+
+// keys is the keys of a table.
+func keys[V any](g *graph.Graph, t *graph.Table[ir.ConfigKey, V]) *graph.Table[ir.ConfigKey, struct{}] {
+	return graph.NewIndex(g, t.Name()+".keys", t, ir.ConfigKey.Compare, func(k ir.ConfigKey, _ V) []ir.ConfigKey { return []ir.ConfigKey{k} }).Keys()
 }
 
 func (m *Model) weigh(c *graph.Ctx, k ir.ConfigKey, r *ir.Routes, emit func(ir.ConfigKey, *weighed)) {

@@ -49,6 +49,8 @@ var kinds = map[string]func([]byte) (output, error){
 	"workloadentry":      configured(scope.WorkloadEntry),
 	"peerauthentication": configured(scope.PeerAuthentication),
 	"proxyconfig":        configured(scope.ProxyConfig),
+	"ingress":            configured(scope.Ingress),
+	"ingressclass":       configured(scope.IngressClass),
 }
 
 func plain[O corev1.Service | discoveryv1.EndpointSlice | corev1.Pod | corev1.Node | corev1.Namespace, R any](project func(*O) *R) func([]byte) (output, error) {

@@ -21,6 +21,8 @@ const (
 	KindWorkloadEntry      = "WorkloadEntry"
 	KindPeerAuthentication = "PeerAuthentication"
 	KindProxyConfig        = "ProxyConfig"
+	KindIngress            = "Ingress"
+	KindIngressClass       = "IngressClass"
 )
 
 // Reasons of problems. They are stable: users may wait for them.

@@ -30,6 +30,7 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		Near:           serviceNearness(in),
 		PublishUnready: in.Spec.PublishNotReadyAddresses,
 		ExportTo:       serviceExport(&in.ObjectMeta),
+		Outside:        outside(in),
 	}
 	if in.Spec.Type == corev1.ServiceTypeExternalName {
 		out.ExternalName = in.Spec.ExternalName
@@ -51,6 +52,27 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Name, b.Name))
 	})
 	return out
+}
+
+// outside is where clients outside the cluster find a Service.
+func outside(in *corev1.Service) []ir.HostAddress {
+	var out []ir.HostAddress
+	add := func(ip, host string) {
+		addr, _ := netip.ParseAddr(ip) // not valid: it has a name only
+		if addr.IsValid() || host != "" {
+			out = append(out, ir.HostAddress{Host: host, Addr: addr})
+		}
+	}
+	for _, at := range in.Status.LoadBalancer.Ingress {
+		add(at.IP, at.Hostname)
+	}
+	if len(out) == 0 {
+		for _, ip := range in.Spec.ExternalIPs {
+			add(ip, "")
+		}
+	}
+	slices.SortFunc(out, ir.HostAddress.Compare)
+	return slices.Compact(out)
 }
 
 // serviceExport reads who sees a Service: nil is everybody. Services have no status

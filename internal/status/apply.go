@@ -26,6 +26,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"ProxyConfig":        {Group: "networking.istio.io", Version: "v1beta1", Resource: "proxyconfigs"},
 	"ServiceEntry":       {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
 	"WorkloadEntry":      {Group: "networking.istio.io", Version: "v1", Resource: "workloadentries"},
+	kindIngress:          {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
 	"PeerAuthentication": {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},
 }
 
@@ -48,6 +49,9 @@ func (a applier) Write(ctx context.Context, object ir.Origin, generation int64, 
 		"metadata":   map[string]any{"name": object.Name, "namespace": object.Namespace},
 		"status":     encode(generation, report),
 	}}
+	if object.Kind == kindIngress {
+		body.Object["status"] = points(report.Addresses)
+	}
 	_, err := a.client.Resource(resource).Namespace(object.Namespace).
 		ApplyStatus(ctx, object.Name, body, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	if err != nil {

@@ -27,6 +27,12 @@ func Parse(text []byte) Report {
 			Host  string     `json:"host"`
 			Value netip.Addr `json:"value"`
 		} `json:"addresses"`
+		LoadBalancer struct {
+			Ingress []struct {
+				IP       string `json:"ip"`
+				Hostname string `json:"hostname"`
+			} `json:"ingress"`
+		} `json:"loadBalancer"`
 	}
 	if len(text) == 0 || json.Unmarshal(text, &in) != nil {
 		return Report{}
@@ -45,6 +51,10 @@ func Parse(text []byte) Report {
 	}
 	for _, a := range in.Addresses {
 		out.Addresses = append(out.Addresses, ir.HostAddress{Host: a.Host, Addr: a.Value})
+	}
+	for _, a := range in.LoadBalancer.Ingress {
+		addr, _ := netip.ParseAddr(a.IP)
+		out.Addresses = append(out.Addresses, ir.HostAddress{Host: a.Hostname, Addr: addr})
 	}
 	return out
 }

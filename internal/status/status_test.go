@@ -276,6 +276,38 @@ func TestAddressesAreWritten(t *testing.T) {
 	})
 }
 
+// TestWhereIngressesAreFound: the addresses of the gateway's Service are written to
+// Ingresses that are served, and nothing to those of others.
+func TestWhereIngressesAreFound(t *testing.T) {
+	ours := ir.Origin{Kind: "Ingress", Namespace: "shop", Name: "ours"}
+	theirs := ir.Origin{Kind: "Ingress", Namespace: "shop", Name: "theirs"}
+	options := Options{Current: FromStatus(func(o ir.Origin) []byte { return []byte(`{"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}`) })}
+	inBubble(t, options, func(t *testing.T, a *Aggregator, w *recorder) {
+		commit := func(got *ir.Allocated) []write {
+			a.Projected(map[ir.Origin]intake.ConfigStatus{ours: {Generation: 1}, theirs: {Generation: 1}})
+			a.Allocated(map[ir.Origin]*ir.Allocated{ours: got})
+			a.Problems(map[ir.Origin][]ir.Problem{ours: {}, theirs: {}})
+			time.Sleep(time.Second)
+			return w.take()
+		}
+		some := func(addr string) *ir.Allocated {
+			return &ir.Allocated{Addresses: []ir.HostAddress{{Addr: netip.MustParseAddr(addr)}}}
+		}
+		if got := commit(some("192.0.2.1")); len(got) != 0 {
+			t.Errorf("written %v, which was there already", got)
+		}
+		if got := commit(some("192.0.2.2")); len(got) != 1 || got[0].object != ours || !slices.Equal(got[0].addresses, some("192.0.2.2").Addresses) {
+			t.Errorf("written %v", got)
+		}
+		if got := commit(nil); len(got) != 1 || got[0].object != ours || len(got[0].addresses) != 0 {
+			t.Errorf("written %v when it is served no more", got)
+		}
+		if got := commit(nil); len(got) != 0 {
+			t.Errorf("written again: %v", got)
+		}
+	})
+}
+
 func TestRejectionsEndWithTheirVersion(t *testing.T) {
 	inBubble(t, Options{}, func(t *testing.T, a *Aggregator, w *recorder) {
 		projected(a, 1)

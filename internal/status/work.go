@@ -44,6 +44,9 @@ func (w *work) write(ctx context.Context, key ir.Origin) (again time.Duration, e
 		w.mu.Unlock()
 		return 0, nil
 	}
+	if key.Kind == kindIngress {
+		return 0, w.lead(ctx, key, &o)
+	}
 	options := &w.aggregator.options
 	now := options.Now()
 	next := Report{conditions(key, &o), o.allocated}

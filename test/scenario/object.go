@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -85,6 +86,24 @@ var kinds = map[string]kind{
 		func(b *intake.Batch) map[ir.NodeKey]*ir.Node { return b.Nodes }),
 	"Namespace": plain(scope.Namespace, func(_, name string) string { return name },
 		func(b *intake.Batch) map[string]*ir.Namespace { return b.Namespaces }),
+	projection.KindIngress: configured(projection.KindIngress, scope.Ingress,
+		func(b *intake.Batch) map[ir.ConfigKey]*ir.Ingress { return b.Ingresses }),
+	projection.KindIngressClass: {
+		apply: func(b *intake.Batch, text []byte) error {
+			in := &networkingv1.IngressClass{}
+			if err := yaml.UnmarshalStrict(text, in); err != nil {
+				return err
+			}
+			spec, err := json.Marshal(in.Spec)
+			if err != nil {
+				return err
+			}
+			b.IngressClasses[in.Name], _, err = scope.IngressClass(&in.ObjectMeta, spec)
+			return err
+		},
+		remove: func(b *intake.Batch, _, name string) { b.IngressClasses[name] = nil },
+		exists: func(w *World, _, name string) bool { return w.rows.IngressClasses[name] != nil },
+	},
 	"Secret": plain(secret, configKey,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.Credential { return b.Credentials }),
 	projection.KindVirtualService: configured(projection.KindVirtualService, scope.VirtualService,

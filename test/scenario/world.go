@@ -59,8 +59,8 @@ func (w *World) start(options ...graph.Option) {
 	w.derived = map[ir.Origin][]ir.Problem{}
 }
 
-// Configure changes a mesh-wide setting: registryOnly, detect (protocols), accessLogFile=FILE or
-// discoveryScope=SCOPE.
+// Configure changes a mesh-wide setting: registryOnly, detect (protocols), ingress (all
+// that have no class of somebody else), accessLogFile=FILE or discoveryScope=SCOPE.
 func (w *World) Configure(setting string) error {
 	next := *w.settings
 	file, log := strings.CutPrefix(setting, "accessLogFile=")
@@ -70,6 +70,11 @@ func (w *World) Configure(setting string) error {
 		var ok bool
 		if next.DiscoveryScope, ok = ir.ParseDiscoveryScope(scope); !ok {
 			return fmt.Errorf("mesh %q: there is no such scope", setting)
+		}
+	case setting == "ingress":
+		next.Ingress = ir.IngressSettings{
+			Mode: ir.IngressAll, Class: "istio", Selector: ir.NewLabels(map[string]string{"istio": "ingressgateway"}),
+			Service: ir.ConfigKey{Namespace: "istio-system", Name: "istio-ingressgateway"},
 		}
 	case setting == "detect":
 		next.Detection = ir.DefaultDetection
@@ -99,6 +104,8 @@ func (w *World) Step() ([]string, error) {
 	merge(w.rows.Pods, w.staged.Pods)
 	merge(w.rows.Nodes, w.staged.Nodes)
 	merge(w.rows.Credentials, w.staged.Credentials)
+	merge(w.rows.Ingresses, w.staged.Ingresses)
+	merge(w.rows.IngressClasses, w.staged.IngressClasses)
 	merge(w.rows.Routes, w.staged.Routes)
 	merge(w.rows.Policies, w.staged.Policies)
 	merge(w.rows.Gateways, w.staged.Gateways)
