@@ -91,8 +91,11 @@ func (c *crowd) join() {
 			all = appendName(all, fieldSubscribe, serviceName(i))
 		}
 		for _, r := range []*request{
-			{typ: ClusterType, node: nodeBytes}, {typ: EndpointType, subscribe: all}, {typ: ListenerType},
-			{typ: RouteType, subscribe: appendName(nil, fieldSubscribe, "80")}, {typ: VirtualHostType},
+			{typ: ClusterType, node: nodeBytes},
+			{typ: EndpointType, subscribe: all},
+			{typ: ListenerType},
+			{typ: RouteType, subscribe: appendName(nil, fieldSubscribe, "80")},
+			{typ: VirtualHostType},
 		} {
 			if s.step(r) != nil {
 				return

@@ -6,15 +6,12 @@ import (
 	"unicode/utf8"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	rpc "google.golang.org/genproto/googleapis/rpc/status"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/runtime/protoiface"
-	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // request is a DeltaDiscoveryRequest, valid until the next one of the stream is
@@ -29,10 +26,12 @@ type request struct {
 	nonce                  []byte
 	subscribe, unsubscribe names
 	claims                 claims
-	// refused is set for a NACK, with the client's words in detail.
+	// node is a marshalled message.
+	node []byte
+	// refused is set for a NACK; detail has the client's words, a field as it is
+	// on the wire.
 	refused bool
-	// node and detail are marshalled messages.
-	node, detail []byte
+	detail  run
 }
 
 // run is a run of fields of one number as they are on the wire.
@@ -56,41 +55,6 @@ const (
 	fieldNonce       = 6
 	fieldDetail      = 7
 )
-
-// frame is what gRPC reads the messages of a stream into: to it, a protobuf
-// message with a fast path of its own.
-type frame struct {
-	protoreflect.Message // empty
-
-	methods protoiface.Methods
-	// spare is the room for one small message after the other.
-	spare   []byte
-	request request
-	err     error
-}
-
-// frameSpare is how large a message may be for which room is kept. An
-// acknowledgement is smaller.
-const frameSpare = 4 << 10
-
-func newFrame() *frame {
-	f := &frame{Message: new(emptypb.Empty).ProtoReflect()}
-	f.methods.Unmarshal = func(in protoiface.UnmarshalInput) (protoiface.UnmarshalOutput, error) {
-		raw := append(f.spare[:0], in.Buf...) // gRPC uses its buffer again.
-		if cap(raw) <= frameSpare {
-			f.spare = raw
-		}
-		f.request, f.err = parse(raw)
-		return protoiface.UnmarshalOutput{Flags: protoiface.UnmarshalInitialized}, nil
-	}
-	return f
-}
-
-// ProtoReflect and ProtoMethods make the frame a message.
-func (f *frame) ProtoReflect() protoreflect.Message { return f }
-
-// ProtoMethods lead to parse.
-func (f *frame) ProtoMethods() *protoiface.Methods { return &f.methods }
 
 // receive takes the next message from a stream.
 func receive(stream grpc.ServerStream, f *frame) (*request, error) {
@@ -140,10 +104,9 @@ func parse(raw []byte) (request, error) {
 		if kind == protowire.BytesType && number <= fieldDetail {
 			value, _ := protowire.ConsumeBytes(b[tag:]) // ConsumeFieldValue has been there.
 			switch number {
-			case fieldNode, fieldDetail:
+			case fieldNode:
 				parts[number].add(raw, end-len(value), end)
-				r.refused = r.refused || number == fieldDetail
-			case fieldSubscribe, fieldUnsubscribe, fieldClaims:
+			case fieldSubscribe, fieldUnsubscribe, fieldClaims, fieldDetail:
 				parts[number].add(raw, at, end)
 			case fieldType:
 				r.typ = typeOf(value)
@@ -158,7 +121,7 @@ func parse(raw []byte) (request, error) {
 	}
 	r.node, r.detail = parts[fieldNode].bytes, parts[fieldDetail].bytes
 	r.subscribe, r.unsubscribe = parts[fieldSubscribe].bytes, parts[fieldUnsubscribe].bytes
-	r.claims = parts[fieldClaims].bytes
+	r.claims, r.refused = parts[fieldClaims].bytes, len(r.detail) > 0
 	return r, nil
 }
 
@@ -187,11 +150,11 @@ func (r *request) client() (*core.Node, error) {
 
 // message is what the client says of its refusal.
 func (r *request) message() (string, error) {
-	detail := new(rpc.Status)
-	if err := proto.Unmarshal(r.detail, detail); err != nil {
+	m := new(discovery.DeltaDiscoveryRequest)
+	if err := proto.Unmarshal(r.detail, m); err != nil {
 		return "", malformed(err)
 	}
-	return detail.GetMessage(), nil
+	return m.GetErrorDetail().GetMessage(), nil
 }
 
 // each calls f for every field's value. The slices are only valid during the call.

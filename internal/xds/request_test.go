@@ -5,11 +5,14 @@ package xds
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -103,4 +106,37 @@ func FuzzParse(f *testing.F) {
 		}
 		same(t, got, want)
 	})
+}
+
+// TestCodecs reads the same message with and without the server's codec: a
+// small one, into the room of the one before, and one that is in pieces.
+func TestCodecs(t *testing.T) {
+	want, small := seedRequest(t)
+	for _, size := range []int{0, 2 * frameSpare} {
+		want.ResourceNamesSubscribe[0] = strings.Repeat("a", size+1)
+		raw, err := proto.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := len(raw) / 2
+		for name, codec := range map[string]encoding.CodecV2{"own": Codec(), "protobuf": encoding.GetCodecV2("proto")} {
+			f := newFrame()
+			for _, data := range []mem.BufferSlice{
+				{mem.SliceBuffer(small)},
+				{mem.SliceBuffer(raw[:cut]), mem.SliceBuffer(raw[cut:])},
+			} {
+				if err := codec.Unmarshal(data, f); err != nil || f.err != nil {
+					t.Fatalf("%s: %v, %v", name, err, f.err)
+				}
+			}
+			same(t, f.request, want)
+		}
+		if err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(raw)}, new(discovery.DeltaDiscoveryRequest)); err != nil {
+			t.Errorf("a message of another service: %v", err)
+		}
+	}
+	f := newFrame()
+	if err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(small[:len(small)-1])}, f); err != nil || f.err == nil {
+		t.Errorf("a message that was cut off: %v, %v", err, f.err)
+	}
 }

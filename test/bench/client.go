@@ -139,7 +139,7 @@ func (c *client) open(s grpc.ClientStream, k kind, node *core.Node) error {
 // serve runs until the stream ends, and returns why it did.
 func (c *client) serve(s grpc.ClientStream, keep bool) error {
 	open := [kinds]bool{clusters: true}
-	if err := c.open(s, clusters, node(c.index)); err != nil {
+	if err := c.open(s, clusters, nodeOf(c.index)); err != nil {
 		return err
 	}
 	if keep {

@@ -60,8 +60,8 @@ func (f *fleet) HandleConn(context.Context, stats.ConnStats) {}
 // workloads is how many workloads the clients are replicas of.
 const workloads = 50
 
-// node is the sidecar of replica i of one of fifty workloads in ten namespaces.
-func node(i int) *core.Node {
+// nodeOf is the sidecar of replica i of one of fifty workloads in ten namespaces.
+func nodeOf(i int) *core.Node {
 	namespace, workload := namespaceOf(i), fmt.Sprintf("client-%d", i%workloads)
 	meta, err := structpb.NewStruct(map[string]any{
 		"NAMESPACE": namespace, "CLUSTER_ID": "Kubernetes", "SERVICE_ACCOUNT": "default",

@@ -139,7 +139,10 @@ func (s *site) standard(ctx context.Context) error {
 		if err := r.peak(fmt.Sprintf("peak memory, %d services and %d clients, all of the above", s.services, s.clients), 250); err != nil {
 			return err
 		}
-		return r.further(ctx)
+		if err := r.further(ctx); err != nil {
+			return err
+		}
+		return r.sidecar(ctx, fmt.Sprintf("a real Envoy sidecar, idle, among %d services: holding all", s.town.services), s.dir)
 	})
 	if err != nil {
 		return err
@@ -149,7 +152,10 @@ func (s *site) standard(ctx context.Context) error {
 			return err
 		}
 		time.Sleep(settling)
-		return r.onDemand(ctx)
+		if err := r.onDemand(ctx); err != nil {
+			return err
+		}
+		return r.sidecar(ctx, "the same on demand", s.dir)
 	})
 	if err != nil {
 		return err

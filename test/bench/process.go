@@ -22,6 +22,8 @@ type process struct {
 	profiles string
 	logPath  string
 	exited   chan struct{}
+	// attributes are what the process needs of the kernel.
+	attributes syscall.SysProcAttr
 }
 
 // stopLimit is how long the control plane may take to end.
@@ -74,7 +76,8 @@ func (p *process) start(logPath string) error {
 	}
 	p.cmd.Stderr = output
 	// A killed benchmark must not leave the process behind.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.attributes.Pdeathsig = syscall.SIGKILL
+	p.cmd.SysProcAttr = &p.attributes
 	p.started = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.cmd.Path, err)
