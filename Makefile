@@ -77,6 +77,10 @@ bench-large: ## The rows of the table that need large meshes: some GiB of memory
 soak: ## Load with restarts, scaling and rollouts for SOAK on the cluster of KUBECONFIG or of make demo
 	KUBECONFIG=$(or $(KUBECONFIG),$(CURDIR)/.cluster/$(CLUSTER)/kubeconfig) SOAK=$(SOAK) go test -tags=soak -count=1 -timeout=0 -v -run=TestSoak ./test/e2e
 
+.PHONY: live
+live: ## The long form of two tests with real Envoys: 10,000 random edits under 20, and 500 changes of routes under load
+	go test -tags=integration -count=1 -timeout=60m -v -run='TestEdits|TestFlips' ./test/live -edits=10000 -proxies=20 -flips=500
+
 .PHONY: lint
 lint: ## Check style, imports and file lengths
 	$(TOOL) golangci-lint run

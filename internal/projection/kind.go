@@ -25,6 +25,9 @@ type Kind struct {
 	served served
 }
 
+// NewSpec is an empty spec of the kind.
+func (k Kind) NewSpec() proto.Message { return k.spec.ProtoReflect().New().Interface() }
+
 // message is a spec: istio.io/api has its own way to and from JSON.
 type message interface {
 	proto.Message

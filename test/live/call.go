@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -172,6 +173,45 @@ func (p *Pod) Hammer(c Call, want string) func() (calls int, wrong []string) {
 	return func() (int, []string) {
 		close(done)
 		<-ended
+		return calls, wrong
+	}
+}
+
+// Load calls at a steady rate a second, on connections that are kept, until the
+// returned function is called, which gives what that of Hammer does.
+func (p *Pod) Load(c Call, rate int, want string) func() (calls int, wrong []string) {
+	c.Client = p.Client(c.To, c.TLS, c.HTTP2)
+	done, ended := make(chan struct{}), make(chan struct{})
+	var mu sync.Mutex
+	var calls int
+	var wrong []string
+	go func() {
+		defer close(ended)
+		var running sync.WaitGroup
+		defer running.Wait()
+		tick := time.NewTicker(time.Second / time.Duration(rate))
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			running.Go(func() {
+				got := p.Call(c).String()
+				mu.Lock()
+				defer mu.Unlock()
+				calls++
+				if !strings.HasPrefix(got, want) {
+					wrong = append(wrong, got)
+				}
+			})
+		}
+	}()
+	return func() (int, []string) {
+		close(done)
+		<-ended
+		c.Client.CloseIdleConnections()
 		return calls, wrong
 	}
 }

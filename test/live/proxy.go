@@ -26,14 +26,18 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	caresv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/network/dns_resolver/cares/v3"
 	"github.com/go-logr/logr"
+	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/meshwright/meshwright/internal/agent/bootstrap"
 	"github.com/meshwright/meshwright/internal/agent/identity"
 	"github.com/meshwright/meshwright/internal/agent/node"
 	"github.com/meshwright/meshwright/internal/agent/secret"
 	"github.com/meshwright/meshwright/internal/ca"
+	"github.com/meshwright/meshwright/internal/envoy/typed"
 )
 
 // proxyUser is who Envoy runs as: the packet rules leave alone what he sends.
@@ -61,19 +65,52 @@ func (p *Pod) startProxy(number int) {
 // plaintext: pods have no way to the test's own network.
 func (p *Pod) bootstrap(secrets string) []byte {
 	w := p.world
-	message, err := node.Pod{
-		Role: p.Proxy, Name: p.Name, Namespace: p.Namespace, IPs: p.Addresses, ServiceAccount: p.ServiceAccount, WorkloadName: p.Workload,
-		NodeName: p.NodeName, ClusterID: scope.Cluster, ClusterDomain: clusterDomain, Labels: p.Labels, Annotations: p.Annotations,
-	}.Message()
+	message, err := p.message(p.Name)
 	w.must(err)
 	b, err := bootstrap.Build(bootstrap.Config{
 		Node: message, DiscoveryAddress: "discovery:15012", SecretSocket: secrets, MaxConnections: 10_000,
 	})
 	w.must(err)
 	w.overSocket(b)
+	p.useResolver(b)
 	text, err := bootstrap.JSON(b)
 	w.must(err)
 	return text
+}
+
+// useResolver makes the pod its own name server, which knows no name: it has no way to
+// another, and a proxy waits for its names before it is ready. One that refuses would
+// not do: Envoy 1.40 can crash when a cluster is replaced while c-ares gives up on it.
+func (p *Pod) useResolver(b *bootstrapv3.Bootstrap) {
+	w := p.world
+	var packets net.PacketConn
+	w.must(p.net.do(func() (err error) {
+		packets, err = net.ListenPacket("udp", "127.0.0.1:53")
+		return err
+	}))
+	server := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(func(to dns.ResponseWriter, question *dns.Msg) {
+		_ = to.WriteMsg(new(dns.Msg).SetRcode(question, dns.RcodeNameError))
+	})}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = server.ActivateAndServe()
+	}()
+	w.t.Cleanup(func() {
+		_ = packets.Close()
+		<-ended
+	})
+	config, err := anypb.New(&caresv3.CaresDnsResolverConfig{Resolvers: []*corev3.Address{typed.Address("127.0.0.1", 53)}})
+	w.must(err)
+	b.TypedDnsResolverConfig = &corev3.TypedExtensionConfig{Name: "envoy.network.dns_resolver.cares", TypedConfig: config}
+}
+
+// message is the proxy as it tells the control plane of itself, under a name.
+func (p *Pod) message(name string) (*corev3.Node, error) {
+	return node.Pod{
+		Role: p.Proxy, Name: name, Namespace: p.Namespace, IPs: p.Addresses, ServiceAccount: p.ServiceAccount, WorkloadName: p.Workload,
+		NodeName: p.NodeName, ClusterID: scope.Cluster, ClusterDomain: clusterDomain, Labels: p.Labels, Annotations: p.Annotations,
+	}.Message()
 }
 
 func (w *World) overSocket(b *bootstrapv3.Bootstrap) {

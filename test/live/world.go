@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -237,6 +238,13 @@ func (w *World) Allocated(host string) string {
 
 // Problems is what users are told now: OBJECT CONDITION REASON MESSAGE.
 func (w *World) Problems() []string { return w.status.lines() }
+
+// Refused is what proxies did not take.
+func (w *World) Refused() []string {
+	w.status.mu.Lock()
+	defer w.status.mu.Unlock()
+	return slices.Clone(w.status.refused)
+}
 
 func (w *World) must(err error) {
 	w.t.Helper()

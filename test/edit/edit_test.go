@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package edit
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/test/scenario"
+)
+
+// TestEdits makes random edits in a mesh. After each, what is derived step by step is
+// checked against what is derived anew, and no table may report of what is not an
+// object of a user's.
+func TestEdits(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { edits(t, seed) })
+	}
+}
+
+func edits(t *testing.T, seed uint64) {
+	corpus, err := Read("../scenario/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := scenario.New()
+	for _, s := range corpus.Services() {
+		if err := w.Apply(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]*ir.Class{
+		"page.books":           {Namespace: "books", Labels: ir.NewLabels(map[string]string{"app": "page"})},
+		"cart.shop":            {Namespace: "shop", Labels: ir.NewLabels(map[string]string{"app": "cart"})},
+		"ingress.istio-system": {Role: ir.RoleRouter, Namespace: "istio-system", Labels: ir.NewLabels(map[string]string{"istio": "ingress"})},
+	} {
+		w.Connect(name, c)
+	}
+	const edits = 1500
+	editor := NewEditor(corpus, rand.New(rand.NewPCG(seed, 0)), "cluster.local", 3)
+	kinds := map[string]int{}
+	for i := range edits {
+		e := editor.Next()
+		kinds[e.Kind]++
+		if e.Manifest == "" {
+			err = w.Delete(e.Kind, e.Namespace, e.Name)
+		} else {
+			err = w.Apply(e.Manifest)
+		}
+		if err == nil {
+			_, err = w.Step()
+		}
+		if err != nil {
+			t.Fatalf("edit %d of seed %d: %v\n%s", i, seed, err, e)
+		}
+	}
+	t.Logf("%d edits, %d candidates refused, by kind %v", edits, editor.Refused, kinds)
+	// What waits for a subset says what it said before, which a rebuilt mesh cannot know.
+	for _, o := range waiting(w) {
+		if err := w.Delete(o.Kind, o.Namespace, o.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Step(); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := w.Rebuilt()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := w.State(), fresh.State()
+	for _, line := range got {
+		if !slices.Contains(want, line) {
+			t.Errorf("a rebuilt mesh has not: %s", line)
+		}
+	}
+	for _, line := range want {
+		if !slices.Contains(got, line) {
+			t.Errorf("only a rebuilt mesh has: %s", line)
+		}
+	}
+	if editor.Refused > 4*edits {
+		t.Errorf("%d candidates were refused for %d edits: most of the work is wasted", editor.Refused, edits)
+	}
+}
+
+// waiting is the objects that stay in effect as they were.
+func waiting(w *scenario.World) []ir.Origin {
+	var out []ir.Origin
+	for _, line := range w.Problems() {
+		object, rest, _ := strings.Cut(line, " ")
+		if name := strings.Split(object, "/"); strings.Contains(rest, " WaitsForSubset ") && len(name) == 3 {
+			out = append(out, ir.Origin{Kind: name[0], Namespace: name[1], Name: name[2]})
+		}
+	}
+	return out
+}
