@@ -126,53 +126,6 @@ func (m *Model) ownerOf(c *graph.Ctx, scope string, addr netip.Addr, port uint16
 	return out
 }
 
-// coverings is the patterns that hosts have, and the ports at which requests for them
-// are routed; sorted. It is one row for the mesh, which changes when such a host comes
-// or goes.
-type coverings []covering
-
-type covering struct {
-	Port uint16
-	Tail string // of the names that it covers
-}
-
-func (a covering) compare(b covering) int {
-	return cmp.Or(cmp.Compare(a.Port, b.Port), strings.Compare(a.Tail, b.Tail))
-}
-
-func (m *Model) deriveCoverings(g *graph.Graph) {
-	patterns := graph.NewIndex(g, "hosts.patterns", m.hosts, One.Compare,
-		func(k scopeHost, _ *ir.Host) []One {
-			if !strings.HasPrefix(k.Host, "*.") {
-				return nil
-			}
-			return []One{{}}
-		})
-	m.coverings = graph.Derive(g, "coverings", patterns.Keys(), One.Compare,
-		func(c *graph.Ctx, k One, _ struct{}, emit func(One, coverings)) {
-			var out coverings
-			for at, h := range graph.Each(c, patterns, k) {
-				for _, p := range h.Ports {
-					if p.Protocol.IsHTTP() {
-						out = append(out, covering{p.Port, at.Host[1:]})
-					}
-				}
-			}
-			slices.SortFunc(out, covering.compare)
-			emit(k, slices.Compact(out))
-		})
-}
-
-// isCovered tells whether a pattern takes requests for one of the names where their
-// host is not held. Proxies that hold what they asked for do not ask then, so that
-// they must have the host from the start.
-func (m *Model) isCovered(c *graph.Ctx, port uint16, names []string) bool {
-	all, _ := graph.Get(c, m.coverings, One{})
-	return slices.ContainsFunc(all, func(x covering) bool {
-		return x.Port == port && slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, x.Tail) && !strings.HasPrefix(n, "*") })
-	})
-}
-
 // before is negative when the host a has the better right to what both want.
 func before(a, b *ir.Host) int {
 	return cmp.Or(

@@ -18,6 +18,7 @@ type entryTables struct {
 	Allocations    *graph.Table[ir.ConfigKey, *ir.Allocated] // by ServiceEntry: what its status is to say
 	entryHosts     *graph.Index[string, entryHost, *definition]
 	servicesByHost *graph.Index[string, ir.ObjectKey, *ir.Service]
+	strays         *graph.Table[string, struct{}] // hosts that only routes name
 	coverings      *graph.Table[One, coverings]
 	hostsByAddress *graph.Index[netip.Addr, scopeHost, *ir.Host]
 

@@ -10,11 +10,11 @@
 //	classes    scopes
 //	injection  proxyDefaults
 //	security   peerAuth, peerAuthDisabling
-//	hosts      wishes, addresses, allocations, entryHosts, serviceHosts, hosts, coverings
+//	hosts      wishes, addresses, allocations, entryHosts, serviceHosts, hosts
 //	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
-//	outbound   virtualHosts, portUses, routeConfigs, portListeners, podPorts, streams, portStreams, tcpListeners, captures
+//	outbound   strays, coverings, virtualHosts, portUses, routeConfigs, portListeners, podPorts, streams, portStreams, tcpListeners, captures
 //	inbound    inbounds
 //	dns        names
 //	gateways   gatewayViews, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, autoTargets
@@ -155,7 +155,6 @@ func New(g *graph.Graph) *Model {
 	m.deriveDisabling(g)
 	m.deriveEntries(g)
 	m.deriveHosts(g)
-	m.deriveCoverings(g)
 	m.deriveSelectors(g)
 	m.deriveEndpoints(g)
 	m.deriveIngresses(g)

@@ -153,6 +153,8 @@ func (m *Model) derivePortUses(g *graph.Graph) portUses {
 				}
 			}
 		})
+	strays := graph.NewIndex(g, "strays.ports", m.strays, PortKey.Compare,
+		func(string, struct{}) []PortKey { return []PortKey{{ir.LayerMesh, strayPort}} }).Keys()
 	ports := func(table string, has func(portUse) bool) *graph.Table[PortKey, struct{}] {
 		return graph.NewIndex(g, table, uses, PortKey.Compare, func(k portHost, u portUse) []PortKey {
 			if !has(u) {
@@ -162,8 +164,8 @@ func (m *Model) derivePortUses(g *graph.Graph) portUses {
 		}).Keys()
 	}
 	return portUses{
-		all:   ports("portUses.all", func(portUse) bool { return true }),
-		http:  ports("portUses.http", func(u portUse) bool { return u.HTTP }),
+		all:   graph.Union(g, "portUses.any", PortKey.Compare, ports("portUses.all", func(portUse) bool { return true }), strays),
+		http:  graph.Union(g, "portUses.request", PortKey.Compare, ports("portUses.http", func(u portUse) bool { return u.HTTP }), strays),
 		pods:  ports("portUses.pods", func(u portUse) bool { return u.Pods }),
 		bytes: ports("portUses.bytes", func(u portUse) bool { return u.Bytes }),
 	}

@@ -83,7 +83,11 @@ func (m *Model) checkHosts(c *graph.Ctx, r *ir.Routes) {
 			continue
 		}
 		if _, ok := m.host(c, r.Origin.Namespace, host); !ok {
-			p := unresolved(r.Origin, "HostNotFound", "spec.hosts", noHost(host)+"; requests to it do not meet these routes until then")
+			until := "requests to it do not meet these routes until then"
+			if has(c, m.strays, host) {
+				until = "until then only requests on port 80 meet these routes"
+			}
+			p := unresolved(r.Origin, "HostNotFound", "spec.hosts", noHost(host)+"; "+until)
 			p.Severity = ir.Warning
 			c.Report(p)
 		}

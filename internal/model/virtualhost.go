@@ -24,21 +24,29 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 			}
 			return r.Hosts
 		})
-	m.VirtualHosts = graph.Derive(g, "virtualHosts", m.hostNames, VirtualHostKey.Compare,
+	m.deriveStrays(g, byHost.Keys())
+	m.deriveCoverings(g)
+	names := graph.Union(g, "requested", strings.Compare, m.hostNames, m.strays)
+	m.VirtualHosts = graph.Derive(g, "virtualHosts", names, VirtualHostKey.Compare,
 		func(c *graph.Ctx, name string, _ struct{}, emit func(VirtualHostKey, *ir.VirtualHost)) {
 			mesh, ok := m.settings(c)
 			scopes := m.scopesOf(c, name)
-			if !ok || !scopes.has(servesRequests) {
+			stray := has(c, m.strays, name)
+			if !ok || !stray && !scopes.has(servesRequests) {
 				return
 			}
 			candidates := routesFor(c, byHost, name)
 			if of := scopes.of(); of != "" && len(candidates) == 0 {
 				candidates = routesFor(c, byHost, of)
 			}
+			if stray {
+				scopes.all = strayHost(name, candidates)
+			}
 			told, home := shadows{}, homeOf(name, mesh.ClusterDomain)
 			for _, by := range m.views(c, name, home, scopes, candidates) {
-				if h := scopes.in(by.namespace); h != nil {
-					m.emitHost(c, mesh, h, by, visible(candidates, by.namespace), told, emit)
+				h, routes := scopes.in(by.namespace), visible(candidates, by.namespace)
+				if h != nil && (!stray || len(routes) > 0) {
+					m.emitHost(c, mesh, h, by, routes, told, emit)
 					if by == (viewer{}) || by.class == "" && (h != scopes.all || by.namespace == home) {
 						names := append([]string{name}, aliases(name, mesh.ClusterDomain, by.namespace)...)
 						m.emitPods(c, h, by, names, emit)
