@@ -159,6 +159,7 @@ func TestCluster(t *testing.T) {
 	t.Run("everything at the start", everythingAtTheStart)
 	t.Run("outage", outage)
 	t.Run("status", writesStatus)
+	t.Run("ingresses", writesIngresses)
 }
 
 func kindsThatComeLater(t *testing.T) {
