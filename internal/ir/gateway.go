@@ -2,7 +2,10 @@
 
 package ir
 
-import "log/slog"
+import (
+	"log/slog"
+	"net/netip"
+)
 
 // Gateway is a set of servers on the proxies that a selector picks.
 type Gateway struct {
@@ -16,7 +19,8 @@ type Gateway struct {
 type Server struct {
 	Origin        Origin // section is the port's name
 	PortName      string
-	Port          uint16 // as users see it, at the gateway's Service
+	Port          uint16     // as users see it, at the gateway's Service
+	Bind          netip.Addr // of the pod, that it listens on; not valid: all
 	Protocol      Protocol
 	Hosts         []ServerHost // sorted
 	HTTPSRedirect bool

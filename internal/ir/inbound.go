@@ -2,7 +2,11 @@
 
 package ir
 
-import "iter"
+import (
+	"iter"
+	"net/netip"
+	"strconv"
+)
 
 // Inbound is what a workload accepts.
 type Inbound struct {
@@ -25,11 +29,23 @@ type InboundPort struct {
 // GatewayListener is a port that a gateway listens on.
 type GatewayListener struct {
 	Port          uint16
+	Bind          netip.Addr     // not valid: all addresses
 	Chains        []GatewayChain // of requests; one without TLS at most
 	Streams       []StreamChain  // of bytes
 	AccessLogFile string
 	Paths         PathNormalization
 	Edge          EdgeTopology
+}
+
+// Name is ADDRESS_PORT.
+func (l *GatewayListener) Name() string { return l.Address() + "_" + strconv.Itoa(int(l.Port)) }
+
+// Address is the address that it listens on.
+func (l *GatewayListener) Address() string {
+	if l.Bind.IsValid() {
+		return l.Bind.String()
+	}
+	return "0.0.0.0"
 }
 
 // Terminations is how TLS ends at the chains at which it does, with what they come from.

@@ -341,6 +341,7 @@ func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {
 			}},
 		}
 		s.Origin.Section = s.PortName
+		s.Bind = pick(x.r, netip.Addr{}, netip.Addr{}, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 		switch x.r.IntN(6) {
 		case 2:
 			s.Protocol = ir.ProtocolTCP

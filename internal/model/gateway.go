@@ -4,6 +4,7 @@ package model
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,8 @@ type GatewayView struct {
 
 // GatewayPort is one port with the servers that share it.
 type GatewayPort struct {
-	Port    uint16 // in the pod
+	Port    uint16     // in the pod
+	Bind    netip.Addr // as of ir.Server
 	TLS     bool
 	Servers []GatewayServer // oldest gateway first
 }
@@ -57,7 +59,7 @@ func (m *Model) deriveGateways(g *graph.Graph) {
 					view.add(c, gw.Key, s, ports(s.Port))
 				}
 			}
-			slices.SortFunc(view.Ports, func(a, b GatewayPort) int { return int(a.Port) - int(b.Port) })
+			slices.SortFunc(view.Ports, func(a, b GatewayPort) int { return cmp.Or(cmp.Compare(a.Port, b.Port), a.Bind.Compare(b.Bind)) })
 			emit(key, view)
 		})
 }
@@ -102,9 +104,9 @@ func (m *Model) gatewayPorts(c *graph.Ctx, class *ir.Class) func(uint16) uint16 
 
 // add puts a server on its port, unless an older server has taken what it needs.
 func (v *GatewayView) add(c *graph.Ctx, gateway ir.ConfigKey, s ir.Server, port uint16) {
-	i := slices.IndexFunc(v.Ports, func(p GatewayPort) bool { return p.Port == port })
+	i := slices.IndexFunc(v.Ports, func(p GatewayPort) bool { return p.Port == port && p.Bind == s.Bind })
 	if i < 0 {
-		v.Ports = append(v.Ports, GatewayPort{Port: port, TLS: s.TLS != nil})
+		v.Ports = append(v.Ports, GatewayPort{Port: port, Bind: s.Bind, TLS: s.TLS != nil})
 		i = len(v.Ports) - 1
 	}
 	p := &v.Ports[i]
@@ -117,6 +119,9 @@ func (v *GatewayView) add(c *graph.Ctx, gateway ir.ConfigKey, s ir.Server, port 
 	if !p.TLS {
 		if s.IsHTTP() {
 			server.RouteConfig = "http." + strconv.Itoa(int(port))
+			if s.Bind.IsValid() {
+				server.RouteConfig += "." + s.Bind.String()
+			}
 		}
 		p.Servers = append(p.Servers, server)
 		return
@@ -156,7 +161,7 @@ func (m *Model) listener(c *graph.Ctx, class *ir.Class, p *GatewayPort) (*ir.Gat
 	if !ok {
 		return nil, false
 	}
-	out := &ir.GatewayListener{Port: p.Port, AccessLogFile: mesh.AccessLogFile, Paths: mesh.Paths, Edge: mesh.Edge}
+	out := &ir.GatewayListener{Port: p.Port, Bind: p.Bind, AccessLogFile: mesh.AccessLogFile, Paths: mesh.Paths, Edge: mesh.Edge}
 	for i := range p.Servers {
 		s := &p.Servers[i]
 		if !s.Server.IsHTTP() {

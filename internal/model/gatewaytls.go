@@ -60,7 +60,7 @@ func (m *Model) deriveGatewayListeners(g *graph.Graph) {
 			}
 			for i := range v.Ports {
 				if l, ok := m.listener(c, class, &v.Ports[i]); ok {
-					emit(GatewayListenerKey{key, ir.OutboundListenerName(l.Port)}, l)
+					emit(GatewayListenerKey{key, l.Name()}, l)
 				}
 			}
 		})

@@ -4,6 +4,7 @@ package projection
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 var servedGateway = serves(
 	"selector",
 	"servers[].port.number", "servers[].port.name", "servers[].port.protocol",
-	"servers[].hosts", "servers[].name",
+	"servers[].hosts", "servers[].name", "servers[].bind",
 	"servers[].tls", // all of it
 )
 
@@ -127,8 +128,24 @@ func (g *gateway) server(at path, in *networking.Server) (out ir.Server, ok bool
 		return out, false
 	}
 	out.Protocol = protocol
+	out.Bind = g.bind(at.field("bind"), in.Bind)
 	g.serverTLS(at.field("tls"), in.Tls, &out)
 	return out, g.notes.errors() == before && len(out.Hosts) > 0
+}
+
+// bind projects the address of a server. Sockets of the file system are not served:
+// nothing but the gateway's own pod could reach them.
+func (g *gateway) bind(at path, text string) netip.Addr {
+	addr, err := netip.ParseAddr(text)
+	switch {
+	case text == "" || err == nil && addr == netip.IPv4Unspecified():
+		return netip.Addr{}
+	case strings.HasPrefix(text, "unix:"):
+		g.notes.invalid(at, "%q: Unix sockets are not served; name an address of the pod", text)
+	case err != nil || addr.Zone() != "":
+		g.notes.invalid(at, "%q is no IP address", text)
+	}
+	return addr
 }
 
 // hosts projects [NAMESPACE/]HOST. A bad host is left out; the others are served.

@@ -35,6 +35,16 @@ func (e *edge) raw(text string) (string, error) {
 	return resp.Status, nil
 }
 
+// TestBind: servers of one port that are bound to different addresses.
+func TestBind(t *testing.T) {
+	e := newEdge(t)
+	e.Apply(gateway("web", plain, "{port: {number: 80, name: inside, protocol: HTTP}, hosts: [inside.example.com], bind: 127.0.0.1}"))
+	e.start()
+	e.client.Expect(Call{To: e.ingress.At(80), URL: "http://outside.example.com/"}, "200 cart-1")
+	e.ingress.Expect(Call{To: "127.0.0.1:80", URL: "http://inside.example.com/"}, "200 cart-1")
+	e.ingress.Expect(Call{To: "127.0.0.1:80", URL: "http://outside.example.com/"}, "404")
+}
+
 func TestPathNormalization(t *testing.T) {
 	for how, want := range map[ir.PathNormalization]map[string]string{
 		ir.PathBase:                  {"/a/../b": "/b", "/a//b/../c": "/a//c", "/a%2fb": "/a%2fb"},

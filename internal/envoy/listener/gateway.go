@@ -15,8 +15,8 @@ import (
 // Gateway is a port at which requests and bytes enter or leave the mesh.
 func Gateway(in *ir.GatewayListener) *listenerv3.Listener {
 	out := &listenerv3.Listener{
-		Name:             ir.OutboundListenerName(in.Port),
-		Address:          typed.Address("0.0.0.0", in.Port),
+		Name:             in.Name(),
+		Address:          typed.Address(in.Address(), in.Port),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 	}
 	inspect := readsNames(in.Streams)
