@@ -19,7 +19,15 @@ func registryOnly(m *ir.Mesh) { m.RegistryOnly = true }
 // TestServiceEntries calls hosts of the outside, found in each way, from a mesh that
 // refuses everything else.
 func TestServiceEntries(t *testing.T) {
-	w := New(t, registryOnly)
+	for _, scope := range []ir.DiscoveryScope{ir.ScopeFull, ir.ScopeOnDemand} {
+		t.Run(scope.String(), func(t *testing.T) {
+			callOutside(t, New(t, registryOnly, func(m *ir.Mesh) { m.DiscoveryScope = scope }))
+		})
+	}
+}
+
+func callOutside(t *testing.T, w *World) {
+	t.Helper()
 	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Proxy: node.Sidecar})
 	first := w.Start(Spec{Namespace: "outside", Name: "first"})
 	second := w.Start(Spec{Namespace: "outside", Name: "second"})
@@ -99,6 +107,18 @@ spec: {hosts: [old.corp], addresses: [10.244.0.0/30], ports: [{number: 80, name:
 	second.serveLines(80)
 	page.expectGreeting(second.At(80), nil, "outside/second")
 	page.Expect(Call{To: second.At(80), URL: "http://legacy.corp/"}, "200 first")
+
+	// A pattern takes nothing from a host that a proxy has not called yet.
+	w.Apply(`
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: corp, namespace: shop}
+spec: {hosts: ["*.corp"], ports: [{number: 80, name: http, protocol: HTTP}], location: MESH_EXTERNAL, resolution: NONE}
+`)
+	late := w.Start(Spec{Namespace: "shop", Name: "late-1", Proxy: node.Sidecar})
+	if got := late.Call(Call{To: "192.0.2.1:80", URL: "http://legacy.corp/"}); got.String() != "200 first" {
+		t.Errorf("a new proxy's first call: %s", got)
+	}
 
 	// Another name costs the connections of the first none.
 	open, err := page.Dial(second.At(80))
