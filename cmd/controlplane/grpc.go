@@ -36,8 +36,10 @@ const (
 	window = 64 << 10
 	// handshakeLimit ends connections that do not finish TLS and HTTP/2 set-up.
 	handshakeLimit = 15 * time.Second
-	// pingInterval notices proxies that vanished without closing; pingFloor is the fastest that clients may ping.
+	// pingInterval and pingTimeout notice proxies that vanished without closing. The answer to a ping comes behind all
+	// that is on its way to the proxy, which is some MiB when it connects; pingFloor is the fastest that clients may ping.
 	pingInterval = 30 * time.Second
+	pingTimeout  = 30 * time.Second
 	pingFloor    = 10 * time.Second
 )
 
@@ -47,7 +49,7 @@ func newGRPC(config *tls.Config, log logr.Logger) *grpc.Server {
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeaders), grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ForceServerCodecV2(xds.Codec()), grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
 		grpc.ReadBufferSize(readBuffer), grpc.ConnectionTimeout(handshakeLimit),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingFloor}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingFloor, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(func(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (out any, err error) {
 			defer recovered(log, info.FullMethod, &err)

@@ -19,16 +19,12 @@ type run struct {
 	process *process
 	fleet   *fleet
 	changes int
-	// generation makes every change differ from what was before.
-	generation int
-	// ruled counts the changes of each DestinationRule.
-	ruled map[int]int
 	// full are the bytes that a sync of everything took.
 	full int64
 }
 
 func newRun(t *town, p *process, clients, changes int) *run {
-	return &run{town: t, process: p, fleet: newFleet(p.target, clients), changes: changes, generation: 1, ruled: map[int]int{}}
+	return &run{town: t, process: p, fleet: newFleet(p.target, clients), changes: changes}
 }
 
 func (r *run) row(work string, figures ...figure) { row{work, figures}.print(os.Stdout) }
@@ -163,18 +159,18 @@ func names(host string, port int) func(string) bool {
 }
 
 func (r *run) changeEndpoints(ctx context.Context, i int) error {
-	r.generation++
-	return r.town.changeEndpoints(ctx, i, r.generation)
+	r.town.generation++
+	return r.town.changeEndpoints(ctx, i, r.town.generation)
 }
 
 func (r *run) changeVirtualService(ctx context.Context, i int) error {
-	r.generation++
-	return r.town.changeVirtualService(ctx, i, r.generation)
+	r.town.generation++
+	return r.town.changeVirtualService(ctx, i, r.town.generation)
 }
 
 func (r *run) changeDestinationRule(ctx context.Context, i int) error {
-	r.ruled[i]++
-	return r.town.changeDestinationRule(ctx, i, 1+r.ruled[i])
+	r.town.ruled[i]++
+	return r.town.changeDestinationRule(ctx, i, 1+r.town.ruled[i])
 }
 
 // changed measures the kinds of changes one after the other.
@@ -217,8 +213,8 @@ func (r *run) churn(ctx context.Context, rate, seconds int) error {
 		for n := range rate * seconds {
 			i := n % r.town.services
 			watches = append(watches, many.expect(r.fleet, i))
-			r.generation++
-			generation := r.generation
+			r.town.generation++
+			generation := r.town.generation
 			g.Go(func() error { return r.town.changeEndpoints(writing, i, generation) })
 			select {
 			case <-ticker.C:

@@ -29,6 +29,10 @@ type town struct {
 	istio    *istio.Clientset
 	services int
 	routed   int
+	// generation makes every change differ from all before.
+	generation int
+	// ruled counts the changes of each DestinationRule.
+	ruled map[int]int
 }
 
 const (
@@ -50,7 +54,7 @@ func newTown(config *rest.Config) (*town, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of Istio's kinds: %w", err)
 	}
-	return &town{kube: kube, istio: mesh}, nil
+	return &town{kube: kube, istio: mesh, generation: 1, ruled: map[int]int{}}, nil
 }
 
 func namespaceOf(i int) string { return fmt.Sprintf("bench-%d", i%namespaces) }
