@@ -23,6 +23,7 @@ func Kinds(scope projection.Scope) []row.Kind {
 		workloadEntry(scope),
 		ingress(scope),
 		ingressClass(scope),
+		sidecar(scope),
 	}
 }
 

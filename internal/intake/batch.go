@@ -23,6 +23,7 @@ type Batch struct {
 	ServiceEntries      map[ir.ConfigKey]*ir.ServiceEntry
 	WorkloadEntries     map[ir.ConfigKey]*ir.Workload
 	Allocated           map[ir.ConfigKey]*ir.Allocated
+	Sidecars            map[ir.ConfigKey]*ir.Sidecar
 	PeerAuthentications map[ir.ConfigKey]*ir.PeerAuthentication
 	ProxyConfigs        map[ir.ConfigKey]*ir.ProxyConfig
 	Statuses            map[ir.Origin]ConfigStatus

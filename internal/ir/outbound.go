@@ -156,6 +156,18 @@ type TCPOutbound struct {
 	AccessLogFile string
 }
 
+// Clusters is the names of the clusters that connections go to, sorted.
+func (t *TCPOutbound) Clusters() []string {
+	var out []string
+	for i := range t.Chains {
+		for _, to := range t.Chains[i].Targets {
+			out = append(out, to.Cluster.Name())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Stream is how bytes are carried.
 type Stream struct {
 	IdleTimeout time.Duration // 0: the proxy's default; Never

@@ -182,7 +182,7 @@ func budgets() []budget {
 		name:    "the first proxy of another workload",
 		classes: func() map[string]*ir.Class { return map[string]*ir.Class{classKey(&second): &second} },
 		evaluated: map[string]int{
-			"inbounds": 1, "scopes": 1, "gatewayViews": 1, "resource.inboundClusters": 1, "resource.inboundListeners": 1,
+			"inbounds": 1, "sidecars.chosen": 1, "scopes": 1, "gatewayViews": 1, "resource.inboundClusters": 1, "resource.inboundListeners": 1,
 		},
 		sent: []string{
 			"set class/" + classKey(&second) + " Cluster inbound|80||",
@@ -193,7 +193,7 @@ func budgets() []budget {
 }
 
 func TestWorkBudgets(t *testing.T) {
-	for _, b := range append(budgets(), entryBudgets()...) {
+	for _, b := range slices.Concat(budgets(), entryBudgets(), sidecarBudgets()) {
 		t.Run(b.name, func(t *testing.T) {
 			var costs []map[string]int
 			for _, services := range []int{10, 1000} {
@@ -221,7 +221,7 @@ func TestWorkBudgets(t *testing.T) {
 
 func TestFunctionsArePure(t *testing.T) {
 	e := start(t, 5, graph.Check())
-	for _, b := range append(budgets(), entryBudgets()...) {
+	for _, b := range slices.Concat(budgets(), entryBudgets(), sidecarBudgets()) {
 		e.Step(b.before, nil)
 		e.Step(b.change, nil)
 	}
@@ -229,7 +229,7 @@ func TestFunctionsArePure(t *testing.T) {
 
 func TestNothingIsLeft(t *testing.T) {
 	e := start(t, 5)
-	for _, b := range append(budgets(), entryBudgets()...) {
+	for _, b := range slices.Concat(budgets(), entryBudgets(), sidecarBudgets()) {
 		e.Step(b.before, nil)
 		e.Step(b.change, nil)
 	}
@@ -247,6 +247,7 @@ func TestNothingIsLeft(t *testing.T) {
 		Services: empty.Services, Slices: empty.Slices, Pods: empty.Pods, Nodes: empty.Nodes,
 		Routes:              map[ir.ConfigKey]*ir.Routes{{Namespace: "apps", Name: "r"}: nil, delegate: nil},
 		Policies:            map[ir.ConfigKey]*ir.TrafficPolicy{{Namespace: "apps", Name: "p"}: nil},
+		Sidecars:            map[ir.ConfigKey]*ir.Sidecar{sidecarKey: nil},
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "s"}: nil},
 		ProxyConfigs:        map[ir.ConfigKey]*ir.ProxyConfig{{Namespace: "apps", Name: "c"}: nil},
 		ServiceEntries:      map[ir.ConfigKey]*ir.ServiceEntry{entryKey: nil, otherEntryKey: nil},

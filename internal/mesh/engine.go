@@ -117,6 +117,7 @@ func (e *Engine) stage(b intake.Batch) {
 	stage(e.model.ServiceEntries, b.ServiceEntries)
 	stage(e.model.WorkloadEntries, b.WorkloadEntries)
 	stage(e.model.Remembered, b.Allocated)
+	stage(e.model.Sidecars, b.Sidecars)
 	stage(e.model.PeerAuths, b.PeerAuthentications)
 	stage(e.model.ProxyConfigs, b.ProxyConfigs)
 }

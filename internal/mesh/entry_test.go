@@ -63,7 +63,7 @@ func entryBudgets() []budget {
 		before: intake.Batch{ServiceEntries: map[ir.ConfigKey]*ir.ServiceEntry{otherEntryKey: entryOf("two", 2)}},
 		change: intake.Batch{ServiceEntries: map[ir.ConfigKey]*ir.ServiceEntry{entryKey: staticEntry(1)}},
 		evaluated: map[string]int{
-			"wishes": 1, "addresses": 1, "portStreams": 1, "allocations": 1, "entryHosts": 1, "hosts": 1, "names": 1, "podHosts": 1, "portUses": 1,
+			"wishes": 1, "addresses": 1, "portStreams": 1, "allocations": 1, "entryHosts": 1, "homes": 1, "hosts": 1, "names": 1, "podHosts": 1, "portUses": 1,
 			"entrySets": 1, "entryIdentities": 1, "choices": 1, "subsets": 1, "targets": 1, "hashes": 1, "nearness": 1, "streams": 1,
 			"tcpListeners": 1, "virtualHosts": 1, "autoTargets": 1,
 			"resource.clusters": 1, "resource.endpoints": 1, "resource.names": 1, "resource.tcpListeners": 2,

@@ -47,7 +47,7 @@ func (x *chaos) step() edit {
 	config := func(prefix string, n int) ir.ConfigKey {
 		return ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
 	}
-	switch x.r.IntN(22) {
+	switch x.r.IntN(23) {
 	case 0, 1:
 		change(x, x.rows.Services, e.batch.Services, object("s", 3), x.service)
 	case 2, 3:
@@ -84,6 +84,8 @@ func (x *chaos) step() edit {
 		change(x, x.rows.IngressClasses, e.batch.IngressClasses, name("k", 2), func(string) *ir.IngressClass {
 			return &ir.IngressClass{Ours: x.r.IntN(2) == 0}
 		})
+	case 21:
+		change(x, x.rows.Sidecars, e.batch.Sidecars, config("x", 3), x.sidecar)
 	default:
 		c := x.class()
 		change(x, x.classes, e.classes, classKey(c), func(string) *ir.Class { return c })
@@ -138,6 +140,27 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolGRPC, ir.ProtocolTCP, ir.ProtocolAuto, ir.ProtocolUDP),
 			})
 		}
+	}
+	return s
+}
+
+func (x *chaos) sidecar(k ir.ConfigKey) *ir.Sidecar {
+	s := &ir.Sidecar{Origin: ir.Origin{Kind: "Sidecar", Namespace: k.Namespace, Name: k.Name}, Created: int64(x.r.IntN(3))}
+	if x.r.IntN(2) == 0 {
+		s.Selector = x.labels()
+	}
+	pattern := func() ir.HostPattern {
+		return ir.HostPattern{
+			Namespace: pick(x.r, append([]string{"", ir.OwnNamespace}, chaosNamespaces...)...),
+			Host:      pick(x.r, "*", x.host(), "*.apps.svc.cluster.local", "*.example.com"),
+		}
+	}
+	s.All = x.r.IntN(4) == 0
+	for range x.r.IntN(3) {
+		s.Imports = append(s.Imports, pattern())
+	}
+	if x.r.IntN(3) == 0 {
+		s.Excludes = append(s.Excludes, pattern())
 	}
 	return s
 }

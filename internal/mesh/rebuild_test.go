@@ -24,7 +24,7 @@ var seed = flag.Uint64("seed", 0, "run the random edits of this seed only")
 // TestIncrementalEqualsRebuild edits a town at random, and compares what has grown
 // with what is built from nothing: at once, and in pieces in any order.
 func TestIncrementalEqualsRebuild(t *testing.T) {
-	const seeds, steps, every = 6, 500, 25
+	const seeds, steps, every = 6, 600, 25
 	all := []uint64{*seed}
 	if *seed == 0 {
 		all = all[:0]
@@ -220,6 +220,7 @@ func joined(a, b edit) edit {
 	maps.Copy(a.batch.Allocated, b.batch.Allocated)
 	maps.Copy(a.batch.Ingresses, b.batch.Ingresses)
 	maps.Copy(a.batch.IngressClasses, b.batch.IngressClasses)
+	maps.Copy(a.batch.Sidecars, b.batch.Sidecars)
 	maps.Copy(a.batch.PeerAuthentications, b.batch.PeerAuthentications)
 	maps.Copy(a.batch.ProxyConfigs, b.batch.ProxyConfigs)
 	maps.Copy(a.batch.Credentials, b.batch.Credentials)
@@ -246,6 +247,7 @@ func pieces(x *chaos) []edit {
 	deal(x.r, x.rows.Allocated, out, func(e edit) map[ir.ConfigKey]*ir.Allocated { return e.batch.Allocated })
 	deal(x.r, x.rows.Ingresses, out, func(e edit) map[ir.ConfigKey]*ir.Ingress { return e.batch.Ingresses })
 	deal(x.r, x.rows.IngressClasses, out, func(e edit) map[string]*ir.IngressClass { return e.batch.IngressClasses })
+	deal(x.r, x.rows.Sidecars, out, func(e edit) map[ir.ConfigKey]*ir.Sidecar { return e.batch.Sidecars })
 	deal(x.r, x.rows.PeerAuthentications, out, func(e edit) map[ir.ConfigKey]*ir.PeerAuthentication { return e.batch.PeerAuthentications })
 	deal(x.r, x.rows.ProxyConfigs, out, func(e edit) map[ir.ConfigKey]*ir.ProxyConfig { return e.batch.ProxyConfigs })
 	deal(x.r, x.rows.Credentials, out, func(e edit) map[ir.ConfigKey]*ir.Credential { return e.batch.Credentials })

@@ -15,6 +15,9 @@ import (
 // kindService is the kind of the hosts of Kubernetes, which come before all others.
 const kindService = "Service"
 
+// kindSidecar is the kind of the objects that narrow what sidecars are told of.
+const kindSidecar = "Sidecar"
+
 // aliases is the short names of a host that is named like a Service. The bare name
 // is valid in one namespace only.
 func aliases(host, clusterDomain, namespace string) []string {

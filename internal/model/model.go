@@ -6,11 +6,11 @@
 // evaluation; a table reads only tables above it.
 //
 //	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications proxyconfigs namespaces
-//	           serviceEntries workloadEntries remembered classes
-//	classes    scopes
+//	           serviceEntries workloadEntries remembered sidecars classes
 //	injection  proxyDefaults
 //	security   peerAuth, peerAuthDisabling
 //	hosts      wishes, addresses, allocations, entryHosts, serviceHosts, hosts
+//	scopes     sidecarRules, sidecars.chosen, homes, imported, scopes
 //	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
@@ -45,6 +45,7 @@ type Sources struct {
 	ServiceEntries  *graph.Source[ir.ConfigKey, *ir.ServiceEntry]
 	WorkloadEntries *graph.Source[ir.ConfigKey, *ir.Workload]
 	Remembered      *graph.Source[ir.ConfigKey, *ir.Allocated] // by ServiceEntry: what its status says
+	Sidecars        *graph.Source[ir.ConfigKey, *ir.Sidecar]
 	PeerAuths       *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
 	ProxyConfigs    *graph.Source[ir.ConfigKey, *ir.ProxyConfig]
 	Namespaces      *graph.Source[string, *ir.Namespace]
@@ -63,6 +64,7 @@ type Model struct {
 
 	entryTables
 	ingressTables
+	sidecarTables
 
 	peerAuth        *graph.Table[string, *peerAuth]
 	disabling       *graph.Table[string, struct{}]
@@ -143,6 +145,7 @@ func New(g *graph.Graph) *Model {
 		ServiceEntries:  graph.NewSource[ir.ConfigKey, *ir.ServiceEntry](g, "serviceEntries", ir.ConfigKey.Compare),
 		WorkloadEntries: graph.NewSource[ir.ConfigKey, *ir.Workload](g, "workloadEntries", ir.ConfigKey.Compare),
 		Remembered:      graph.NewSource[ir.ConfigKey, *ir.Allocated](g, "remembered", ir.ConfigKey.Compare),
+		Sidecars:        graph.NewSource[ir.ConfigKey, *ir.Sidecar](g, "sidecars", ir.ConfigKey.Compare),
 		PeerAuths:       graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),
 		ProxyConfigs:    graph.NewSource[ir.ConfigKey, *ir.ProxyConfig](g, "proxyConfigs", ir.ConfigKey.Compare),
 		Namespaces:      graph.NewSource[string, *ir.Namespace](g, "namespaces", strings.Compare),
@@ -150,11 +153,12 @@ func New(g *graph.Graph) *Model {
 	}}
 	m.deriveNamespaces(g)
 	m.deriveProxyDefaults(g)
-	m.deriveScopes(g)
 	m.derivePeerAuth(g)
 	m.deriveDisabling(g)
 	m.deriveEntries(g)
 	m.deriveHosts(g)
+	m.deriveSidecars(g)
+	m.deriveScopes(g)
 	m.deriveSelectors(g)
 	m.deriveEndpoints(g)
 	m.deriveIngresses(g)

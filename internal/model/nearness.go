@@ -43,7 +43,7 @@ func (m *Model) deriveNearness(g *graph.Graph) {
 		}).Keys()
 	m.places = graph.NewIndex(g, "places.byNamespace", places, strings.Compare,
 		func(k placeKey, _ struct{}) []string { return []string{"", k.Namespace} })
-	m.sidecars = graph.NewIndex(g, "sidecars", m.Classes.Table(), One.Compare,
+	m.sidecars = graph.NewIndex(g, "classes.sidecars", m.Classes.Table(), One.Compare,
 		func(_ string, c *ir.Class) []One {
 			if c.Role != ir.RoleSidecar {
 				return nil

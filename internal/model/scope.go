@@ -12,6 +12,7 @@ import (
 
 // deriveScopes decides what each class is told of what its layers hold. What a
 // workload uses is not known here: the sessions learn it from what its proxies ask.
+// Where a Sidecar lists hosts, those are told from the start, and nobody may ask.
 func (m *Model) deriveScopes(g *graph.Graph) {
 	m.Scopes = graph.Derive(g, "scopes", m.Classes.Table(), strings.Compare,
 		func(c *graph.Ctx, key string, class *ir.Class, emit func(string, *ir.Scope)) {
@@ -31,6 +32,11 @@ func (m *Model) deriveScopes(g *graph.Graph) {
 			}
 			out.Full = cmp.Or(class.DiscoveryScope, namespace, mesh.DiscoveryScope) == ir.ScopeFull
 			out.Asks = !out.Full
+			if s, ok := graph.Get(c, m.chosen, key); ok {
+				if hosts, ok := graph.Get(c, m.imported, s); ok {
+					out.Full, out.Asks, out.Hosts = false, false, hosts
+				}
+			}
 			emit(key, out)
 		})
 }

@@ -19,6 +19,7 @@ const (
 	KindGateway            = "Gateway"
 	KindServiceEntry       = "ServiceEntry"
 	KindWorkloadEntry      = "WorkloadEntry"
+	KindSidecar            = "Sidecar"
 	KindPeerAuthentication = "PeerAuthentication"
 	KindProxyConfig        = "ProxyConfig"
 	KindIngress            = "Ingress"

@@ -76,14 +76,13 @@ func put(
 
 type emitter = func(Key, *Resource)
 
-// ownHost is the host that a proxy asks for to get a resource. Wildcards are
-// everybody's: nobody asks for one by its name, and the requests that it takes must
-// find it there.
-func ownHost(host string) string {
-	if strings.HasPrefix(host, "*") {
-		return ""
+// belong makes a resource that of a host. A proxy asks for the host to get it; nobody
+// asks for a pattern by its name, and the requests that it takes must find it there.
+func (r *Resource) belong(host string) {
+	if host == ir.HostRest {
+		return // everybody's
 	}
-	return host
+	r.Host, r.Leads = host, strings.HasPrefix(host, "*")
 }
 
 func static(c *graph.Ctx, _ model.One, mesh *ir.Mesh, emit emitter) {
@@ -108,7 +107,7 @@ func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Ta
 		if r == nil {
 			return
 		}
-		r.Host = ownHost(k.Cluster.Host)
+		r.belong(k.Cluster.Host)
 		if built.EdsClusterConfig != nil {
 			r.EDS = built.Name
 		}
@@ -164,7 +163,8 @@ func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitt
 func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
 	built := listener.OutboundTCP(in)
 	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, listener.StreamOrigins(in.Chains)); r != nil {
-		r.Host, r.Leads = ownHost(in.Host), true
+		r.belong(in.Host)
+		r.Leads, r.Needs = true, in.Clusters()
 	}
 }
 
@@ -202,10 +202,14 @@ func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit 
 		return
 	}
 	r := put(c, emit, k.Layer, TypeVirtualHost, k.Host.Name(), route.VirtualHost(in), in.Origins)
-	if r == nil || strings.HasPrefix(k.Host.Host, "*.") { // nobody can ask for a pattern
+	if r == nil {
 		return
 	}
-	r.Host, r.Needs = k.Host.Host, in.Clusters()
+	r.belong(k.Host.Host)
+	r.Needs = in.Clusters()
+	if r.Leads {
+		return
+	}
 	if in.Covered {
 		r.Leads = true
 		r.Version += "-covered" // a version follows from all that it says

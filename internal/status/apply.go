@@ -27,6 +27,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"ServiceEntry":       {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
 	"WorkloadEntry":      {Group: "networking.istio.io", Version: "v1", Resource: "workloadentries"},
 	kindIngress:          {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
+	"Sidecar":            {Group: "networking.istio.io", Version: "v1", Resource: "sidecars"},
 	"PeerAuthentication": {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},
 }
 

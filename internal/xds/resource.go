@@ -35,10 +35,12 @@ type Resource struct {
 	// versions of a name have the same key. Empty: every class sees it.
 	Key string
 	// Leads is set for a resource that makes a client ask for others, such as
-	// a listener: a class that asks sees it without having learned of it.
+	// a listener, or that a client cannot ask for, such as what has a pattern for
+	// a name: a class that asks sees it without having learned of it.
 	Leads bool
-	// Needs are the clusters that a virtual host sends requests to. A class
-	// that sees the host sees them, too.
+	// Needs are the clusters that a virtual host sends requests to, or a listener
+	// connections. A class that sees the host sees them, too; one that sees the
+	// listener does unless it asks.
 	Needs []string
 	// Origins name the objects that the resource was made of; they come back
 	// in the NACK when a proxy refuses it.

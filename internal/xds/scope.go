@@ -30,7 +30,7 @@ type scope struct {
 	// reasons count why a topic is followed: given, learned, needed.
 	reasons map[topic]int
 	lessons map[Lesson]struct{}
-	// needs are the clusters that are seen because a host needs them.
+	// needs are the clusters that are seen because a host or a listener needs them.
 	needs map[string][]string
 	// unknown are the hosts that were asked for and do not exist.
 	unknown map[string]struct{}
@@ -132,14 +132,15 @@ func (h *Hub) rescope(c *class, def *Scope) {
 	for _, key := range def.Keys {
 		h.follow(c, topic{topicKey, key})
 	}
-	hosts := h.tables[VirtualHostType]
 	if old != nil && old.asks && def.Asks {
 		h.inherit(c, old)
 	}
 	h.teach(c, def)
-	if hosts != nil {
-		for _, id := range c.visible(hosts) {
-			h.heed(c, hosts, hosts.byID[id])
+	for _, typ := range []string{VirtualHostType, ListenerType} {
+		if t := h.tables[typ]; t != nil && c.scope.heeds(typ) {
+			for _, id := range c.visible(t) {
+				h.heed(c, t, t.byID[id])
+			}
 		}
 	}
 }
@@ -202,10 +203,16 @@ type shift struct {
 	id    uint32
 }
 
-// heed makes a class see the clusters that a host needs, as long as it sees
-// the host.
+// heeds tells whether resources of a type bring the clusters that they need. A class
+// that asks sees listeners of all hosts, and asks for the clusters when it needs them.
+func (s *scope) heeds(typ string) bool {
+	return typ == VirtualHostType || typ == ListenerType && !s.asks
+}
+
+// heed makes a class see the clusters that a host or a listener needs, as long as
+// it sees that.
 func (h *Hub) heed(c *class, t *table, n *name) {
-	if t.typ != VirtualHostType {
+	if !c.scope.heeds(t.typ) {
 		return
 	}
 	var needs []string

@@ -192,6 +192,35 @@ func TestAClassThatLearnedTooMuchSeesEverything(t *testing.T) {
 	c.quiet()
 }
 
+func TestWhatAClassThatMayNotAskSees(t *testing.T) {
+	pattern := keyed(eds("cluster-any", "1"), "*.ns")
+	pattern.Leads = true
+	tcp := keyed(res(ListenerType, "10.0.0.1_3306", "1"), "a.ns")
+	tcp.Leads, tcp.Needs = true, []string{"cluster-b.ns"}
+	s := shop(t, Options{}, &Scope{Asks: true})
+	s.hub.Publish(Batch{
+		Set: append(put("base", pattern), put("base", tcp)...),
+		Classes: []Class{
+			{Key: "listed", Layers: []Layer{"base"}, Scope: &Scope{Keys: []string{"a.ns"}}},
+			{Key: "none", Layers: []Layer{"base"}, Scope: &Scope{}},
+		},
+	})
+	for class, want := range map[string]string{
+		"c":      "Cluster cluster-any=1",                 // a pattern cannot be asked for, a listener's clusters can
+		"listed": "Cluster cluster-a.ns=1 cluster-b.ns=1", // what the host needs and what its listener needs
+		"none":   "Cluster",
+	} {
+		c := s.connect(t, class, "n-"+class)
+		c.subscribe(ClusterType)
+		c.take(want)
+	}
+	c := s.connect(t, "listed", "n2")
+	c.subscribe(ClusterType)
+	c.take("Cluster cluster-a.ns=1 cluster-b.ns=1")
+	s.hub.Publish(Batch{Delete: []Removal{{Layer: "base", Type: ListenerType, Name: tcp.Name}}})
+	c.take("Cluster -cluster-b.ns")
+}
+
 func TestAClassIsTaught(t *testing.T) {
 	s := shop(t, Options{}, &Scope{Asks: true})
 	s.hub.Publish(Batch{Classes: []Class{{Key: "full", Layers: []Layer{"base"}}, {Key: "listed", Layers: []Layer{"base"}, Scope: &Scope{Keys: []string{"a.ns"}}}}})

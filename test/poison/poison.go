@@ -38,6 +38,7 @@ const (
 
 var groups = map[string]string{
 	"VirtualService": "networking.istio.io", "DestinationRule": "networking.istio.io", "Gateway": "networking.istio.io",
+	"Sidecar":            "networking.istio.io",
 	"PeerAuthentication": "security.istio.io",
 	"ServiceEntry":       "networking.istio.io",
 	"WorkloadEntry":      "networking.istio.io",

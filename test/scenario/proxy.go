@@ -28,6 +28,9 @@ func (w *World) Proxy(name string) (*simulate.Proxy, error) {
 	held := maps.Clone(all)
 	scope := w.scopes[name]
 	maps.DeleteFunc(held, func(_ resourceName, r *xds.Resource) bool { return scope != nil && !beginsWith(scope, r) })
+	if scope != nil && !scope.Asks {
+		addNeeds(held, all)
+	}
 	p, err := simulate.New(simulated(held))
 	if err == nil && scope != nil && scope.Asks {
 		p.Ask = func(typ, name string) []simulate.Resource { return answer(all, typ, name) }
@@ -44,6 +47,17 @@ func beginsWith(s *xds.Scope, r *xds.Resource) bool {
 		return !s.Asks
 	}
 	return r.Leads && s.Asks
+}
+
+// addNeeds adds the clusters that what is held needs.
+func addNeeds(held, all map[resourceName]*xds.Resource) {
+	for _, r := range slices.Collect(maps.Values(held)) {
+		for _, cluster := range r.Needs {
+			if c := all[resourceName{xds.ClusterType, cluster}]; c != nil {
+				held[resourceName{xds.ClusterType, cluster}] = c
+			}
+		}
+	}
 }
 
 // Whole is a proxy that holds everything that the layers of a class have.

@@ -111,6 +111,7 @@ func (w *World) Step() ([]string, error) {
 	merge(w.rows.Gateways, w.staged.Gateways)
 	merge(w.rows.ServiceEntries, w.staged.ServiceEntries)
 	merge(w.rows.WorkloadEntries, w.staged.WorkloadEntries)
+	merge(w.rows.Sidecars, w.staged.Sidecars)
 	merge(w.rows.PeerAuthentications, w.staged.PeerAuthentications)
 	merge(w.rows.ProxyConfigs, w.staged.ProxyConfigs)
 	merge(w.rows.Namespaces, w.staged.Namespaces)

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ir
+
+import (
+	"cmp"
+	"strings"
+)
+
+// Sidecar is what users say of the sidecars of workloads.
+type Sidecar struct {
+	Origin   Origin
+	Created  int64
+	Selector Labels // empty: the whole namespace (in the root namespace: the mesh)
+
+	// All is set when the sidecars may be told of every host but those of Excludes,
+	// else they are told of those of Imports.
+	All      bool
+	Imports  []HostPattern
+	Excludes []HostPattern
+}
+
+// Narrows tells whether there are hosts that the sidecars are not told of.
+func (s *Sidecar) Narrows() bool { return !s.All || len(s.Excludes) > 0 }
+
+// HostPattern is hosts of a namespace, or of all.
+type HostPattern struct {
+	Namespace string // empty: any; OwnNamespace: that of the sidecar
+	Host      string // a name, "*.SUFFIX" or "*"; in the own namespace also that of a Service
+}
+
+// OwnNamespace stands for the namespace of who reads a pattern.
+const OwnNamespace = "."
+
+// In is the pattern as a sidecar of a namespace reads it.
+func (p HostPattern) In(namespace, domain string) HostPattern {
+	if p.Namespace == OwnNamespace {
+		p.Namespace = namespace
+		if !strings.ContainsAny(p.Host, ".*:") {
+			p.Host += "." + namespace + ".svc." + domain
+		}
+	}
+	return p
+}
+
+// Covers tells whether a host of a namespace is among them.
+func (p HostPattern) Covers(namespace, host string) bool {
+	if p.Namespace != "" && p.Namespace != namespace {
+		return false
+	}
+	if suffix, ok := strings.CutPrefix(p.Host, "*"); ok {
+		return strings.HasSuffix(host, suffix)
+	}
+	return p.Host == host
+}
+
+// Compare orders by namespace, then host.
+func (p HostPattern) Compare(o HostPattern) int {
+	return cmp.Or(strings.Compare(p.Namespace, o.Namespace), strings.Compare(p.Host, o.Host))
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/meshwright/meshwright/internal/intake"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+var sidecarKey = ir.ConfigKey{Namespace: "apps", Name: "x"}
+
+// telling is a Sidecar that tells the sidecars of its namespace of some hosts.
+func telling(hosts ...string) *ir.Sidecar {
+	out := &ir.Sidecar{Origin: ir.Origin{Kind: "Sidecar", Namespace: "apps", Name: "x"}}
+	for _, h := range hosts {
+		out.Imports = append(out.Imports, ir.HostPattern{Namespace: ir.OwnNamespace, Host: h})
+	}
+	return out
+}
+
+func sidecarBudgets() []budget {
+	only := func(s *ir.Sidecar) map[ir.ConfigKey]*ir.Sidecar { return map[ir.ConfigKey]*ir.Sidecar{sidecarKey: s} }
+	entries := entryBudgets()
+	// What no Sidecar lists costs what it does without any.
+	unlisted := entries[slices.IndexFunc(entries, func(b budget) bool { return b.name == "a new ServiceEntry" })]
+	unlisted.name = "a new ServiceEntry that no Sidecar lists"
+	unlisted.before.Sidecars = only(telling("svc-1"))
+	return []budget{unlisted, {
+		name:      "a host that a Sidecar lists",
+		before:    intake.Batch{Sidecars: only(telling("svc-1"))},
+		change:    intake.Batch{Sidecars: only(telling("svc-1", "svc-2"))},
+		evaluated: map[string]int{"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "scopes": 1},
+	}}
+}
+
+// TestSidecarsOfANamespaceShareTheirHosts: the hosts are looked for once for all
+// workloads that one Sidecar holds for.
+func TestSidecarsOfANamespaceShareTheirHosts(t *testing.T) {
+	e := start(t, 10)
+	classes := map[string]*ir.Class{}
+	for _, name := range []string{"svc-1", "svc-2", "svc-3"} {
+		key, class := sidecar(name)
+		classes[key] = class
+	}
+	e.Step(intake.Batch{}, classes)
+	out := e.Step(intake.Batch{Sidecars: map[ir.ConfigKey]*ir.Sidecar{sidecarKey: telling("*")}}, nil)
+	if n := out.Commit.Evaluated["imported"]; n != 1 {
+		t.Errorf("the hosts were looked for %d times", n)
+	}
+	if len(out.Publish.Classes) != 4 {
+		t.Fatalf("%d classes are told of it", len(out.Publish.Classes))
+	}
+	for _, c := range out.Publish.Classes {
+		if c.Scope == nil || c.Scope.Asks || len(c.Scope.Keys) != 10 || !slices.IsSorted(c.Scope.Keys) {
+			t.Errorf("class %s has the scope %v", c.Key, c.Scope)
+		}
+	}
+	out = e.Step(intake.Batch{Sidecars: map[ir.ConfigKey]*ir.Sidecar{sidecarKey: nil}}, nil)
+	for _, c := range out.Publish.Classes {
+		if c.Scope == nil || !c.Scope.Asks {
+			t.Errorf("without the Sidecar class %s has the scope %v", c.Key, c.Scope)
+		}
+	}
+}

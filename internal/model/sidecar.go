@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/meshwright/meshwright/internal/graph"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// sidecarRules is all Sidecars of a namespace.
+type sidecarRules struct {
+	Whole     *ir.Sidecar   // without a selector; the oldest wins
+	Workloads []*ir.Sidecar // one per selector, oldest first
+}
+
+// imports is which hosts the sidecars of a namespace are told of by one Sidecar. It
+// is one row for all of its workloads.
+type imports struct {
+	Namespace string
+	Sidecar   ir.ConfigKey
+}
+
+func (k imports) Compare(o imports) int {
+	return cmp.Or(strings.Compare(k.Namespace, o.Namespace), k.Sidecar.Compare(o.Sidecar))
+}
+
+type sidecarTables struct {
+	sidecarRules *graph.Table[string, *sidecarRules]
+	homes        *graph.Table[scopeHost, string] // the namespaces of hosts
+	homesByName  *graph.Index[string, scopeHost, string]
+	homesIn      *graph.Index[string, scopeHost, string] // by namespace
+	homesByTail  *graph.Index[string, scopeHost, string] // by the patterns that cover them
+	chosen       *graph.Table[string, imports]           // by class
+	imported     *graph.Table[imports, []string]         // sorted
+}
+
+// deriveSidecars decides which Sidecar holds for each class: one that selects it,
+// else its namespace's, else the mesh's.
+func (m *Model) deriveSidecars(g *graph.Graph) {
+	byNamespace := graph.NewIndex(g, "sidecars.byNamespace", m.Sidecars.Table(), strings.Compare,
+		func(k ir.ConfigKey, _ *ir.Sidecar) []string { return []string{k.Namespace} })
+	m.sidecarRules = graph.Derive(g, "sidecarRules", byNamespace.Keys(), strings.Compare,
+		func(c *graph.Ctx, namespace string, _ struct{}, emit func(string, *sidecarRules)) {
+			var all []*ir.Sidecar
+			for _, s := range graph.Each(c, byNamespace, namespace) {
+				all = append(all, s)
+			}
+			out := &sidecarRules{}
+			out.Whole, out.Workloads = oldest(c, all, func(s *ir.Sidecar) claim {
+				return claim{kindSidecar, s.Origin, s.Created, s.Selector}
+			})
+			emit(namespace, out)
+		})
+	m.chosen = graph.Derive(g, "sidecars.chosen", m.Classes.Table(), strings.Compare,
+		func(c *graph.Ctx, key string, class *ir.Class, emit func(string, imports)) {
+			if class.Role != ir.RoleSidecar {
+				return
+			}
+			if s := m.sidecarOf(c, class); s != nil {
+				emit(key, imports{class.Namespace, ir.ConfigKey{Namespace: s.Origin.Namespace, Name: s.Origin.Name}})
+			}
+		})
+	m.deriveHomes(g)
+	used := graph.NewIndex(g, "sidecars.used", m.chosen, imports.Compare,
+		func(_ string, k imports) []imports { return []imports{k} }).Keys()
+	m.imported = graph.Derive(g, "imported", used, imports.Compare,
+		func(c *graph.Ctx, k imports, _ struct{}, emit func(imports, []string)) {
+			if s, ok := graph.Get(c, m.Sidecars.Table(), k.Sidecar); ok && s.Narrows() {
+				emit(k, m.importedBy(c, k.Namespace, s))
+			}
+		})
+}
+
+// sidecarOf is the Sidecar that holds for a class, nil for none.
+func (m *Model) sidecarOf(c *graph.Ctx, class *ir.Class) *ir.Sidecar {
+	if rules, ok := graph.Get(c, m.sidecarRules, class.Namespace); ok {
+		var selecting []*ir.Sidecar
+		for _, s := range rules.Workloads {
+			if class.Labels.Contains(s.Selector) {
+				selecting = append(selecting, s)
+			}
+		}
+		for i := 1; i < len(selecting); i++ {
+			c.Report(conflict(selecting[i].Origin, selecting[0].Origin, "for some workload, another Sidecar that selects it"))
+		}
+		if len(selecting) > 0 {
+			return selecting[0]
+		}
+		if rules.Whole != nil {
+			return rules.Whole
+		}
+	}
+	if mesh, ok := m.settings(c); ok && mesh.RootNamespace != class.Namespace {
+		if rules, ok := graph.Get(c, m.sidecarRules, mesh.RootNamespace); ok {
+			return rules.Whole
+		}
+	}
+	return nil
+}
+
+// deriveHomes makes the namespaces of hosts known, which change more rarely than the
+// hosts do.
+func (m *Model) deriveHomes(g *graph.Graph) {
+	m.homes = graph.Derive(g, "homes", m.hosts, scopeHost.Compare,
+		func(_ *graph.Ctx, k scopeHost, h *ir.Host, emit func(scopeHost, string)) { emit(k, h.Namespace) })
+	m.homesByName = graph.NewIndex(g, "homes.byName", m.homes, strings.Compare,
+		func(k scopeHost, _ string) []string { return []string{k.Host} })
+	m.homesIn = graph.NewIndex(g, "homes.in", m.homes, strings.Compare,
+		func(_ scopeHost, namespace string) []string { return []string{namespace} })
+	m.homesByTail = graph.NewIndex(g, "homes.byTail", m.homes, strings.Compare,
+		func(k scopeHost, _ string) []string { return wildcards(k.Host) })
+}
+
+// importedBy is the hosts that a Sidecar tells the sidecars of a namespace of.
+func (m *Model) importedBy(c *graph.Ctx, namespace string, s *ir.Sidecar) []string {
+	mesh, ok := m.settings(c)
+	if !ok {
+		return nil
+	}
+	listed, excluded := inNamespace(s.Imports, namespace, mesh), inNamespace(s.Excludes, namespace, mesh)
+	if s.All {
+		listed = []ir.HostPattern{{Host: "*"}}
+	}
+	found := map[string]string{} // the namespace that defines the host as this one sees it
+	take := func(k scopeHost, home string) {
+		if k.Scope == namespace || k.Scope == "" && found[k.Host] == "" {
+			found[k.Host] = home
+		}
+	}
+	for _, p := range listed {
+		index, at := m.homesByName, p.Host
+		switch {
+		case p.Host == "*" && p.Namespace != "":
+			index, at = m.homesIn, p.Namespace
+		case strings.HasPrefix(p.Host, "*"):
+			index = m.homesByTail
+		}
+		for k, home := range graph.Each(c, index, at) {
+			if p.Covers(home, k.Host) {
+				take(k, home)
+			}
+		}
+	}
+	out := []string{}
+	for host, home := range found {
+		if !slices.ContainsFunc(excluded, func(p ir.HostPattern) bool { return p.Covers(home, host) }) {
+			out = append(out, host)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func inNamespace(patterns []ir.HostPattern, namespace string, mesh *ir.Mesh) []ir.HostPattern {
+	out := make([]ir.HostPattern, 0, len(patterns))
+	for _, p := range patterns {
+		out = append(out, p.In(namespace, mesh.ClusterDomain))
+	}
+	return out
+}

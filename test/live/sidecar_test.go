@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration && linux
+
+package live
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/meshwright/meshwright/internal/agent/node"
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+const listed = `
+{apiVersion: v1, kind: Service, metadata: {name: cart, namespace: shop}, spec: {clusterIP: 10.96.2.1, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp, port: 9042}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: stock, namespace: shop}, spec: {clusterIP: 10.96.2.2, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp, port: 9042}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: reviews, namespace: books}, spec: {clusterIP: 10.96.2.3, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, egress: [{hosts: [./cart, books/*]}]}}
+`
+
+// TestListedHosts: a sidecar holds what its Sidecar lists, before any call and after
+// calls to other hosts; changes of those do not reach it, and an edit of the Sidecar
+// ends no connection.
+func TestListedHosts(t *testing.T) {
+	w := New(t, func(m *ir.Mesh) { m.RegistryOnly = true })
+	w.Apply(listed)
+	web := w.Start(Spec{Namespace: "shop", Name: "web-1", Labels: map[string]string{"app": "web"}, Proxy: node.Sidecar})
+	web.ServeEcho(8080)
+	web.serveLines(9042)
+	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Labels: map[string]string{"app": "page"}, Proxy: node.Sidecar})
+	const cart, tcp, reviews = "outbound|80||cart.shop.svc.cluster.local", "outbound|9042||cart.shop.svc.cluster.local", "outbound|80||reviews.books.svc.cluster.local"
+	holds := func(want ...string) {
+		t.Helper()
+		slices.Sort(want)
+		w.Eventually("what the sidecar holds", func() error {
+			if got := page.outbound(); !slices.Equal(got, want) {
+				return fmt.Errorf("it holds %v, want %v", got, want)
+			}
+			return nil
+		})
+	}
+	holds(cart, tcp, reviews)
+	page.Expect(Call{To: "10.96.2.1:80", URL: "http://cart/"}, "200 web-1")
+	page.expectLine("10.96.2.1:9042", "shop/web-1")
+	page.Expect(Call{To: "10.96.2.2:80", URL: "http://stock/"}, "502")
+	open, err := page.Dial("10.96.2.1:9042")
+	w.must(err)
+	defer open.Close()
+	w.Apply(`{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, egress: [{hosts: [./cart, ./stock]}]}}`)
+	holds(cart, tcp, "outbound|80||stock.shop.svc.cluster.local", "outbound|9042||stock.shop.svc.cluster.local")
+	page.Expect(Call{To: "10.96.2.2:80", URL: "http://stock/"}, "200 web-1")
+	page.Expect(Call{To: "10.96.2.3:80", URL: "http://reviews.books/"}, "502")
+	if got, err := ask(open, "still there"); got != "shop/web-1: still there" {
+		t.Errorf("the connection that was open: %q, %v", got, err)
+	}
+	w.Delete("Sidecar", "shop", "page")
+	page.Expect(Call{To: "10.96.2.3:80", URL: "http://reviews.books/"}, "503 no healthy upstream") // it has no pods
+	if problems := w.Problems(); len(problems) > 0 {
+		t.Errorf("problems: %q", problems)
+	}
+}
