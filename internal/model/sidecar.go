@@ -139,10 +139,14 @@ func (m *Model) importedBy(c *graph.Ctx, namespace string, s *ir.Sidecar) []stri
 		case strings.HasPrefix(p.Host, "*"):
 			index = m.homesByTail
 		}
-		for k, home := range graph.Each(c, index, at) {
-			if p.Covers(home, k.Host) {
-				take(k, home)
+		rows := graph.Lookup(c, index, at)
+		for _, row := range rows {
+			if p.Covers(row.Value, row.Key.Host) {
+				take(row.Key, row.Value)
 			}
+		}
+		if len(rows) == 0 && !strings.HasPrefix(p.Host, "*") {
+			take(scopeHost{Host: p.Host}, cmp.Or(p.Namespace, namespace)) // a VirtualService may name what nobody defines
 		}
 	}
 	out := []string{}
