@@ -163,8 +163,8 @@ func (p *Proxy) reach(cluster string) string {
 			return "503: no endpoints of " + cluster
 		}
 	}
-	if c.GetTransportSocketMatcher() != nil && p.transport(c) == "mesh" {
-		cluster += " by mutual TLS"
+	if m := c.GetTransportSocketMatcher(); m != nil {
+		return cluster + p.transport(cluster, m)
 	}
 	return cluster
 }

@@ -33,7 +33,8 @@ type Proxy struct {
 	routes    map[string]*routev3.RouteConfiguration
 	hosts     map[string][]*routev3.VirtualHost // by route configuration
 	clusters  map[string]*clusterv3.Cluster
-	endpoints map[string]int // how many, by assignment
+	endpoints map[string]int              // how many, by assignment
+	labels    map[string]*corev3.Metadata // of the first endpoint
 	secrets   map[string]bool
 
 	extensions map[string]*anypb.Any // configurations of filters
@@ -65,6 +66,7 @@ func New(resources []Resource) (*Proxy, error) {
 		hosts:     map[string][]*routev3.VirtualHost{},
 		clusters:  map[string]*clusterv3.Cluster{},
 		endpoints: map[string]int{},
+		labels:    map[string]*corev3.Metadata{},
 		secrets:   map[string]bool{},
 
 		extensions: map[string]*anypb.Any{},
@@ -127,6 +129,9 @@ func (p *Proxy) add(r Resource) error {
 		m, err := parse(r.Body, &endpointv3.ClusterLoadAssignment{})
 		p.endpoints[r.Name] = 0
 		for _, l := range m.GetEndpoints() {
+			if p.endpoints[r.Name] == 0 && len(l.LbEndpoints) > 0 {
+				p.labels[r.Name] = l.LbEndpoints[0].Metadata
+			}
 			p.endpoints[r.Name] += len(l.LbEndpoints)
 		}
 		return err

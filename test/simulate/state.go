@@ -8,7 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	xdscore "github.com/cncf/xds/go/xds/core/v3"
+	matcher "github.com/cncf/xds/go/xds/type/matcher/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	setstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	socketv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/transport_socket/v3"
@@ -70,19 +71,40 @@ func inspected(l *listenerv3.Listener, c *Call) string {
 	return c.ALPN
 }
 
-// transport is how a cluster speaks that decides by the state of the connection.
-func (p *Proxy) transport(c *clusterv3.Cluster) string {
-	tree := c.TransportSocketMatcher.GetMatcherTree()
-	input, action := &socketv3.FilterStateInput{}, &socketv3.TransportSocketNameAction{}
-	if err := tree.GetInput().GetTypedConfig().UnmarshalTo(input); err != nil {
+// transports is what the transports of clusters that choose one are called in answers.
+var transports = map[string]string{"mesh": " by mutual TLS", "mesh-requests": " by mutual TLS that says requests"}
+
+// transport is how a cluster speaks that decides by the state of the connection and
+// the labels of its endpoints, of which the first stands for all.
+func (p *Proxy) transport(name string, m *matcher.Matcher) string {
+	value, err := p.input(name, m.GetMatcherTree().GetInput())
+	if err != nil {
 		return err.Error()
 	}
-	chosen := c.TransportSocketMatcher.OnNoMatch
-	if found := tree.GetExactMatchMap().GetMap()[p.state[input.Key]]; found != nil {
+	chosen := m.OnNoMatch
+	if found := m.GetMatcherTree().GetExactMatchMap().GetMap()[value]; found != nil {
 		chosen = found
 	}
+	if chosen.GetMatcher() != nil {
+		return p.transport(name, chosen.GetMatcher())
+	}
+	action := &socketv3.TransportSocketNameAction{}
 	if err := chosen.GetAction().GetTypedConfig().UnmarshalTo(action); err != nil {
 		return err.Error()
 	}
-	return action.Name
+	return transports[action.Name]
+}
+
+func (p *Proxy) input(cluster string, in *xdscore.TypedExtensionConfig) (string, error) {
+	m, err := in.GetTypedConfig().UnmarshalNew()
+	if err != nil {
+		return "", err
+	}
+	switch m := m.(type) {
+	case *socketv3.FilterStateInput:
+		return p.state[m.Key], nil
+	case *socketv3.EndpointMetadataInput:
+		return p.labels[cluster].GetFilterMetadata()[m.Filter].GetFields()[m.Path[0].GetKey()].GetStringValue(), nil
+	}
+	return "", fmt.Errorf("unknown input %T", m)
 }

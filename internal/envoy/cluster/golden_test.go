@@ -90,7 +90,16 @@ func TestGolden(t *testing.T) {
 		"tls-mutual": secured(ir.ClientTLS{
 			Mode: ir.TLSMutual, ClientCertificate: "/etc/certs/cert.pem", PrivateKey: "/etc/certs/key.pem", CACertificates: "/etc/certs/root.pem",
 		}, ir.ProtocolHTTP),
-		"detected":            outbound(func(in *ir.OutboundCluster) { in.Protocol, in.Detected = ir.ProtocolAuto, true }),
+		"detected": outbound(func(in *ir.OutboundCluster) { in.Protocol, in.Detected = ir.ProtocolAuto, true }),
+		"detected-tls": outbound(func(in *ir.OutboundCluster) {
+			in.Protocol, in.Detected, in.Settings.TLS = ir.ProtocolAuto, true, &ir.ClientTLS{Mode: ir.TLSSimple}
+		}),
+		"detected-mesh": outbound(func(in *ir.OutboundCluster) {
+			in.Protocol, in.Detected, in.Settings.TLS = ir.ProtocolAuto, true, &ir.ClientTLS{Mode: ir.TLSMesh}
+		}),
+		"detected-pods": outbound(func(in *ir.OutboundCluster) {
+			in.Protocol, in.Detected, in.Discovery = ir.ProtocolAuto, true, ir.DiscoverPod
+		}),
 		"detected-gateway":    outbound(func(in *ir.OutboundCluster) { in.Detected = true }),
 		"inbound-detected":    func() golden.Message { return Inbound(7000, ir.ProtocolAuto) },
 		"inbound-http":        func() golden.Message { return Inbound(8080, ir.ProtocolHTTP) },

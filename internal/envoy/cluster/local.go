@@ -36,7 +36,9 @@ func Empty(name string) *clusterv3.Cluster {
 // address and takes mutual TLS may be anybody of the mesh.
 func Passthrough(trustDomain string) *clusterv3.Cluster {
 	c := originalDst(ir.ClusterPassthrough)
-	whereKnown(c, tls.MeshClient(trustDomain, nil, "", tls.ALPN))
+	peers{mesh: func(alpn string) *corev3.TransportSocket {
+		return tls.MeshClient(trustDomain, nil, "", alpn)
+	}, detected: true}.whereKnown(c)
 	c.TypedExtensionProtocolOptions = downstreamOptions()
 	return c
 }

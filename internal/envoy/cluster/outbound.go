@@ -13,7 +13,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/endpoint"
@@ -93,33 +92,19 @@ func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 // secure chooses the transport. Without the user's word each endpoint gets what
 // it can do: mutual TLS where its metadata says so, else plaintext.
 func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
-	mesh := func() *corev3.TransportSocket {
-		server, alpn := in.Key, tls.ALPN
-		server.Host = cmp.Or(in.Of, server.Host)
-		if in.Detected && in.Protocol.IsHTTP() {
-			alpn = tls.ALPNHTTP
-		}
+	server, set := in.Key, in.Settings.TLS
+	server.Host = cmp.Or(in.Of, server.Host)
+	to := peers{detected: in.Detected, requests: in.Protocol.IsHTTP(), mesh: func(alpn string) *corev3.TransportSocket {
 		return tls.MeshClient(in.TrustDomain, names(in.Identities, in.SubjectAltNames), server.SNI(), alpn)
-	}
-	set := in.Settings.TLS
+	}}
 	switch {
 	case set == nil && !in.External && (in.Discovery == ir.DiscoverEDS || meshed(in.Endpoints)):
-		c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{{
-			Name: "tlsMode-istio",
-			Match: &structpb.Struct{Fields: map[string]*structpb.Value{
-				"tlsMode": structpb.NewStringValue("istio"),
-			}},
-			TransportSocket: mesh(),
-		}, {
-			Name:            "tlsMode-disabled",
-			Match:           &structpb.Struct{},
-			TransportSocket: plaintext(),
-		}}
+		to.whereLabelled(c)
 	case set == nil && in.Discovery == ir.DiscoverPod:
-		whereKnown(c, mesh())
+		to.whereKnown(c)
 	case set == nil || set.Mode == ir.TLSDisable:
 	case set.Mode == ir.TLSMesh:
-		c.TransportSocket = mesh()
+		to.everywhere(c)
 	default:
 		own := *set
 		if len(own.SubjectAltNames) == 0 && !own.InsecureSkipVerify {
@@ -144,11 +129,4 @@ func meshed(a *ir.Assignment) bool {
 	return a != nil && slices.ContainsFunc(a.Localities, func(l ir.LocalityEndpoints) bool {
 		return slices.ContainsFunc(l.Endpoints, func(e ir.Endpoint) bool { return e.TLS })
 	})
-}
-
-func plaintext() *corev3.TransportSocket {
-	return &corev3.TransportSocket{
-		Name:       "envoy.transport_sockets.raw_buffer",
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: rawBuffer},
-	}
 }

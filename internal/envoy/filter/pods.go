@@ -16,19 +16,21 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// The state of a connection that says whom it is for.
+// What Envoy knows of the state of connections.
 const (
-	stateCluster = "envoy.tcp_proxy.cluster" // known to Envoy: where the bytes go
-	stateString  = "envoy.string"
-	stateALPN    = "envoy.network.application_protocols" // known to Envoy: what TLS to the server offers
+	stateCluster = "envoy.tcp_proxy.cluster" // where the bytes go
+	stateString  = "envoy.string"            // makes a state of a text
 )
 
-// Offer names what follows to servers that are spoken to by mutual TLS of the mesh.
-func Offer(alpn string) *listenerv3.Filter {
+// Carries notes what a connection carries, typed.CarriesRequests or typed.CarriesBytes,
+// for the clusters whose servers must be told.
+func Carries(what string) *listenerv3.Filter {
 	return network("envoy.filters.network.set_filter_state", &setstatev3.Config{
 		OnNewConnection: []*statev3.FilterStateValue{{
-			Key:   &statev3.FilterStateValue_ObjectKey{ObjectKey: stateALPN},
-			Value: &statev3.FilterStateValue_FormatString{FormatString: text(alpn)},
+			Key:                &statev3.FilterStateValue_ObjectKey{ObjectKey: typed.StateCarries},
+			FactoryKey:         stateString,
+			Value:              &statev3.FilterStateValue_FormatString{FormatString: text(what)},
+			SharedWithUpstream: statev3.FilterStateValue_ONCE, // for the choice of the transport
 		}},
 	})
 }

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/filter"
-	"github.com/meshwright/meshwright/internal/envoy/tls"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
 )
@@ -72,7 +71,7 @@ func requestChains(in *ir.PortOutbound, name string, known []*listenerv3.Filter)
 	match := &listenerv3.FilterChainMatch{TransportProtocol: plaintext}
 	if in.TakesBytes() {
 		match.ApplicationProtocols = filter.HTTPProtocols()
-		known = append(known, filter.Offer(tls.ALPNHTTP))
+		known = append(known, filter.Carries(typed.CarriesRequests))
 	}
 	all := &listenerv3.FilterChain{
 		Name:             name,

@@ -47,7 +47,7 @@ func requestChain(in *ir.TCPOutbound) *listenerv3.FilterChain {
 		Name:             in.RouteConfig,
 		FilterChainMatch: &listenerv3.FilterChainMatch{ApplicationProtocols: filter.HTTPProtocols()},
 		Filters: []*listenerv3.Filter{
-			filter.Offer(tls.ALPNHTTP),
+			filter.Carries(typed.CarriesRequests),
 			filter.HTTP{
 				StatPrefix: "outbound_" + in.ListenerName(), RouteConfig: in.RouteConfig, OnDemand: true,
 				Paths: in.Paths, AccessLogFile: in.AccessLogFile,
@@ -120,7 +120,7 @@ func gatewayStream(c *ir.StreamChain, accessLogFile string) *listenerv3.FilterCh
 	}
 	carry := filter.GatewayStream(c.Targets, accessLogFile, c.Stream)
 	if c.Detected {
-		return streamChain(c, filter.Offer(tls.ALPN), carry) // its clusters offer what goes before requests
+		return streamChain(c, filter.Carries(typed.CarriesBytes), carry) // its clusters take all else for requests
 	}
 	return streamChain(c, carry)
 }

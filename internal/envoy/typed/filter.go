@@ -15,3 +15,11 @@ const (
 	StatePeerTLS = "meshwright.peer_tls"
 	PeerTLSMesh  = "istio"
 )
+
+// StateCarries is the state of a connection that says what it carries, where its port
+// does not: a server that does not know it either is told so inside the mesh's TLS.
+const (
+	StateCarries    = "meshwright.carries"
+	CarriesRequests = "requests"
+	CarriesBytes    = "bytes"
+)
