@@ -64,6 +64,7 @@ type Credential struct {
 	PrivateKey  PrivateBytes // PEM
 	CA          []byte       // PEM; for client certificates
 	CRL         []byte       // PEM; of the CA
+	Expired     string       // since when the certificate is not valid any more
 	Invalid     string       // why certificate and key cannot be used
 	InvalidCA   string       // why CA and CRL cannot be used
 }

@@ -312,10 +312,17 @@ func (x *chaos) policy(k ir.ConfigKey) *ir.TrafficPolicy {
 	return out
 }
 
-// fit makes routes and subsets fit together, by one of two ways: what is in effect
-// while they do not depends on what was before.
+// fit makes routes and subsets fit together, by one of two ways, and all certificates
+// good: what is in effect while they are not depends on what was before.
 func (x *chaos) fit(routes bool) edit {
 	e := edit{batch: everyTable(), classes: map[string]*ir.Class{}}
+	for _, namespace := range chaosNamespaces {
+		for _, name := range []string{"c0", "c1"} {
+			k := ir.ConfigKey{Namespace: namespace, Name: name}
+			good := &ir.Credential{Key: k, Certificate: []byte(pick(x.r, "one", "two")), PrivateKey: ir.PrivateBytes("key"), CA: []byte("ca")}
+			x.rows.Credentials[k], e.batch.Credentials[k] = good, good
+		}
+	}
 	if routes {
 		for k, r := range x.rows.Routes {
 			fit := *r
@@ -415,6 +422,8 @@ func (x *chaos) credential(k ir.ConfigKey) *ir.Credential {
 	switch x.r.IntN(6) {
 	case 0:
 		return &ir.Credential{Key: k, Invalid: "the key is not that of the certificate"}
+	case 3:
+		return &ir.Credential{Key: k, Certificate: []byte("old"), PrivateKey: ir.PrivateBytes("key"), Expired: "it expired"}
 	case 1:
 		return &ir.Credential{Key: k, CA: []byte("ca"), CRL: pick(x.r, nil, []byte("crl"))}
 	case 2:

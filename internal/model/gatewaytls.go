@@ -11,13 +11,6 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// credentialState is what of a Secret decides whether servers can use it. A renewed
-// certificate leaves it as it was, so that no listener is looked at.
-type credentialState struct {
-	Certificate, CA    bool
-	Invalid, InvalidCA string
-}
-
 // GatewayListenerKey is a listener of a class of gateway proxies.
 type GatewayListenerKey struct {
 	Class string
@@ -41,10 +34,7 @@ func (k GatewaySecretKey) Compare(o GatewaySecretKey) int {
 }
 
 func (m *Model) deriveGatewayListeners(g *graph.Graph) {
-	m.credentialStates = graph.Derive(g, "credentialStates", m.Credentials.Table(), ir.ConfigKey.Compare,
-		func(_ *graph.Ctx, k ir.ConfigKey, in *ir.Credential, emit func(ir.ConfigKey, credentialState)) {
-			emit(k, credentialState{len(in.Certificate) > 0, len(in.CA) > 0, in.Invalid, in.InvalidCA})
-		})
+	m.deriveCredentials(g)
 	m.routesByStreamGateway = graph.NewIndex(g, "routes.byStreamGateway", m.settled, ir.ConfigKey.Compare,
 		func(_ ir.ConfigKey, r *ir.Routes) []ir.ConfigKey {
 			if len(r.TLS)+len(r.TCP) == 0 {
@@ -96,7 +86,7 @@ func (m *Model) Secret(c *graph.Ctx, k GatewaySecretKey) (cred *ir.Credential, u
 	if k.Secret.Credential == "" {
 		return nil, users, true
 	}
-	cred, ok = graph.Get(c, m.Credentials.Table(), ir.ConfigKey{Namespace: class.Namespace, Name: k.Secret.Credential})
+	cred, ok = graph.Get(c, m.credentials, ir.ConfigKey{Namespace: class.Namespace, Name: k.Secret.Credential})
 	return cred, users, ok
 }
 
@@ -111,25 +101,32 @@ func (m *Model) chainTLS(c *graph.Ctx, mesh *ir.Mesh, namespace string, s *ir.Se
 	if t.Mode == ir.ServerMesh {
 		out.TrustDomain = mesh.TrustDomain
 	}
-	var problems []ir.Problem
+	var missing, problems []ir.Problem
 	for _, k := range t.Certificates {
-		if p, bad := m.certificateProblem(c, namespace, s, k); bad {
+		switch p, ok := m.certificate(c, namespace, s, k); {
+		case !ok:
+			missing = append(missing, p)
+			continue
+		case p.Reason != "":
 			problems = append(problems, p)
-		} else {
-			out.Certificates = append(out.Certificates, k)
 		}
+		out.Certificates = append(out.Certificates, k)
 	}
-	if len(out.Certificates) > 0 {
-		for i := range problems {
-			problems[i].Severity = ir.Warning
-			problems[i].Message = strings.Replace(problems[i].Message, notProgrammed, "the server has its other certificate only: ", 1)
+	for _, p := range missing {
+		if len(out.Certificates) > 0 {
+			p.Severity = ir.Warning
+			p.Message = strings.Replace(p.Message, notProgrammed, "the server has its other certificate only: ", 1)
 		}
+		problems = append(problems, p)
 	}
 	if t.AsksClients() {
-		ca, p, bad := m.clientCA(c, namespace, s)
-		if bad {
+		ca, p, ok := m.clientCA(c, namespace, s)
+		if !ok {
 			c.Report(p)
 			return nil, false
+		}
+		if p.Reason != "" {
+			problems = append(problems, p)
 		}
 		out.CA = ca
 	}
@@ -139,67 +136,78 @@ func (m *Model) chainTLS(c *graph.Ctx, mesh *ir.Mesh, namespace string, s *ir.Se
 	return out, len(out.Certificates) > 0 || t.Mode == ir.ServerMesh
 }
 
-const notProgrammed = "the server is not programmed: "
-
-func (m *Model) certificateProblem(c *graph.Ctx, namespace string, s *ir.Server, k ir.SecretKey) (ir.Problem, bool) {
+// certificate tells whether a server has the certificate, and what is wrong with it.
+func (m *Model) certificate(c *graph.Ctx, namespace string, s *ir.Server, k ir.SecretKey) (ir.Problem, bool) {
 	if k.Credential == "" {
-		return ir.Problem{}, false // the proxy says whether it can read its files
+		return ir.Problem{}, true // the proxy says whether it can read its files
 	}
 	key := ir.ConfigKey{Namespace: namespace, Name: k.Credential}
-	state, exists := graph.Get(c, m.credentialStates, key)
+	state, _ := graph.Get(c, m.credentialStates, key)
+	part := state.Certificate
 	switch {
-	case !exists:
-		return credentialNotFound(s, "there is no Secret "+key.String()+
-			" with tls.crt and tls.key; create it in the namespace of the gateway's pods"), true
-	case state.Invalid != "":
-		return credentialInvalid(s, "Secret "+key.String()+": "+state.Invalid), true
-	case !state.Certificate:
-		return credentialInvalid(s, "Secret "+key.String()+" has neither tls.crt nor tls.key; add both"), true
+	case !state.Exists:
+		return part.problem(s, "CredentialNotFound", "there is no Secret "+key.String()+
+			" with tls.crt and tls.key; create it in the namespace of the gateway's pods"), part.Served
+	case part.Invalid != "":
+		return part.problem(s, "CredentialInvalid", "Secret "+key.String()+": "+part.Invalid), part.Served
+	case !part.Current:
+		return part.problem(s, "CredentialInvalid", "Secret "+key.String()+" has neither tls.crt nor tls.key; add both"), part.Served
+	case part.Expired != "":
+		return ir.Problem{
+			Origin: s.Origin, Condition: ir.Programmed, Severity: ir.Warning, Field: "tls", Reason: "CredentialExpired",
+			Message: "clients that check the certificate of Secret " + key.String() + " refuse it: " + part.Expired,
+		}, true
 	}
-	return ir.Problem{}, false
+	return ir.Problem{}, true
 }
 
 // clientCA finds the CA of client certificates: the one that is named, else the one
-// of the Secret NAME-cacert, else the one beside the certificate.
+// of the Secret NAME-cacert, else the one beside the certificate. One that is there
+// goes before one that was.
 func (m *Model) clientCA(c *graph.Ctx, namespace string, s *ir.Server) (ir.SecretKey, ir.Problem, bool) {
 	t := s.TLS
 	if t.CA.File != "" {
 		out := t.CA
 		out.CRLFile = t.CRLFile
-		return out, ir.Problem{}, false
+		return out, ir.Problem{}, true
 	}
-	names := []string{t.CA.Credential}
-	if t.CA.IsZero() {
-		names = []string{t.Certificates[0].Credential + "-cacert", t.Certificates[0].Credential}
-	}
-	for i, name := range names {
+	var found ir.SecretKey
+	var problem ir.Problem
+	for _, name := range clientCASecrets(t) {
 		key := ir.ConfigKey{Namespace: namespace, Name: name}
-		state, exists := graph.Get(c, m.credentialStates, key)
-		last := i == len(names)-1
+		ca := ir.SecretKey{Kind: ir.SecretCA, Credential: name, CRLFile: t.CRLFile}
+		state, _ := graph.Get(c, m.credentialStates, key)
+		part := state.CA
+		var p ir.Problem
 		switch {
-		case state.InvalidCA != "":
-			return ir.SecretKey{}, credentialInvalid(s, "Secret "+key.String()+": "+state.InvalidCA), true
-		case state.CA:
-			return ir.SecretKey{Kind: ir.SecretCA, Credential: name, CRLFile: t.CRLFile}, ir.Problem{}, false
-		case last && !exists:
-			return ir.SecretKey{}, credentialNotFound(s, "there is no Secret "+key.String()+
-				" with ca.crt; create it in the namespace of the gateway's pods"), true
-		case last:
-			return ir.SecretKey{}, credentialInvalid(s, "Secret "+key.String()+
-				" has no ca.crt, which this tls.mode needs to check client certificates; add it"), true
+		case part.Invalid != "":
+			return ca, part.problem(s, "CredentialInvalid", "Secret "+key.String()+": "+part.Invalid), part.Served
+		case part.Current:
+			return ca, ir.Problem{}, true
+		case state.Exists:
+			p = part.problem(s, "CredentialInvalid", "Secret "+key.String()+
+				" has no ca.crt, which this tls.mode needs to check client certificates; add it")
+		default:
+			p = part.problem(s, "CredentialNotFound", "there is no Secret "+key.String()+
+				" with ca.crt; create it in the namespace of the gateway's pods")
+		}
+		if found.IsZero() {
+			problem = p
+		}
+		if found.IsZero() && part.Served {
+			found = ca
 		}
 	}
-	return ir.SecretKey{}, ir.Problem{}, false
+	return found, problem, !found.IsZero()
 }
 
-func credentialNotFound(s *ir.Server, message string) ir.Problem {
-	return ir.Problem{
-		Origin: s.Origin, Condition: ir.Programmed, Field: "tls", Reason: "CredentialNotFound", Message: notProgrammed + message,
+// clientCASecrets is where the CA of client certificates is looked for.
+func clientCASecrets(t *ir.ServerTLS) []string {
+	switch {
+	case !t.AsksClients() || t.CA.File != "":
+		return nil
+	case t.CA.IsZero():
+		return []string{t.Certificates[0].Credential + "-cacert", t.Certificates[0].Credential}
 	}
-}
-
-func credentialInvalid(s *ir.Server, message string) ir.Problem {
-	return ir.Problem{
-		Origin: s.Origin, Condition: ir.Programmed, Field: "tls", Reason: "CredentialInvalid", Message: notProgrammed + message,
-	}
+	return []string{t.CA.Credential}
 }

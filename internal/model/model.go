@@ -17,7 +17,7 @@
 //	outbound   strays, coverings, virtualHosts, portUses, routeConfigs, portListeners, podPorts, streams, portStreams, tcpListeners, captures
 //	inbound    inbounds
 //	dns        names
-//	gateways   gatewayViews, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, autoTargets
+//	gateways   gatewayViews, credentialsKept, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, autoTargets
 //	reports    routeReferences, policyReferences
 package model
 
@@ -99,6 +99,7 @@ type Model struct {
 	classesByLabel        *graph.Index[ir.Label, string, *ir.Class] // sidecars
 	routesByStreamGateway *graph.Index[ir.ConfigKey, ir.ConfigKey, *ir.Routes]
 
+	credentials      *graph.Table[ir.ConfigKey, *ir.Credential] // as they last were good
 	credentialStates *graph.Table[ir.ConfigKey, credentialState]
 	secretUsers      *graph.Index[GatewaySecretKey, GatewayListenerKey, *ir.GatewayListener]
 

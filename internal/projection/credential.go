@@ -43,10 +43,13 @@ func (s Scope) Secret(in *corev1.Secret, now time.Time) *ir.Credential {
 		}
 		found = true
 		if len(certificate)+len(key) > 0 && len(out.Certificate) == 0 && out.Invalid == "" {
-			if err := checkPair(certificate, key, now); err != nil {
+			if leaf, err := checkPair(certificate, key); err != nil {
 				out.Invalid = err.Error()
 			} else {
 				out.Certificate, out.PrivateKey = certificate, ir.PrivateBytes(key)
+				if now.After(leaf.NotAfter) {
+					out.Expired = fmt.Sprintf("certificate expired at %s; renew it", leaf.NotAfter.UTC().Format(time.RFC3339))
+				}
 			}
 		}
 		if len(ca)+len(crl) > 0 && len(out.CA) == 0 && out.InvalidCA == "" {
@@ -63,31 +66,29 @@ func (s Scope) Secret(in *corev1.Secret, now time.Time) *ir.Credential {
 	return out
 }
 
-func checkPair(certificate, key []byte, now time.Time) error {
+// checkPair is the certificate of a pair that fits together.
+func checkPair(certificate, key []byte) (*x509.Certificate, error) {
 	switch {
 	case len(certificate) == 0:
-		return errors.New("has a key but no certificate; add it")
+		return nil, errors.New("has a key but no certificate; add it")
 	case len(key) == 0:
-		return errors.New("has a certificate but no key; add it")
+		return nil, errors.New("has a certificate but no key; add it")
 	}
 	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
 		// The errors of crypto/tls name what is wrong and never hold key material.
-		return fmt.Errorf("certificate and key cannot be used: %w", err)
+		return nil, fmt.Errorf("certificate and key cannot be used: %w", err)
 	}
 	leaf := pair.Leaf
 	if leaf == nil {
 		if leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
-			return fmt.Errorf("certificate cannot be parsed: %w", err)
+			return nil, fmt.Errorf("certificate cannot be parsed: %w", err)
 		}
 	}
-	if now.After(leaf.NotAfter) {
-		return fmt.Errorf("certificate expired at %s; renew it", leaf.NotAfter.UTC().Format(time.RFC3339))
-	}
 	if public, ok := leaf.PublicKey.(*rsa.PublicKey); ok && public.N.BitLen() < minRSABits {
-		return fmt.Errorf("the RSA key has %d bits; at least %d are needed", public.N.BitLen(), minRSABits)
+		return nil, fmt.Errorf("the RSA key has %d bits; at least %d are needed", public.N.BitLen(), minRSABits)
 	}
-	return nil
+	return leaf, nil
 }
 
 func checkAuthorities(ca, crl []byte) error {

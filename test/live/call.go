@@ -57,6 +57,8 @@ type Call struct {
 	TLS    *tls.Config // with https; nil trusts any server
 	HTTP2  bool        // with http: without negotiation
 	Client *http.Client
+
+	Context context.Context // nil when nothing is to be traced
 }
 
 // Answer is what came of a call.
@@ -116,7 +118,10 @@ func (p *Pod) Call(c Call) Answer {
 		client = p.Client(c.To, c.TLS, c.HTTP2)
 		defer client.CloseIdleConnections()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	if c.Context == nil {
+		c.Context = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(c.Context, Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, c.Method, c.URL, strings.NewReader(c.Body))
 	if err != nil {

@@ -67,6 +67,8 @@ type Leaf struct {
 	DNS []string
 	URI string
 	RSA bool // an RSA key; else an elliptic curve
+
+	Expired bool
 }
 
 // Pair is a certificate and its key, in PEM.
@@ -98,6 +100,9 @@ func (a *Authority) Issue(l Leaf) Pair {
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if l.Expired {
+		template.NotAfter = time.Now().Add(-time.Minute)
 	}
 	if l.URI != "" {
 		u, err := url.Parse(l.URI)

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"strings"
@@ -215,6 +216,7 @@ func TestGatewaySecretLife(t *testing.T) {
 	e := newEdge(t)
 	authority := NewAuthority(t, "servers")
 	first, second := authority.Issue(Leaf{DNS: []string{"*.example.com"}}), authority.Issue(Leaf{DNS: []string{"*.example.com"}})
+	expired := authority.Issue(Leaf{DNS: []string{"*.example.com"}, Expired: true})
 	e.Secret(RootNamespace, "renewed", first.Secret())
 	e.Secret(RootNamespace, "steady", authority.Issue(Leaf{DNS: []string{"*.example.com"}}).Secret())
 	e.Apply(gateway("web", https("renewed", "mode: SIMPLE, credentialName: renewed"), https("steady", "mode: SIMPLE, credentialName: steady")))
@@ -228,16 +230,20 @@ func TestGatewaySecretLife(t *testing.T) {
 	kept, steady := open("renewed"), open("steady")
 	same := func(c Call, what string) {
 		t.Helper()
-		before := e.ingress.Stat("http.https.443.steady.web.shop.downstream_cx_total") + e.ingress.Stat("http.https.443.renewed.web.shop.downstream_cx_total")
+		var reused bool
+		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }}
+		c.Context = httptrace.WithClientTrace(t.Context(), trace)
 		if got := e.client.Call(c); got.String() != "200 cart-1" {
 			t.Errorf("%s: %s", what, got)
 		}
-		if after := e.ingress.Stat("http.https.443.steady.web.shop.downstream_cx_total") + e.ingress.Stat("http.https.443.renewed.web.shop.downstream_cx_total"); after != before {
+		if !reused {
 			t.Errorf("%s: the connection was not kept", what)
 		}
 	}
-	serving := func(p Pair) error {
-		got := e.client.Call(e.call("renewed", &tls.Config{}))
+	serving := func(at *Pod, p Pair) error {
+		call := e.call("renewed", &tls.Config{})
+		call.To = at.At(443)
+		got := e.client.Call(call)
 		if got.Err != nil {
 			return got.Err
 		}
@@ -247,30 +253,74 @@ func TestGatewaySecretLife(t *testing.T) {
 		return nil
 	}
 
+	listeners := func() int {
+		return e.ingress.Stat("listener_manager.listener_modified") + e.ingress.Stat("listener_manager.listener_in_place_updated")
+	}
+	many, fresh := e.client.Load(e.call("renewed", &tls.Config{}), 200, "200 cart-1"), e.client.Hammer(e.call("renewed", &tls.Config{}), "200 cart-1")
 	started := time.Now()
 	e.Secret(RootNamespace, "renewed", second.Secret())
-	e.Eventually("the renewed certificate is served", func() error { return serving(second) })
+	e.Eventually("the renewed certificate is served", func() error { return serving(e.ingress, second) })
 	if took := time.Since(started); took > 5*time.Second {
 		t.Errorf("the renewed certificate was served after %s", took)
 	}
 	same(kept, "a connection of the old certificate")
-	if n := e.ingress.Stat("listener_manager.listener_modified") + e.ingress.Stat("listener_manager.listener_in_place_updated"); n != 0 {
-		t.Errorf("a renewed Secret changed listeners %d times", n)
-	}
 
 	broken := second.Secret()
 	broken["tls.key"] = first.Key
-	e.Secret(RootNamespace, "renewed", broken)
-	e.Eventually("the server with the broken Secret is gone", func() error {
-		if got := e.client.Call(e.call("renewed", &tls.Config{})); got.Err == nil {
-			return fmt.Errorf("it answers %s", got)
+	for _, c := range []struct {
+		reason string
+		data   map[string][]byte
+	}{{"CredentialInvalid", broken}, {"CredentialNotFound", nil}, {"CredentialInvalid", expired.Secret()}} {
+		e.Secret(RootNamespace, "renewed", c.data)
+		e.Eventually("the status says "+c.reason, func() error {
+			if all := strings.Join(e.Problems(), "\n"); !strings.Contains(all, "shop/web#renewed Programmed "+c.reason) {
+				return fmt.Errorf("it says %s", all)
+			}
+			return nil
+		})
+		if err := serving(e.ingress, second); err != nil {
+			t.Errorf("%s: the last good certificate is not served: %v", c.reason, err)
 		}
-		return nil
-	})
+		same(kept, "a connection of the old certificate")
+	}
+	late := e.Start(Spec{Namespace: RootNamespace, Name: "late-1", Labels: map[string]string{"istio": "ingress"}, Proxy: node.Router})
+	if err := serving(late, second); err != nil {
+		t.Errorf("a gateway that starts late does not serve the last good certificate: %v", err)
+	}
+	e.Secret(RootNamespace, "renewed", first.Secret())
+	e.Eventually("the mended Secret is served", func() error { return serving(e.ingress, first) })
 	same(steady, "a connection to the other server")
-	e.Secret(RootNamespace, "renewed", second.Secret())
-	e.Eventually("the mended Secret is served", func() error { return serving(second) })
-	same(steady, "a connection to the other server")
+	for what, end := range map[string]func() (int, []string){"kept connections": many, "new connections": fresh} {
+		calls, wrong := end()
+		if t.Logf("%s: %d calls, %d wrong", what, calls, len(wrong)); len(wrong) > 0 {
+			t.Errorf("%s: %q", what, wrong[0])
+		}
+	}
+	if n := listeners(); n != 0 {
+		t.Errorf("a Secret changed listeners %d times", n)
+	}
+}
+
+// TestExpiredCertificate: a Secret that never was good takes its own server away; of
+// an expired one clients judge for themselves.
+func TestExpiredCertificate(t *testing.T) {
+	e := newEdge(t)
+	authority := NewAuthority(t, "servers")
+	expired := authority.Issue(Leaf{DNS: []string{"*.example.com"}, Expired: true})
+	e.Secret(RootNamespace, "expired", expired.Secret())
+	e.Apply(gateway("web", https("expired", "mode: SIMPLE, credentialName: expired"), https("missing", "mode: SIMPLE, credentialName: missing")))
+	e.start()
+	e.client.Expect(e.call("expired", &tls.Config{}), "200 cart-1")
+	call := e.call("expired", nil)
+	call.TLS = &tls.Config{RootCAs: authority.Pool()}
+	if got := e.client.Call(call); got.Err == nil || !strings.Contains(got.Err.Error(), "expired") {
+		t.Errorf("a client that checks the certificate gets %s", got)
+	}
+	if got := e.client.Call(e.call("missing", &tls.Config{})); got.Err == nil {
+		t.Errorf("a server without a certificate answers %s", got)
+	}
+	e.Secret(RootNamespace, "missing", authority.Issue(Leaf{DNS: []string{"*.example.com"}}).Secret())
+	e.client.Expect(e.call("missing", &tls.Config{}), "200 cart-1")
 	modified, inPlace := e.ingress.Stat("listener_manager.listener_modified"), e.ingress.Stat("listener_manager.listener_in_place_updated")
 	if modified == 0 || inPlace != modified {
 		t.Errorf("the listener changed %d times, %d times without draining all its connections", modified, inPlace)

@@ -94,7 +94,7 @@ func parse(short string, text []byte) (Case, error) {
 	}
 	secret, err := json.Marshal(map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "bad", "namespace": "edge"},
-		"stringData": expired(in.Secret),
+		"stringData": in.Secret,
 	})
 	c.Manifest = string(secret) + "\n---\n" + c.Manifest
 	return c, err

@@ -17,10 +17,14 @@ import (
 // pair is a self-signed certificate and its key, in PEM.
 type pair struct{ certificate, key string }
 
-// material is two pairs, so that a certificate can be renewed.
-var material = sync.OnceValue(func() [2]pair { return [2]pair{newPair(), newPair()} })
+// material is two pairs, so that a certificate can be renewed, and one that has expired.
+var material = sync.OnceValue(func() [3]pair {
+	return [3]pair{newPair(noon.Add(time.Hour)), newPair(noon.Add(time.Hour)), newPair(expiry)}
+})
 
-func newPair() pair {
+var expiry = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func newPair(notAfter time.Time) pair {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err) // the system has no randomness
@@ -28,8 +32,8 @@ func newPair() pair {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: "shop.example.com"},
-		NotBefore:    noon.Add(-time.Hour),
-		NotAfter:     noon.Add(time.Hour),
+		NotBefore:    expiry.AddDate(-1, 0, 0),
+		NotAfter:     notAfter,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {

@@ -199,15 +199,16 @@ func configured[R any](
 // noon is when certificates are checked.
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// secret fills $certificate, $key, $ca and the renewed ones of stringData with material made for
+// secret fills $certificate, $key, $ca, the renewed and the expired ones of stringData with material made for
 // this run, so that no key is kept in a file.
 func secret(in *corev1.Secret) *ir.Credential {
-	first, second := material()[0], material()[1]
+	first, second, expired := material()[0], material()[1], material()[2]
 	in.Data = map[string][]byte{}
 	for k, v := range in.StringData {
 		in.Data[k] = []byte(strings.NewReplacer(
 			"$certificate", first.certificate, "$key", first.key, "$ca", first.certificate,
 			"$renewed-certificate", second.certificate, "$renewed-key", second.key,
+			"$expired-certificate", expired.certificate, "$expired-key", expired.key,
 		).Replace(v))
 	}
 	return scope.Secret(in, noon)
