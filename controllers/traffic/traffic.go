@@ -21,6 +21,7 @@ func Kinds(scope projection.Scope) []row.Kind {
 		proxyConfig(scope),
 		serviceEntry(scope),
 		workloadEntry(scope),
+		workloadGroup(scope),
 		ingress(scope),
 		ingressClass(scope),
 		sidecar(scope),

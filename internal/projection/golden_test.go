@@ -47,6 +47,7 @@ var kinds = map[string]func([]byte) (output, error){
 	"gateway":            configured(scope.Gateway),
 	"serviceentry":       configured(scope.ServiceEntry),
 	"workloadentry":      configured(scope.WorkloadEntry),
+	"workloadgroup":      configured(scope.WorkloadGroup),
 	"sidecar":            configured(scope.Sidecar),
 	"peerauthentication": configured(scope.PeerAuthentication),
 	"proxyconfig":        configured(scope.ProxyConfig),

@@ -48,6 +48,7 @@ func (s Scope) Kinds() []Kind {
 		{groupNetworking, KindProxyConfig, check(s.ProxyConfig), &networkingv1beta1.ProxyConfig{}, servedProxyConfig},
 		{groupNetworking, KindServiceEntry, check(s.ServiceEntry), &networking.ServiceEntry{}, servedServiceEntry},
 		{groupNetworking, KindWorkloadEntry, check(s.WorkloadEntry), &networking.WorkloadEntry{}, servedWorkloadEntry},
+		{groupNetworking, KindWorkloadGroup, check(s.WorkloadGroup), &networking.WorkloadGroup{}, servedWorkloadGroup},
 		{groupNetworking, KindSidecar, check(s.Sidecar), &networking.Sidecar{}, servedSidecar},
 		{groupSecurity, KindPeerAuthentication, check(s.PeerAuthentication), &security.PeerAuthentication{}, servedPeerAuthentication},
 	}

@@ -19,6 +19,7 @@ const (
 	KindGateway            = "Gateway"
 	KindServiceEntry       = "ServiceEntry"
 	KindWorkloadEntry      = "WorkloadEntry"
+	KindWorkloadGroup      = "WorkloadGroup"
 	KindSidecar            = "Sidecar"
 	KindPeerAuthentication = "PeerAuthentication"
 	KindProxyConfig        = "ProxyConfig"

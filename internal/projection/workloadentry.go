@@ -48,7 +48,7 @@ func (s Scope) WorkloadEntry(meta *metav1.ObjectMeta, text []byte) (*ir.Workload
 		labels[k] = v
 	}
 	w.Labels = ir.NewLabels(labels)
-	w.Meshed = labels[labelTLSMode] == tlsModeIstio
+	w.Meshed = meshed(labels, w.ServiceAccount)
 	return &w, n.sorted(), nil
 }
 
@@ -58,11 +58,33 @@ func workload(n *notes, at path, in *networking.WorkloadEntry) (out ir.Workload,
 		Origin:         n.origin,
 		Labels:         ir.NewLabels(in.Labels),
 		Network:        in.Network,
-		Weight:         in.Weight,
 		ServiceAccount: in.ServiceAccount,
-		Meshed:         in.Labels[labelTLSMode] == tlsModeIstio,
 	}
 	ok = address(n, at.field("address"), in.Address, &out)
+	ok = workloadPlace(n, at, in, &out) && ok
+	if in.ServiceAccount != "" {
+		if err := checkName(in.ServiceAccount); err != nil {
+			n.invalid(at.field("serviceAccount"), "service account %v", err)
+			out.ServiceAccount = ""
+		}
+	}
+	out.Meshed = meshed(in.Labels, out.ServiceAccount)
+	return out, ok
+}
+
+// meshed tells whether an endpoint terminates the mesh's mutual TLS: one that has an
+// identity does, unless its label says otherwise.
+func meshed(labels map[string]string, account string) bool {
+	if mode, said := labels[labelTLSMode]; said {
+		return mode == tlsModeIstio
+	}
+	return account != ""
+}
+
+// workloadPlace projects where an endpoint is, and which ports it has.
+func workloadPlace(n *notes, at path, in *networking.WorkloadEntry, out *ir.Workload) bool {
+	ok := true
+	out.Weight = in.Weight
 	out.Locality = locality(n, at.field("locality"), in.Locality)
 	for name, number := range in.Ports {
 		port, valid := portNumber(int64(number))
@@ -78,13 +100,7 @@ func workload(n *notes, at path, in *networking.WorkloadEntry) (out ir.Workload,
 		n.invalid(at.field("weight"), "%d is more than %d", in.Weight, maxWeight)
 		out.Weight = maxWeight
 	}
-	if in.ServiceAccount != "" {
-		if err := checkName(in.ServiceAccount); err != nil {
-			n.invalid(at.field("serviceAccount"), "service account %v", err)
-			out.ServiceAccount = ""
-		}
-	}
-	return out, ok
+	return ok
 }
 
 // address reads an IP address or a DNS name.

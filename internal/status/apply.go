@@ -26,6 +26,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"ProxyConfig":        {Group: "networking.istio.io", Version: "v1beta1", Resource: "proxyconfigs"},
 	"ServiceEntry":       {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
 	"WorkloadEntry":      {Group: "networking.istio.io", Version: "v1", Resource: "workloadentries"},
+	"WorkloadGroup":      {Group: "networking.istio.io", Version: "v1", Resource: "workloadgroups"},
 	kindIngress:          {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
 	"Sidecar":            {Group: "networking.istio.io", Version: "v1", Resource: "sidecars"},
 	"PeerAuthentication": {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},

@@ -118,6 +118,8 @@ var kinds = map[string]kind{
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.ServiceEntry { return b.ServiceEntries }),
 	projection.KindWorkloadEntry: configured(projection.KindWorkloadEntry, scope.WorkloadEntry,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.Workload { return b.WorkloadEntries }),
+	projection.KindWorkloadGroup: configured(projection.KindWorkloadGroup, scope.WorkloadGroup,
+		func(b *intake.Batch) map[ir.ConfigKey]*ir.WorkloadGroup { return b.WorkloadGroups }),
 	projection.KindSidecar: configured(projection.KindSidecar, scope.Sidecar,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.Sidecar { return b.Sidecars }),
 	projection.KindPeerAuthentication: configured(projection.KindPeerAuthentication, scope.PeerAuthentication,
