@@ -2,7 +2,10 @@
 
 package ir
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // DefaultDetection is for how long the first bytes of clients are waited for where
 // the mesh's settings do not say it.
@@ -105,6 +108,9 @@ type Class struct {
 // Layer is a set of resources that several classes share; see the xds package.
 type Layer string
 
+// Compare orders by name.
+func (l Layer) Compare(o Layer) int { return strings.Compare(string(l), string(o)) }
+
 // The layers that exist once.
 const (
 	LayerSidecar Layer = "sidecar"
@@ -119,6 +125,23 @@ func NamespaceLayer(namespace string) Layer { return Layer("namespace/" + namesp
 // have a layer.
 func LocalityLayer(base Layer, l Locality) Layer {
 	return base + Layer("@"+l.Region+"/"+l.Zone+"/"+l.SubZone)
+}
+
+// SidecarLayer holds what a Sidecar says for the sidecars of one namespace.
+func SidecarLayer(namespace string, sidecar ConfigKey) Layer {
+	return Layer(sidecarLayerPrefix + namespace + "/" + sidecar.String())
+}
+
+const sidecarLayerPrefix = "sidecar/"
+
+// ParseSidecarLayer reads what SidecarLayer wrote.
+func ParseSidecarLayer(l Layer) (namespace string, sidecar ConfigKey, ok bool) {
+	rest, ok := strings.CutPrefix(string(l), sidecarLayerPrefix)
+	parts := strings.Split(rest, "/")
+	if !ok || len(parts) != 3 {
+		return "", ConfigKey{}, false
+	}
+	return parts[0], ConfigKey{Namespace: parts[1], Name: parts[2]}, true
 }
 
 // ClassLayer holds what only one class has.

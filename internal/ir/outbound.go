@@ -130,20 +130,10 @@ type Target struct {
 
 // RouteConfig is a route configuration whose hosts are resources of their own.
 type RouteConfig struct {
-	Name     string
-	Fallback Fallback
-	Hosts    bool // has at least one; without any it asks for none, or its listener would wait for ever
+	Name    string
+	Unknown Unknown // what becomes of requests to hosts that nobody knows; at a gateway they have none
+	Hosts   bool    // has at least one; without any it asks for none, or its listener would wait for ever
 }
-
-// Fallback is what becomes of a request to a host that nobody knows.
-type Fallback uint8
-
-// The fallbacks.
-const (
-	FallbackNotFound    Fallback = iota // 404: gateways
-	FallbackPassthrough                 // where the application wanted to go: ALLOW_ANY
-	FallbackBlocked                     // 502: REGISTRY_ONLY
-)
 
 // TCPOutbound is one address and port that is carried as bytes.
 type TCPOutbound struct {
@@ -194,7 +184,7 @@ type PortOutbound struct {
 	Pods          bool          // some headless host has pods there
 	Bytes         bool          // some headless host carries bytes there
 	Streams       []StreamChain // of hosts that have a part of it
-	RegistryOnly  bool          // what goes to addresses that nobody knows is refused
+	Unknown       Unknown       // what becomes of what goes to addresses that nobody knows
 	Detection     time.Duration
 	AccessLogFile string
 	Paths         PathNormalization
@@ -221,6 +211,6 @@ type PodHost struct {
 
 // OutboundCapture is the listener that gets everything an application sends.
 type OutboundCapture struct {
-	RegistryOnly  bool
+	Unknown       Unknown
 	AccessLogFile string
 }

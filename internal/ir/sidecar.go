@@ -18,6 +18,8 @@ type Sidecar struct {
 	All      bool
 	Imports  []HostPattern
 	Excludes []HostPattern
+
+	Unknown *Unknown // nil: as the mesh's settings say
 }
 
 // Narrows tells whether there are hosts that the sidecars are not told of.

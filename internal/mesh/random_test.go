@@ -144,27 +144,6 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 	return s
 }
 
-func (x *chaos) sidecar(k ir.ConfigKey) *ir.Sidecar {
-	s := &ir.Sidecar{Origin: ir.Origin{Kind: "Sidecar", Namespace: k.Namespace, Name: k.Name}, Created: int64(x.r.IntN(3))}
-	if x.r.IntN(2) == 0 {
-		s.Selector = x.labels()
-	}
-	pattern := func() ir.HostPattern {
-		return ir.HostPattern{
-			Namespace: pick(x.r, append([]string{"", ir.OwnNamespace}, chaosNamespaces...)...),
-			Host:      pick(x.r, "*", x.host(), "*.apps.svc.cluster.local", "*.example.com"),
-		}
-	}
-	s.All = x.r.IntN(4) == 0
-	for range x.r.IntN(3) {
-		s.Imports = append(s.Imports, pattern())
-	}
-	if x.r.IntN(3) == 0 {
-		s.Excludes = append(s.Excludes, pattern())
-	}
-	return s
-}
-
 func (x *chaos) slice(k ir.ObjectKey) *ir.EndpointSlice {
 	s := &ir.EndpointSlice{
 		Key:     k,

@@ -14,7 +14,6 @@ import (
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
-	"github.com/meshwright/meshwright/internal/model"
 	"github.com/meshwright/meshwright/internal/xds"
 	"github.com/meshwright/meshwright/test/simulate"
 )
@@ -61,8 +60,8 @@ func TestIncrementalEqualsRebuild(t *testing.T) {
 				if t.Failed() {
 					return
 				}
-				for key, class := range x.classes {
-					p, err := simulate.New(grown.held(key, class))
+				for key := range x.classes {
+					p, err := simulate.New(grown.held(key))
 					if err != nil {
 						t.Fatalf("step %d: class %s: %v", i, key, err)
 					}
@@ -110,6 +109,7 @@ type holder struct {
 	engine   *Engine
 	layers   map[place]*xds.Resource
 	classes  map[string]string
+	overlays map[string][]xds.Layer
 	problems map[ir.Origin][]ir.Problem
 	proxies  map[string]*ir.ProxyDefaults
 	statuses map[ir.Origin]*ir.Allocated
@@ -122,7 +122,7 @@ type place struct {
 
 func newHolder(options ...graph.Option) *holder {
 	h := &holder{
-		engine: NewEngine(0, options...), layers: map[place]*xds.Resource{}, classes: map[string]string{},
+		engine: NewEngine(0, options...), layers: map[place]*xds.Resource{}, classes: map[string]string{}, overlays: map[string][]xds.Layer{},
 		problems: map[ir.Origin][]ir.Problem{}, proxies: map[string]*ir.ProxyDefaults{},
 		statuses: map[ir.Origin]*ir.Allocated{},
 	}
@@ -147,7 +147,7 @@ func (h *holder) take(t *testing.T, batch intake.Batch, classes map[string]*ir.C
 		delete(h.classes, key)
 	}
 	for _, c := range out.Publish.Classes {
-		h.classes[c.Key] = fmt.Sprint(c.Layers, c.Scope)
+		h.classes[c.Key], h.overlays[c.Key] = fmt.Sprint(c.Layers, c.Scope), c.Layers
 	}
 	for object, problems := range out.Problems {
 		h.problems[object] = problems
@@ -195,11 +195,11 @@ func (h *holder) state() []string {
 }
 
 // held is what a proxy of a class has: a higher layer hides a lower one.
-func (h *holder) held(key string, class *ir.Class) []simulate.Resource {
+func (h *holder) held(key string) []simulate.Resource {
 	seen := map[place]simulate.Resource{}
-	for _, l := range model.Layers(key, class) {
+	for _, l := range h.overlays[key] {
 		for at, r := range h.layers {
-			if at.layer == xds.Layer(l) {
+			if at.layer == l {
 				seen[place{"", r.Type, r.Name}] = simulate.Resource{Type: r.Type, Name: r.Name, Body: r.Body}
 			}
 		}

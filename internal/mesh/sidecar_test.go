@@ -21,6 +21,17 @@ func telling(hosts ...string) *ir.Sidecar {
 	return out
 }
 
+// refusing is a Sidecar that refuses unknown traffic, or sends it to a proxy.
+func refusing(refuses bool) *ir.Sidecar {
+	out := telling("*")
+	out.All, out.Imports = true, nil
+	out.Unknown = &ir.Unknown{Refused: refuses, Origin: out.Origin}
+	if !refuses {
+		out.Unknown.Proxy = ir.ClusterKey{Host: host(1), Port: 8080}
+	}
+	return out
+}
+
 func sidecarBudgets() []budget {
 	only := func(s *ir.Sidecar) map[ir.ConfigKey]*ir.Sidecar { return map[ir.ConfigKey]*ir.Sidecar{sidecarKey: s} }
 	entries := entryBudgets()
@@ -32,7 +43,20 @@ func sidecarBudgets() []budget {
 		name:      "a host that a Sidecar lists",
 		before:    intake.Batch{Sidecars: only(telling("svc-1"))},
 		change:    intake.Batch{Sidecars: only(telling("svc-1", "svc-2"))},
-		evaluated: map[string]int{"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "scopes": 1},
+		evaluated: map[string]int{"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "unknowns": 1, "scopes": 1, "sidecarReferences": 1},
+	}, {
+		name:   "what becomes of unknown traffic by a Sidecar",
+		before: intake.Batch{Sidecars: only(refusing(false))},
+		change: intake.Batch{Sidecars: only(refusing(true))},
+		evaluated: map[string]int{
+			"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "unknowns": 1, "scopes": 1, "sidecarReferences": 1,
+			"captures": 1, "rests.sidecars": 1, "rests": 1, "ports.sidecars": 1, "portListeners": 1,
+			"resource.captures": 1, "resource.rests": 1, "resource.portListeners": 1,
+		},
+		sent: []string{
+			"set sidecar/apps/apps/x Listener 0.0.0.0_8080", "set sidecar/apps/apps/x Listener virtualOutbound",
+			"set sidecar/apps/apps/x VirtualHost 8080/*",
+		},
 	}}
 }
 

@@ -85,7 +85,7 @@ func (m *Model) audience(c *graph.Ctx, candidates [][]*ir.Routes, of places) []v
 func (m *Model) singleOut(c *graph.Ctx, out []viewer, p *ir.Place, exported ir.Visibility) []viewer {
 	for key, class := range graph.Each(c, m.classesByLabel, p.Labels[0]) {
 		if class.Labels.Contains(p.Labels) && (p.Namespace == "" || p.Namespace == class.Namespace) && exported.Sees(class.Namespace) {
-			out = append(out, viewer{class.Namespace, key})
+			out = append(out, viewer{namespace: class.Namespace, class: key})
 		}
 	}
 	return out

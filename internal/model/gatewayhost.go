@@ -84,7 +84,7 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 						continue // it carries bytes; plaintext servers of a port share one
 					}
 					_, has := graph.Get(c, configs, k)
-					emit(k, &ir.RouteConfig{Name: k.Name, Fallback: ir.FallbackNotFound, Hosts: has})
+					emit(k, &ir.RouteConfig{Name: k.Name, Hosts: has})
 				}
 			}
 		})
@@ -245,7 +245,7 @@ func (m *Model) gatewayVirtualHost(
 		holds := func(x *ir.Place) bool { return x.OnGateway(ref.Gateway) }
 		req := request{gh.Port, gh.TLS, class.Namespace, class.Labels}
 		vh.Rules = append(vh.Rules, m.resolve(c, r, req, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
-			return m.hashFor(c, viewer{class.Namespace, k.Class}, cl)
+			return m.hashFor(c, viewer{namespace: class.Namespace, class: k.Class}, cl)
 		})...)
 	}
 	vh.Origins = slices.Compact(vh.Origins)
@@ -269,10 +269,10 @@ func (m *Model) gatewayTarget(c *graph.Ctx, k gatewayCluster, _ struct{}, emit f
 	if !ok {
 		return
 	}
-	seen := seenHost{m.viewOf(c, viewer{class.Namespace, k.Class}, h.Name), h.Name}
+	seen := seenHost{m.viewOf(c, viewer{namespace: class.Namespace, class: k.Class}, h.Name), h.Name}
 	ch, _ := graph.Get(c, m.choices, seen)
 	if h.Of != "" && len(ch.Policies) == 0 {
-		ch = m.choiceFor(c, viewer{class.Namespace, k.Class}, h.Of)
+		ch = m.choiceFor(c, viewer{namespace: class.Namespace, class: k.Class}, h.Of)
 	}
 	t := target(h, port, ch, nil)
 	t.Gateway = true

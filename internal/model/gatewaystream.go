@@ -215,7 +215,7 @@ func (m *Model) autoTarget(c *graph.Ctx, k autoHost, name string, emit func(Targ
 	if !ok || k.Host.Namespace != "*" && k.Host.Namespace != h.Namespace {
 		return false
 	}
-	ch := m.choiceFor(c, viewer{class.Namespace, k.Class}, name)
+	ch := m.choiceFor(c, viewer{namespace: class.Namespace, class: k.Class}, name)
 	var subsets []ir.Subset
 	if p := m.policyOf(c, ch); p != nil {
 		subsets = p.Subsets

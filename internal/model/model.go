@@ -10,15 +10,15 @@
 //	injection  proxyDefaults
 //	security   peerAuth, peerAuthDisabling
 //	hosts      wishes, addresses, allocations, entryHosts, serviceHosts, hosts
-//	scopes     sidecarRules, sidecars.chosen, homes, imported, scopes
+//	scopes     sidecarRules, sidecars.chosen, homes, imported, unknowns, scopes
 //	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
-//	outbound   strays, coverings, virtualHosts, portUses, routeConfigs, portListeners, podPorts, streams, portStreams, tcpListeners, captures
+//	outbound   strays, coverings, virtualHosts, portUses, routeConfigs, rests, portListeners, podPorts, streams, portStreams, tcpListeners, captures
 //	inbound    inbounds
 //	dns        names
 //	gateways   gatewayViews, credentialsKept, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, autoTargets
-//	reports    routeReferences, policyReferences
+//	reports    routeReferences, sidecarReferences, policyReferences
 package model
 
 import (
@@ -114,10 +114,11 @@ type Model struct {
 
 	VirtualHosts  *graph.Table[VirtualHostKey, *ir.VirtualHost]
 	RouteConfigs  *graph.Table[PortKey, *ir.RouteConfig]
+	Rests         *graph.Table[PortKey, *ir.RouteConfig] // of which Sidecars say otherwise what becomes of unknown hosts
 	PortListeners *graph.Table[PortKey, *ir.PortOutbound]
 	PodPorts      *graph.Table[PortKey, *ir.PodPort]
 	TCPListeners  *graph.Table[TCPKey, *ir.TCPOutbound]
-	Captures      *graph.Table[One, *ir.OutboundCapture]
+	Captures      *graph.Table[ir.Layer, *ir.OutboundCapture]
 	Inbounds      *graph.Table[string, *ir.Inbound]
 	Scopes        *graph.Table[string, *ir.Scope] // by class
 	Names         *graph.Table[NameKey, *ir.Name]
@@ -178,8 +179,8 @@ func New(g *graph.Graph) *Model {
 	return m
 }
 
-// Layers is the overlay of a class, lowest first.
-func Layers(key string, class *ir.Class) []ir.Layer {
+// layers is the overlay of a class, lowest first.
+func (m *Model) layers(c *graph.Ctx, key string, class *ir.Class) []ir.Layer {
 	if class.Role == ir.RoleRouter {
 		return []ir.Layer{ir.LayerRouter, ir.ClassLayer(key)}
 	}
@@ -189,6 +190,9 @@ func Layers(key string, class *ir.Class) []ir.Layer {
 		if class.Locality != (ir.Locality{}) {
 			out = append(out, ir.LocalityLayer(shared, class.Locality))
 		}
+	}
+	if use, ok := m.sidecarOf(c, key); ok && m.isLayered(c, use) {
+		out = append(out, use.layer())
 	}
 	return append(out, ir.ClassLayer(key))
 }
@@ -237,6 +241,10 @@ func (m *Model) deriveNamespaces(g *graph.Graph) {
 // IsHeld tells whether a layer can be part of what a proxy holds. Sidecars of a
 // namespace may come later; until then nothing is built for them.
 func (m *Model) IsHeld(c *graph.Ctx, l ir.Layer) bool {
+	if _, _, ok := ir.ParseSidecarLayer(l); ok {
+		_, held := m.viewerOf(c, l)
+		return held
+	}
 	namespace, ok := strings.CutPrefix(string(l), string(ir.NamespaceLayer("")))
 	if !ok {
 		return true

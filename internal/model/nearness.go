@@ -118,7 +118,7 @@ func (m *Model) Near(c *graph.Ctx, k TargetKey, t *Target) (*ir.Nearness, []Clie
 func (m *Model) classClients(c *graph.Ctx, k TargetKey) []Client {
 	var out []Client
 	for key, class := range graph.Each(c, m.sidecars, One{}) {
-		if m.viewOf(c, viewer{class.Namespace, key}, k.Cluster.Host).layer() == k.Layer {
+		if m.viewOf(c, viewer{namespace: class.Namespace, class: key}, k.Cluster.Host).layer() == k.Layer {
 			out = append(out, clientOf(ir.ClassLayer(key), class))
 		}
 	}

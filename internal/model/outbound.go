@@ -36,14 +36,12 @@ func (m *Model) deriveOutbound(g *graph.Graph) {
 			if !ok || !m.IsHeld(c, k.Layer) || k.Layer != ir.LayerMesh && has(c, uses.http, k.shared()) {
 				return
 			}
-			rc := &ir.RouteConfig{Name: ir.OutboundRouteName(k.Port), Fallback: ir.FallbackPassthrough, Hosts: true}
-			if mesh.RegistryOnly {
-				rc.Fallback = ir.FallbackBlocked
-			}
-			emit(k, rc)
+			emit(k, &ir.RouteConfig{Name: ir.OutboundRouteName(k.Port), Unknown: outsideOf(mesh), Hosts: true})
 		})
+	m.deriveRests(g, uses.http)
 	m.deriveStreams(g)
-	ports := graph.Union(g, "ports", PortKey.Compare, uses.all, m.partedPorts)
+	shared := graph.Union(g, "ports.shared", PortKey.Compare, uses.all, m.partedPorts)
+	ports := graph.Union(g, "ports", PortKey.Compare, shared, m.portsOfSidecars(g, "ports", shared))
 	m.PortListeners = graph.Derive(g, "portListeners", ports, PortKey.Compare,
 		func(c *graph.Ctx, k PortKey, _ struct{}, emit func(PortKey, *ir.PortOutbound)) {
 			mesh, ok := m.settings(c)
@@ -54,28 +52,25 @@ func (m *Model) deriveOutbound(g *graph.Graph) {
 			out := m.portOutbound(c, uses, mesh, by, k.Port)
 			hidden := &ir.PortOutbound{} // what this view would hide
 			if by != (viewer{}) {
-				hidden = m.portOutbound(c, uses, mesh, by.below(), k.Port)
+				hidden = m.portOutbound(c, uses, mesh, m.below(c, by), k.Port)
 			}
 			if !reflect.DeepEqual(out, hidden) {
 				emit(k, out)
 			}
 		})
 	m.derivePodPorts(g, uses.pods)
-	m.Captures = graph.Derive(g, "captures", m.Mesh.Table(), One.Compare,
-		func(_ *graph.Ctx, _ One, mesh *ir.Mesh, emit func(One, *ir.OutboundCapture)) {
-			emit(One{}, &ir.OutboundCapture{RegistryOnly: mesh.RegistryOnly, AccessLogFile: mesh.AccessLogFile})
-		})
+	m.deriveCaptures(g)
 }
 
 // portOutbound is a port's listener, as somebody sees it.
 func (m *Model) portOutbound(c *graph.Ctx, uses portUses, mesh *ir.Mesh, by viewer, port uint16) *ir.PortOutbound {
 	var use portUse
-	for _, v := range lineage(by) {
+	for _, v := range m.lineage(c, by) {
 		one := uses.of(c, PortKey{v.layer(), port})
 		use = portUse{use.HTTP || one.HTTP, use.Pods || one.Pods, use.Bytes || one.Bytes}
 	}
 	return &ir.PortOutbound{
 		Port: port, HTTP: use.HTTP, Pods: use.Pods, Bytes: use.Bytes, Streams: m.portChains(c, by, port),
-		AccessLogFile: mesh.AccessLogFile, RegistryOnly: mesh.RegistryOnly, Paths: mesh.Paths, Detection: mesh.Detection,
+		AccessLogFile: mesh.AccessLogFile, Unknown: m.unknownFor(c, mesh, by), Paths: mesh.Paths, Detection: mesh.Detection,
 	}
 }

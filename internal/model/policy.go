@@ -108,7 +108,7 @@ func (m *Model) choose(
 		for key, class := range graph.Each(c, m.classesOf, namespace) {
 			own := all.selected(c, class)
 			if len(own) > 0 && scopes.in(namespace) != nil {
-				emit(seenHost{viewer{namespace, key}, name}, own.choice())
+				emit(seenHost{viewer{namespace: namespace, class: key}, name}, own.choice())
 			}
 		}
 	}

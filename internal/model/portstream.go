@@ -96,7 +96,7 @@ func (m *Model) hostPortStreams(
 	for _, by := range m.streamViews(c, name, scopes, candidates) {
 		own := at(by)
 		if by != (viewer{}) {
-			for port, hidden := range at(by.below()) {
+			for port, hidden := range at(m.below(c, by)) {
 				switch mine, ok := own[port]; {
 				case !ok:
 					own[port] = &portStream{host: hidden.host}
@@ -166,7 +166,7 @@ func intersect(a, b []netip.Prefix) []netip.Prefix {
 // portChains is the chains of a port, as somebody sees it.
 func (m *Model) portChains(c *graph.Ctx, by viewer, port uint16) []ir.StreamChain {
 	rows := map[string]*portStream{}
-	for _, v := range lineage(by) {
+	for _, v := range m.lineage(c, by) {
 		for k, s := range graph.Each(c, m.portStreams, viewedPort{v, port}) {
 			rows[k.Host] = s
 		}
@@ -191,18 +191,6 @@ func (m *Model) portChains(c *graph.Ctx, by viewer, port uint16) []ir.StreamChai
 		}
 	}
 	return streamChains(rules)
-}
-
-// lineage is the viewers whose views somebody sees, each hidden by the next.
-func lineage(by viewer) []viewer {
-	out := []viewer{{}}
-	if by.namespace != "" {
-		out = append(out, viewer{namespace: by.namespace})
-	}
-	if by.class != "" {
-		out = append(out, by)
-	}
-	return out
 }
 
 // claims is what a host takes of a port apart from names, which no two hosts have in

@@ -38,6 +38,13 @@ func (m *Model) deriveReferences(g *graph.Graph) {
 				m.checkHosts(c, r)
 			}
 		})
+	graph.Derive(g, "sidecarReferences", m.Sidecars.Table(), One.Compare,
+		func(c *graph.Ctx, _ ir.ConfigKey, s *ir.Sidecar, _ func(One, struct{})) {
+			if s.Unknown != nil && s.Unknown.IsProxied() {
+				to := s.Unknown.Proxy
+				m.checkDestination(c, s.Origin, "spec.outboundTrafficPolicy.egressProxy", &ir.Destination{Host: to.Host, Port: to.Port, Subset: to.Subset})
+			}
+		})
 	graph.Derive(g, "policyReferences", m.Policies.Table(), One.Compare,
 		func(c *graph.Ctx, _ ir.ConfigKey, p *ir.TrafficPolicy, _ func(One, struct{})) {
 			if strings.HasPrefix(p.Host, "*") {

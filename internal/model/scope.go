@@ -16,7 +16,7 @@ import (
 func (m *Model) deriveScopes(g *graph.Graph) {
 	m.Scopes = graph.Derive(g, "scopes", m.Classes.Table(), strings.Compare,
 		func(c *graph.Ctx, key string, class *ir.Class, emit func(string, *ir.Scope)) {
-			out := &ir.Scope{Layers: Layers(key, class)}
+			out := &ir.Scope{Layers: m.layers(c, key, class)}
 			if class.Role == ir.RoleRouter {
 				out.Full = true // a gateway's layers hold only what its routes name
 				emit(key, out)
@@ -32,7 +32,7 @@ func (m *Model) deriveScopes(g *graph.Graph) {
 			}
 			out.Full = cmp.Or(class.DiscoveryScope, namespace, mesh.DiscoveryScope) == ir.ScopeFull
 			out.Asks = !out.Full
-			if s, ok := graph.Get(c, m.chosen, key); ok {
+			if s, ok := m.sidecarOf(c, key); ok {
 				if hosts, ok := graph.Get(c, m.imported, s); ok {
 					out.Full, out.Asks, out.Hosts = false, false, hosts
 				}

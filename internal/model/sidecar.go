@@ -17,15 +17,32 @@ type sidecarRules struct {
 	Workloads []*ir.Sidecar // one per selector, oldest first
 }
 
-// imports is which hosts the sidecars of a namespace are told of by one Sidecar. It
-// is one row for all of its workloads.
-type imports struct {
+// sidecarUse is one Sidecar as the sidecars of a namespace read it: what comes of it is
+// there once for all of its workloads.
+type sidecarUse struct {
 	Namespace string
 	Sidecar   ir.ConfigKey
 }
 
-func (k imports) Compare(o imports) int {
+func (k sidecarUse) Compare(o sidecarUse) int {
 	return cmp.Or(strings.Compare(k.Namespace, o.Namespace), k.Sidecar.Compare(o.Sidecar))
+}
+
+// layer is where what the Sidecar says is, beside what all are told.
+func (k sidecarUse) layer() ir.Layer { return ir.SidecarLayer(k.Namespace, k.Sidecar) }
+
+func (k sidecarUse) viewer() viewer { return viewer{namespace: k.Namespace, sidecar: k.Sidecar} }
+
+// sidecarOf is the Sidecar that holds for a class.
+func (m *Model) sidecarOf(c *graph.Ctx, class string) (sidecarUse, bool) {
+	return graph.Get(c, m.chosen, class)
+}
+
+// isLayered tells whether a Sidecar has a layer: whether it says anything that is not
+// said by what its sidecars are told, and what not.
+func (m *Model) isLayered(c *graph.Ctx, k sidecarUse) bool {
+	_, ok := graph.Get(c, m.unknowns, k)
+	return ok
 }
 
 type sidecarTables struct {
@@ -34,8 +51,10 @@ type sidecarTables struct {
 	homesByName  *graph.Index[string, scopeHost, string]
 	homesIn      *graph.Index[string, scopeHost, string] // by namespace
 	homesByTail  *graph.Index[string, scopeHost, string] // by the patterns that cover them
-	chosen       *graph.Table[string, imports]           // by class
-	imported     *graph.Table[imports, []string]         // sorted
+	chosen       *graph.Table[string, sidecarUse]        // by class
+	used         *graph.Table[sidecarUse, struct{}]
+	imported     *graph.Table[sidecarUse, []string]   // sorted
+	unknowns     *graph.Table[sidecarUse, ir.Unknown] // where it is not what the mesh says
 }
 
 // deriveSidecars decides which Sidecar holds for each class: one that selects it,
@@ -56,27 +75,28 @@ func (m *Model) deriveSidecars(g *graph.Graph) {
 			emit(namespace, out)
 		})
 	m.chosen = graph.Derive(g, "sidecars.chosen", m.Classes.Table(), strings.Compare,
-		func(c *graph.Ctx, key string, class *ir.Class, emit func(string, imports)) {
+		func(c *graph.Ctx, key string, class *ir.Class, emit func(string, sidecarUse)) {
 			if class.Role != ir.RoleSidecar {
 				return
 			}
-			if s := m.sidecarOf(c, class); s != nil {
-				emit(key, imports{class.Namespace, ir.ConfigKey{Namespace: s.Origin.Namespace, Name: s.Origin.Name}})
+			if s := m.chooseSidecar(c, class); s != nil {
+				emit(key, sidecarUse{class.Namespace, ir.ConfigKey{Namespace: s.Origin.Namespace, Name: s.Origin.Name}})
 			}
 		})
 	m.deriveHomes(g)
-	used := graph.NewIndex(g, "sidecars.used", m.chosen, imports.Compare,
-		func(_ string, k imports) []imports { return []imports{k} }).Keys()
-	m.imported = graph.Derive(g, "imported", used, imports.Compare,
-		func(c *graph.Ctx, k imports, _ struct{}, emit func(imports, []string)) {
+	m.used = graph.NewIndex(g, "sidecars.used", m.chosen, sidecarUse.Compare,
+		func(_ string, k sidecarUse) []sidecarUse { return []sidecarUse{k} }).Keys()
+	m.imported = graph.Derive(g, "imported", m.used, sidecarUse.Compare,
+		func(c *graph.Ctx, k sidecarUse, _ struct{}, emit func(sidecarUse, []string)) {
 			if s, ok := graph.Get(c, m.Sidecars.Table(), k.Sidecar); ok && s.Narrows() {
 				emit(k, m.importedBy(c, k.Namespace, s))
 			}
 		})
+	m.unknowns = graph.Derive(g, "unknowns", m.used, sidecarUse.Compare, m.unknownOf)
 }
 
-// sidecarOf is the Sidecar that holds for a class, nil for none.
-func (m *Model) sidecarOf(c *graph.Ctx, class *ir.Class) *ir.Sidecar {
+// chooseSidecar is the Sidecar that holds for a class, nil for none.
+func (m *Model) chooseSidecar(c *graph.Ctx, class *ir.Class) *ir.Sidecar {
 	if rules, ok := graph.Get(c, m.sidecarRules, class.Namespace); ok {
 		var selecting []*ir.Sidecar
 		for _, s := range rules.Workloads {

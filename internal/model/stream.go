@@ -106,7 +106,7 @@ func (m *Model) tcpListeners(
 		own := at(by)
 		var below map[netip.AddrPort]*ir.TCPOutbound // what this view would hide
 		if by != (viewer{}) {
-			below = at(by.below())
+			below = at(m.below(c, by))
 		}
 		for _, addr := range slices.SortedFunc(maps.Keys(own), netip.AddrPort.Compare) {
 			if !reflect.DeepEqual(own[addr], below[addr]) {

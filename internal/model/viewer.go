@@ -11,25 +11,59 @@ import (
 )
 
 // viewer is who sees something in a way of their own: the proxies of a class of a
-// namespace, all of a namespace when class is "", everybody else when both are.
-type viewer struct{ namespace, class string }
+// namespace, those of the namespace that hold to a Sidecar, all of the namespace,
+// or everybody else.
+type viewer struct {
+	namespace string
+	sidecar   ir.ConfigKey
+	class     string
+}
+
+// use is the Sidecar that makes somebody a viewer, as the namespace reads it; zero for
+// viewers of other kinds.
+func (v viewer) use() sidecarUse {
+	if v.sidecar == (ir.ConfigKey{}) {
+		return sidecarUse{}
+	}
+	return sidecarUse{v.namespace, v.sidecar}
+}
 
 // below is whose view a view hides.
-func (v viewer) below() viewer {
-	if v.class != "" {
-		return viewer{namespace: v.namespace}
+func (m *Model) below(c *graph.Ctx, v viewer) viewer {
+	all := m.lineage(c, v)
+	return all[max(len(all)-2, 0)]
+}
+
+// lineage is the viewers whose views somebody sees, each hidden by the next.
+func (m *Model) lineage(c *graph.Ctx, by viewer) []viewer {
+	out := []viewer{{}}
+	if by.namespace != "" {
+		out = append(out, viewer{namespace: by.namespace})
 	}
-	return viewer{}
+	use := by.use()
+	if by.class != "" {
+		use, _ = m.sidecarOf(c, by.class)
+	}
+	if use != (sidecarUse{}) && m.isLayered(c, use) {
+		out = append(out, use.viewer())
+	}
+	if by.class != "" {
+		out = append(out, by)
+	}
+	return out
 }
 
 func (v viewer) compare(o viewer) int {
-	return cmp.Or(strings.Compare(v.namespace, o.namespace), strings.Compare(v.class, o.class))
+	return cmp.Or(strings.Compare(v.namespace, o.namespace), v.sidecar.Compare(o.sidecar), strings.Compare(v.class, o.class))
 }
 
 // layer is where the viewer's view is.
 func (v viewer) layer() ir.Layer {
-	if v.class != "" {
+	switch {
+	case v.class != "":
 		return ir.ClassLayer(v.class)
+	case v.use() != sidecarUse{}:
+		return v.use().layer()
 	}
 	return scopeLayer(v.namespace)
 }
@@ -78,10 +112,14 @@ func (m *Model) viewerOf(c *graph.Ctx, l ir.Layer) (v viewer, held bool) {
 		if !known {
 			return viewer{}, false
 		}
-		return viewer{class.Namespace, key}, true
+		return viewer{namespace: class.Namespace, class: key}, true
 	}
 	if namespace, ok := strings.CutPrefix(string(l), string(ir.NamespaceLayer(""))); ok {
 		return viewer{namespace: namespace}, m.activeIn(c, namespace)
+	}
+	if namespace, sidecar, ok := ir.ParseSidecarLayer(l); ok {
+		use := sidecarUse{namespace, sidecar}
+		return use.viewer(), has(c, m.used, use)
 	}
 	return viewer{}, true
 }

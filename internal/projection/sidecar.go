@@ -13,7 +13,7 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-var servedSidecar = serves("workloadSelector.labels", "egress[].hosts")
+var servedSidecar = serves("workloadSelector.labels", "egress[].hosts", "outboundTrafficPolicy")
 
 // maxPatterns bounds the hosts of a Sidecar, each of which is compared with many.
 const maxPatterns = 1000
@@ -32,6 +32,7 @@ func (s Scope) Sidecar(meta *metav1.ObjectMeta, text []byte) (*ir.Sidecar, []ir.
 	out := &ir.Sidecar{Origin: n.origin, Created: created(meta), Selector: ir.NewLabels(in.GetWorkloadSelector().GetLabels())}
 	selects := workloadSelector(n, spec.field("workloadSelector").field("labels"), out.Selector)
 	s.egress(n, in.GetEgress(), out)
+	out.Unknown = s.unknown(n, meta.Namespace, in.GetOutboundTrafficPolicy())
 	if !selects {
 		out = nil // without the selector it would hold for other workloads
 	}

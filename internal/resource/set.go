@@ -43,6 +43,7 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.inboundListeners", m.Inbounds, Key.Compare, inboundListener),
 		graph.Derive(g, "resource.gatewayListeners", m.GatewayListeners, Key.Compare, gatewayListener),
 		graph.Derive(g, "resource.routeConfigs", m.RouteConfigs, Key.Compare, routeConfig),
+		graph.Derive(g, "resource.rests", m.Rests, Key.Compare, rest),
 		graph.Derive(g, "resource.gatewayRouteConfigs", m.GatewayRouteConfigs, Key.Compare, gatewayRouteConfig),
 		graph.Derive(g, "resource.virtualHosts", m.VirtualHosts, Key.Compare, virtualHost),
 		graph.Derive(g, "resource.gatewayVirtualHosts", m.GatewayVirtualHosts, Key.Compare, virtualHost),
@@ -146,8 +147,10 @@ func autoEndpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Targ
 	}
 }
 
-func capture(c *graph.Ctx, _ model.One, in *ir.OutboundCapture, emit emitter) {
-	put(c, emit, ir.LayerSidecar, TypeListener, ir.ListenerOutbound, listener.OutboundCapture(in), nil)
+func capture(c *graph.Ctx, l ir.Layer, in *ir.OutboundCapture, emit emitter) {
+	if r := put(c, emit, l, TypeListener, ir.ListenerOutbound, listener.OutboundCapture(in), in.Unknown.Origins()); r != nil {
+		r.Needs = in.Unknown.Needs()
+	}
 }
 
 func podTable(c *graph.Ctx, k model.PortKey, in *ir.PodPort, emit emitter) {
@@ -157,7 +160,9 @@ func podTable(c *graph.Ctx, k model.PortKey, in *ir.PodPort, emit emitter) {
 
 func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitter) {
 	built := listener.OutboundPort(in)
-	put(c, emit, k.Layer, TypeListener, built.Name, built, listener.StreamOrigins(in.Streams))
+	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, append(in.Unknown.Origins(), listener.StreamOrigins(in.Streams)...)); r != nil {
+		r.Needs = in.Unknown.Needs()
+	}
 }
 
 func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
@@ -184,10 +189,16 @@ func gatewayListener(c *graph.Ctx, k model.GatewayListenerKey, in *ir.GatewayLis
 // routeConfig is a route configuration with the hosts that belong to no service.
 func routeConfig(c *graph.Ctx, k model.PortKey, in *ir.RouteConfig, emit emitter) {
 	put(c, emit, k.Layer, TypeRouteConfig, in.Name, route.Config(in), nil)
-	none, rest := route.None(in), route.Rest(in)
+	none := route.None(in)
 	put(c, emit, k.Layer, TypeVirtualHost, none.Name, none, nil)
-	if r := put(c, emit, k.Layer, TypeVirtualHost, rest.Name, rest, nil); r != nil {
-		r.Host = ir.HostRest
+	rest(c, k, in, emit)
+}
+
+// rest is the host for all that no other host of a route configuration takes.
+func rest(c *graph.Ctx, k model.PortKey, in *ir.RouteConfig, emit emitter) {
+	built := route.Rest(in)
+	if r := put(c, emit, k.Layer, TypeVirtualHost, built.Name, built, in.Unknown.Origins()); r != nil {
+		r.Host, r.Needs = ir.HostRest, in.Unknown.Needs()
 	}
 }
 

@@ -234,6 +234,9 @@ func (h *Hub) touch(sh *shelf, n *name) int {
 		h.eachViewer(sh, n, func(c *class) { marked += h.stir(c, sh.table, n) })
 		return marked
 	}
+	for c := range sh.layer.scoped {
+		h.heed(c, sh.table, n)
+	}
 	for s := range sh.narrow {
 		h.mark(s, sh.table, n.id)
 		marked++

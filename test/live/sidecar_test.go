@@ -23,6 +23,47 @@ const listed = `
 {apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, egress: [{hosts: [./cart, books/*]}]}}
 `
 
+const outside = `
+{apiVersion: v1, kind: Service, metadata: {name: egress, namespace: edge}, spec: {clusterIP: 10.96.2.9, selector: {app: egress}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp, port: 9042}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, outboundTrafficPolicy: {mode: REGISTRY_ONLY}}}
+`
+
+// TestUnknownTraffic: what nobody knows is refused or goes to a proxy as a Sidecar says,
+// also for sidecars that ask for what they use.
+func TestUnknownTraffic(t *testing.T) {
+	w := New(t)
+	w.Apply(outside)
+	egress := w.Start(Spec{Namespace: "edge", Name: "egress-1", Labels: map[string]string{"app": "egress"}, Proxy: node.Sidecar})
+	egress.ServeEcho(8080)
+	egress.serveLines(9042)
+	web := w.Start(Spec{Namespace: "shop", Name: "web-1"}) // of no Service and no mesh
+	web.ServeEcho(80)
+	web.serveLines(9042)
+	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Labels: map[string]string{"app": "page"}, Proxy: node.Sidecar})
+	http, tcp := web.IP().String()+":80", web.IP().String()+":9042"
+	page.Expect(Call{To: http, URL: "http://www.example.com/"}, "502")
+	page.Expect(Call{To: web.IP().String() + ":8081", URL: "http://www.example.com/"}, "error")
+	set := func(policy string) {
+		w.Apply(`{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, outboundTrafficPolicy: ` + policy + `}}`)
+	}
+	set(`{mode: ALLOW_ANY}`)
+	page.Expect(Call{To: http, URL: "http://www.example.com/"}, "200 web-1")
+	page.expectLine(tcp, "shop/web-1")
+	set(`{mode: ALLOW_ANY, egressProxy: {host: egress.edge.svc.cluster.local, port: {number: 80}}}`)
+	page.Expect(Call{To: http, URL: "http://www.example.com/"}, "200 egress-1")
+	page.Expect(Call{To: http, URL: "http://other.example.com/"}, "200 egress-1")
+	set(`{mode: ALLOW_ANY, egressProxy: {host: egress.edge.svc.cluster.local, port: {number: 9042}}}`)
+	page.expectLine(tcp, "edge/egress-1")
+	page.expectLine("203.0.113.7:4444", "edge/egress-1")
+	w.Delete("Sidecar", "shop", "page")
+	page.Expect(Call{To: http, URL: "http://www.example.com/"}, "200 web-1")
+	page.expectLine(tcp, "shop/web-1")
+	if problems := w.Problems(); len(problems) > 0 {
+		t.Errorf("problems: %q", problems)
+	}
+}
+
 // TestListedHosts: a sidecar holds what its Sidecar lists, before any call and after
 // calls to other hosts; changes of those do not reach it, and an edit of the Sidecar
 // ends no connection.

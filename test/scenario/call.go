@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meshwright/meshwright/internal/ir"
-	"github.com/meshwright/meshwright/internal/model"
 	"github.com/meshwright/meshwright/internal/resource"
 	"github.com/meshwright/meshwright/test/simulate"
 )
@@ -60,7 +59,7 @@ func (w *World) Call(line string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("call %q: the URL needs a port", line)
 	}
-	c.Addr = netip.AddrPortFrom(w.resolve(class, c.Host), uint16(port))
+	c.Addr = netip.AddrPortFrom(w.resolve(from, class, c.Host), uint16(port))
 	if name, ok := c.Headers["sni"]; ok && u.Scheme == "tls" {
 		c.Host = name
 	}
@@ -75,9 +74,9 @@ func (w *World) Call(line string) (string, error) {
 }
 
 // answered is the first address with which the agent of a pod answers for a name.
-func (w *World) answered(class *ir.Class, host string) (netip.Addr, bool) {
+func (w *World) answered(from, host string) (netip.Addr, bool) {
 	names := map[string]string{} // to addresses; a higher layer comes later
-	for _, layer := range model.Layers("", class) {
+	for _, layer := range w.layers[from] {
 		for at, r := range w.sent {
 			m := &dnsv3.DnsTable_DnsVirtualDomain{}
 			if at.layer != string(layer) || at.typ != resource.TypeName || proto.Unmarshal(r.Body, m) != nil {
@@ -100,14 +99,14 @@ func (w *World) answered(class *ir.Class, host string) (netip.Addr, bool) {
 
 // resolve does what the agent and the cluster's DNS do for a pod of a namespace. Clients of a
 // gateway connect to the gateway, whatever they ask for.
-func (w *World) resolve(class *ir.Class, host string) netip.Addr {
+func (w *World) resolve(from string, class *ir.Class, host string) netip.Addr {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr
 	}
 	if class.Role == ir.RoleRouter {
 		return outside
 	}
-	if addr, ok := w.answered(class, host); ok {
+	if addr, ok := w.answered(from, host); ok {
 		return addr
 	}
 	for _, suffix := range []string{"", "." + class.Namespace + ".svc.cluster.local", ".svc.cluster.local", ".cluster.local"} {

@@ -11,7 +11,6 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/meshwright/meshwright/internal/model"
 	"github.com/meshwright/meshwright/internal/xds"
 	"github.com/meshwright/meshwright/test/simulate"
 )
@@ -70,12 +69,12 @@ func (w *World) Whole(name string) (*simulate.Proxy, error) {
 }
 
 func (w *World) seen(name string) (map[resourceName]*xds.Resource, error) {
-	class, ok := w.classes[name]
+	_, ok := w.classes[name]
 	if !ok {
 		return nil, fmt.Errorf("no class %s is connected; there are %q", name, slices.Sorted(maps.Keys(w.classes)))
 	}
 	out := map[resourceName]*xds.Resource{}
-	for _, layer := range model.Layers(name, class) {
+	for _, layer := range w.layers[name] {
 		for at, r := range w.sent {
 			if at.layer == string(layer) {
 				out[resourceName{r.Type, r.Name}] = r

@@ -28,7 +28,8 @@ type World struct {
 	rows      intake.Batch         // all that exist
 	classes   map[string]*ir.Class
 	sent      map[place]*xds.Resource
-	scopes    map[string]*xds.Scope // of classes
+	scopes    map[string]*xds.Scope  // of classes
+	layers    map[string][]xds.Layer // of classes
 	projected map[ir.Origin][]ir.Problem
 	derived   map[ir.Origin][]ir.Problem
 }
@@ -55,7 +56,7 @@ func (w *World) start(options ...graph.Option) {
 	w.engine = mesh.NewEngine(0, options...)
 	w.engine.SetMesh(w.settings)
 	w.sent = map[place]*xds.Resource{}
-	w.scopes = map[string]*xds.Scope{}
+	w.scopes, w.layers = map[string]*xds.Scope{}, map[string][]xds.Layer{}
 	w.derived = map[ir.Origin][]ir.Problem{}
 }
 
@@ -152,7 +153,7 @@ func (w *World) take(out mesh.Outcome) ([]string, error) {
 		lines = append(lines, "remove "+at.String())
 	}
 	for _, class := range out.Publish.Classes {
-		w.scopes[class.Key] = class.Scope
+		w.scopes[class.Key], w.layers[class.Key] = class.Scope, class.Layers
 	}
 	for object, problems := range out.Problems {
 		w.derived[object] = problems

@@ -79,19 +79,22 @@ func TestGolden(t *testing.T) {
 	}
 	golden.Messages(t, map[string]func() golden.Message{
 		"capture":          func() golden.Message { return OutboundCapture(&ir.OutboundCapture{AccessLogFile: log}) },
-		"capture-registry": func() golden.Message { return OutboundCapture(&ir.OutboundCapture{RegistryOnly: true}) },
+		"capture-registry": func() golden.Message { return OutboundCapture(&ir.OutboundCapture{Unknown: ir.Unknown{Refused: true}}) },
+		"capture-proxied": func() golden.Message {
+			return OutboundCapture(&ir.OutboundCapture{Unknown: ir.Unknown{Proxy: ir.ClusterKey{Host: "egress.istio-system.svc.cluster.local", Port: 8080}, Origin: ir.Origin{Kind: "Sidecar", Namespace: "books", Name: "default"}}})
+		},
 		"http": func() golden.Message {
 			return OutboundPort(&ir.PortOutbound{Port: 9080, HTTP: true, AccessLogFile: log})
 		},
 		"http-registry": func() golden.Message {
-			return OutboundPort(&ir.PortOutbound{Port: 9080, HTTP: true, RegistryOnly: true})
+			return OutboundPort(&ir.PortOutbound{Port: 9080, HTTP: true, Unknown: ir.Unknown{Refused: true}})
 		},
 		"pods": func() golden.Message { return OutboundPort(&ir.PortOutbound{Port: 5432, Pods: true, Bytes: true}) },
 		"pods-and-http": func() golden.Message {
 			return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true, Bytes: true})
 		},
 		"pods-http":  func() golden.Message { return OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true, Pods: true}) },
-		"port-names": part(ir.PortOutbound{Port: 443, RegistryOnly: true}, names),
+		"port-names": part(ir.PortOutbound{Port: 443, Unknown: ir.Unknown{Refused: true}}, names),
 		"port-parts": part(ir.PortOutbound{Port: 80, HTTP: true, Pods: true}, parts, names),
 		"port-rest":  part(ir.PortOutbound{Port: 3306}, names, whole),
 		"tcp":        tcp("10.96.0.1:5432", whole),

@@ -41,7 +41,7 @@ func OutboundCapture(in *ir.OutboundCapture) *listenerv3.Listener {
 		FilterChains: []*listenerv3.FilterChain{
 			loopGuard(outboundPort),
 		},
-		DefaultFilterChain: unknown(in.RegistryOnly, in.AccessLogFile),
+		DefaultFilterChain: unknown(in.Unknown, in.AccessLogFile),
 	}
 }
 
@@ -54,14 +54,15 @@ func detect(l *listenerv3.Listener, patience time.Duration) {
 }
 
 // unknown is what becomes of a connection to an address that the mesh does not know.
-func unknown(registryOnly bool, accessLogFile string) *listenerv3.FilterChain {
-	name := ir.ClusterPassthrough
-	if registryOnly {
-		name = ir.ClusterBlackHole
+func unknown(what ir.Unknown, accessLogFile string) *listenerv3.FilterChain {
+	name, carry := what.Cluster(), filter.TCP
+	if what.IsProxied() {
+		carry = filter.TCPOnDemand // the other clusters are always there
 	}
 	return &listenerv3.FilterChain{
-		Name:    name,
-		Filters: []*listenerv3.Filter{filter.TCP(name, accessLogFile)},
+		Name:     name,
+		Metadata: typed.Origins(what.Origins()),
+		Filters:  []*listenerv3.Filter{carry(name, accessLogFile)},
 	}
 }
 

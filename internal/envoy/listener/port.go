@@ -24,7 +24,7 @@ import (
 func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
 	name := ir.OutboundListenerName(in.Port)
 	var known []*listenerv3.Filter
-	others := unknown(in.RegistryOnly, in.AccessLogFile)
+	others := unknown(in.Unknown, in.AccessLogFile)
 	if in.Pods {
 		known = append(known, filter.Pods(in.Port))
 		// The clusters of pods are asked for; that of all others is always there.

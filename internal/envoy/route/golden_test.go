@@ -48,7 +48,7 @@ func config(hosts bool) func() golden.Message {
 	return func() golden.Message { return Config(&ir.RouteConfig{Name: "9080", Hosts: hosts}) }
 }
 
-func of(f ir.Fallback) *ir.RouteConfig { return &ir.RouteConfig{Name: "9080", Fallback: f} }
+func of(u ir.Unknown) *ir.RouteConfig { return &ir.RouteConfig{Name: "9080", Unknown: u} }
 
 func TestGolden(t *testing.T) {
 	golden.Messages(t, map[string]func() golden.Message{
@@ -60,11 +60,14 @@ func TestGolden(t *testing.T) {
 				Domains: []string{"*"}, Rules: []ir.ResolvedRule{{Targets: []ir.Target{to("", 100)}}},
 			})
 		},
-		"rest-passthrough": func() golden.Message { return Rest(of(ir.FallbackPassthrough)) },
-		"rest-blocked":     func() golden.Message { return Rest(of(ir.FallbackBlocked)) },
-		"none":             func() golden.Message { return None(of(ir.FallbackPassthrough)) },
+		"rest-passthrough": func() golden.Message { return Rest(of(ir.Unknown{})) },
+		"rest-blocked":     func() golden.Message { return Rest(of(ir.Unknown{Refused: true})) },
+		"rest-proxied": func() golden.Message {
+			return Rest(of(ir.Unknown{Proxy: ir.ClusterKey{Host: "egress.istio-system.svc.cluster.local", Port: 8080, Subset: "v1"}}))
+		},
+		"none": func() golden.Message { return None(of(ir.Unknown{})) },
 		"unknown": func() golden.Message {
-			return Unknown(Rest(of(ir.FallbackPassthrough)), ir.VirtualHostKey{RouteConfig: "9080", Host: "www.example.com"})
+			return Unknown(Rest(of(ir.Unknown{})), ir.VirtualHostKey{RouteConfig: "9080", Host: "www.example.com"})
 		},
 		"inbound": func() golden.Message { return Inbound(8080) },
 		"default": host(ir.ResolvedRule{Name: "default"}),

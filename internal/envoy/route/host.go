@@ -81,12 +81,14 @@ func Rest(in *ir.RouteConfig) *routev3.VirtualHost {
 	out := &routev3.VirtualHost{
 		Name:    ir.VirtualHostKey{RouteConfig: in.Name, Host: ir.HostRest}.Name(),
 		Domains: []string{"*"},
+
+		Metadata: typed.Origins(in.Unknown.Origins()),
 	}
 	r := &routev3.Route{Match: everything()}
-	if in.Fallback == ir.FallbackPassthrough {
+	if !in.Unknown.Refused {
 		r.Name = "allow_any"
 		r.Action = &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ir.ClusterPassthrough},
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: in.Unknown.Cluster()},
 			Timeout:          none(),
 		}}
 	} else {
