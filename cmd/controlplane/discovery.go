@@ -57,9 +57,14 @@ func discovery(env environment) (part, error) {
 	if err != nil {
 		return part{}, fmt.Errorf("client for what workloads use: %w", err)
 	}
+	registrar, err := newMachines(env)
+	if err != nil {
+		return part{}, err
+	}
 	m, err := mesh.New(mesh.Options{
 		Intake: intake.NewBarrier(inbox, append(configs.Synced(), cluster.Synced())...),
 		Status: statuses, Proxies: env.proxies, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
+		Machines: registrar,
 		Settings: settings(&env.mesh, o, discoveryScope),
 		Notebook: notebook.New(typed, o.namespace, o.name()+"-lessons", env.log.WithName("notebook")),
 	})
@@ -77,9 +82,13 @@ func discovery(env environment) (part, error) {
 			group.Go(func() error { return configs.Run(ctx) })
 			group.Go(func() error { return m.Run(ctx) })
 			group.Go(func() error { return statuses.run(ctx, env) })
+			group.Go(func() error { return registrar.run(ctx) })
 			return group.Wait()
 		},
-		drain: func(context.Context) { m.Hub().Close() },
+		drain: func(context.Context) {
+			registrar.Close()
+			m.Hub().Close()
+		},
 	}, nil
 }
 

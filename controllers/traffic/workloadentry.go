@@ -10,6 +10,8 @@ import (
 )
 
 func workloadEntry(scope projection.Scope) row.Kind {
-	return row.Project(projection.KindWorkloadEntry, resource("workloadentries"), scope.WorkloadEntry,
+	own := row.Project(projection.KindWorkloadEntry, resource("workloadentries"), scope.WorkloadEntry,
 		func(b *intake.Batch, k ir.ConfigKey, r *ir.Workload) { b.WorkloadEntries[k] = r })
+	return row.Remember(own, projection.HealthPart, projection.WorkloadHealth,
+		func(b *intake.Batch, k ir.ConfigKey, r *ir.WorkloadHealth) { b.WorkloadHealths[k] = r })
 }

@@ -22,6 +22,7 @@ type Batch struct {
 	IngressClasses      map[string]*ir.IngressClass
 	ServiceEntries      map[ir.ConfigKey]*ir.ServiceEntry
 	WorkloadEntries     map[ir.ConfigKey]*ir.Workload
+	WorkloadHealths     map[ir.ConfigKey]*ir.WorkloadHealth // by WorkloadEntry
 	WorkloadGroups      map[ir.ConfigKey]*ir.WorkloadGroup
 	Allocated           map[ir.ConfigKey]*ir.Allocated
 	Sidecars            map[ir.ConfigKey]*ir.Sidecar

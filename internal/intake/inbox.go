@@ -59,6 +59,7 @@ func newBatch() Batch {
 		IngressClasses:      map[string]*ir.IngressClass{},
 		ServiceEntries:      map[ir.ConfigKey]*ir.ServiceEntry{},
 		WorkloadEntries:     map[ir.ConfigKey]*ir.Workload{},
+		WorkloadHealths:     map[ir.ConfigKey]*ir.WorkloadHealth{},
 		WorkloadGroups:      map[ir.ConfigKey]*ir.WorkloadGroup{},
 		Allocated:           map[ir.ConfigKey]*ir.Allocated{},
 		Sidecars:            map[ir.ConfigKey]*ir.Sidecar{},

@@ -74,4 +74,11 @@ type Workload struct {
 
 	ServiceAccount string
 	Meshed         bool // has a proxy that terminates mutual TLS
+	Probed         bool // serves only while it is known to be healthy
+}
+
+// WorkloadHealth is what the status of a WorkloadEntry says of its health, apart from
+// the rest of it: it comes and goes, and nothing else changes.
+type WorkloadHealth struct {
+	Healthy bool
 }

@@ -103,6 +103,7 @@ type Class struct {
 	Labels         Labels // without labels that differ between replicas
 	Locality       Locality
 	DiscoveryScope DiscoveryScope // as the pods say
+	Group          string         // of machines: their WorkloadGroup; empty for pods
 }
 
 // Layer is a set of resources that several classes share; see the xds package.

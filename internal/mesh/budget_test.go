@@ -251,7 +251,9 @@ func TestNothingIsLeft(t *testing.T) {
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "s"}: nil},
 		ProxyConfigs:        map[ir.ConfigKey]*ir.ProxyConfig{{Namespace: "apps", Name: "c"}: nil},
 		ServiceEntries:      map[ir.ConfigKey]*ir.ServiceEntry{entryKey: nil, otherEntryKey: nil},
-		WorkloadEntries:     map[ir.ConfigKey]*ir.Workload{entryKey: nil},
+		WorkloadEntries:     map[ir.ConfigKey]*ir.Workload{entryKey: nil, otherEntryKey: nil},
+		WorkloadHealths:     map[ir.ConfigKey]*ir.WorkloadHealth{entryKey: nil, otherEntryKey: nil},
+		WorkloadGroups:      map[ir.ConfigKey]*ir.WorkloadGroup{entryKey: nil},
 		Allocated:           map[ir.ConfigKey]*ir.Allocated{entryKey: nil},
 	}
 	out := e.Step(gone, map[string]*ir.Class{key: nil})

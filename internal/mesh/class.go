@@ -29,6 +29,9 @@ var replicaLabels = map[string]bool{
 	"job-name":                                 true,
 }
 
+// metadataGroup names the WorkloadGroup of a proxy outside of Kubernetes.
+const metadataGroup = "AUTO_REGISTER_GROUP"
+
 // classOf reads the class of a proxy, but for its place, from what it says of itself;
 // identity has checked that it may say so.
 func classOf(node *corev3.Node) (*ir.Class, error) {
@@ -53,6 +56,7 @@ func classOf(node *corev3.Node) (*ir.Class, error) {
 	c.Workload = text(meta, "WORKLOAD_NAME")
 	// Another word was refused at injection; from elsewhere it counts as none.
 	c.DiscoveryScope, _ = ir.ParseDiscoveryScope(text(meta, "DISCOVERY_SCOPE"))
+	c.Group = text(meta, metadataGroup)
 	if c.Namespace == "" {
 		return nil, errors.New("node metadata has no NAMESPACE")
 	}
@@ -70,7 +74,7 @@ func classOf(node *corev3.Node) (*ir.Class, error) {
 func classKey(c *ir.Class) string {
 	sum := xxhash.Sum64String(strings.Join([]string{
 		c.Cluster, c.Network, c.ServiceAccount, c.Labels.String(),
-		c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.DiscoveryScope.String(),
+		c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.DiscoveryScope.String(), c.Group,
 	}, "\x00"))
 	return fmt.Sprintf("%s/%s/%s/%016x", c.Role, c.Namespace, c.Workload, sum)
 }

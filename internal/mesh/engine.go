@@ -116,6 +116,8 @@ func (e *Engine) stage(b intake.Batch) {
 	stage(e.model.Namespaces, b.Namespaces)
 	stage(e.model.ServiceEntries, b.ServiceEntries)
 	stage(e.model.WorkloadEntries, b.WorkloadEntries)
+	stage(e.model.WorkloadHealths, b.WorkloadHealths)
+	stage(e.model.WorkloadGroups, b.WorkloadGroups)
 	stage(e.model.Remembered, b.Allocated)
 	stage(e.model.Sidecars, b.Sidecars)
 	stage(e.model.PeerAuths, b.PeerAuthentications)

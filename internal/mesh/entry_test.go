@@ -44,6 +44,18 @@ func entryBudgets() []budget {
 	}
 	selected := only(selecting)
 	selected.WorkloadEntries = workload(1)
+	// Two machines, of which one is not healthy.
+	probed := only(selecting)
+	probed.WorkloadEntries = map[ir.ConfigKey]*ir.Workload{}
+	for i, k := range []ir.ConfigKey{entryKey, otherEntryKey} {
+		probed.WorkloadEntries[k] = &ir.Workload{
+			Addr: netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}), Labels: selecting.Selector, Probed: true, Meshed: true, ServiceAccount: "vm",
+		}
+	}
+	health := func(k ir.ConfigKey, healthy bool) map[ir.ConfigKey]*ir.WorkloadHealth {
+		return map[ir.ConfigKey]*ir.WorkloadHealth{k: {Healthy: healthy}}
+	}
+	probed.WorkloadHealths = health(otherEntryKey, true)
 	return []budget{{
 		name:   "an endpoint's weight in a ServiceEntry",
 		before: only(staticEntry(1)),
@@ -58,6 +70,21 @@ func entryBudgets() []budget {
 		change:    intake.Batch{WorkloadEntries: workload(2)},
 		evaluated: map[string]int{"entrySets": 1, "entryIdentities": 1, "resource.endpoints": 1},
 		sent:      []string{"set mesh ClusterLoadAssignment outbound|5432||one.example.com"},
+	}, {
+		name:      "a machine becomes healthy",
+		before:    probed,
+		change:    intake.Batch{WorkloadHealths: health(entryKey, true)},
+		evaluated: map[string]int{"entrySets": 1, "entryIdentities": 1, "resource.endpoints": 1},
+		sent:      []string{"set mesh ClusterLoadAssignment outbound|5432||one.example.com"},
+	}, {
+		name:      "a new machine that was not probed yet",
+		before:    probed,
+		change:    intake.Batch{WorkloadHealths: health(entryKey, false)},
+		evaluated: map[string]int{"entrySets": 1},
+	}, {
+		name:      "a WorkloadGroup without machines",
+		change:    intake.Batch{WorkloadGroups: map[ir.ConfigKey]*ir.WorkloadGroup{entryKey: {Template: ir.Workload{Weight: 1}}}},
+		evaluated: map[string]int{},
 	}, {
 		name:   "a new ServiceEntry",
 		before: intake.Batch{ServiceEntries: map[ir.ConfigKey]*ir.ServiceEntry{otherEntryKey: entryOf("two", 2)}},

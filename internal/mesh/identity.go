@@ -37,6 +37,18 @@ func classify(trustDomain string, where *places, node *corev3.Node, peer xds.Pee
 	return key, nil
 }
 
+// guest admits machines that register. What they write into the cluster is theirs
+// only if they prove who they are.
+func (m *Mesh) guest(node *corev3.Node, peer xds.Peer) (xds.Guest, error) {
+	if m.options.Machines == nil || text(node.GetMetadata().GetFields(), metadataGroup) == "" {
+		return nil, nil
+	}
+	if _, secured := peer.Auth.(credentials.TLSInfo); !secured {
+		return nil, status.Error(codes.Unauthenticated, "a machine must show its certificate to register")
+	}
+	return m.options.Machines.Guest(node)
+}
+
 func owns(cert *x509.Certificate, trustDomain string, class *ir.Class) error {
 	if len(cert.URIs) != 1 {
 		return errors.New("the client certificate has no single SPIFFE id")

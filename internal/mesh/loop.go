@@ -44,6 +44,15 @@ type Proxies interface {
 	Update(changed map[string]*ir.ProxyDefaults)
 }
 
+// Machines registers the machines outside of Kubernetes.
+type Machines interface {
+	// Update takes what changed of the WorkloadGroups; nil is one that is gone. It is
+	// called with nothing, too, once all were read.
+	Update(changed map[ir.ConfigKey]*ir.WorkloadGroup)
+	// Guest admits the stream of a machine, whose identity was checked.
+	Guest(node *corev3.Node) (xds.Guest, error)
+}
+
 // Notebook keeps what workloads use.
 type Notebook interface {
 	// Run teaches what was kept and keeps what is new, until the context ends.
@@ -57,6 +66,7 @@ type Options struct {
 	Intake   Intake
 	Status   Status
 	Proxies  Proxies  // nil: nobody injects
+	Machines Machines // nil: machines do not register
 	Notebook Notebook // nil: what workloads use is forgotten with the process
 	Settings *ir.Mesh // fixed for the life of the process
 	Workers  int      // evaluations side by side; below 2: none
@@ -86,6 +96,7 @@ func New(options Options) (*Mesh, error) {
 		Classify: func(node *corev3.Node, peer xds.Peer) (string, error) {
 			return classify(trustDomain, m.population.where, node, peer)
 		},
+		Guest:     m.guest,
 		Unknown:   unknownHost,
 		NoCluster: noCluster,
 		Events:    events{m, options.Status, options.Log},
@@ -159,6 +170,9 @@ func (m *Mesh) step() {
 	out := m.engine.Step(batch, m.population.take())
 	m.memory.remind(out.Publish.Classes)
 	m.hub.Publish(out.Publish)
+	if m.options.Machines != nil {
+		m.options.Machines.Update(batch.WorkloadGroups)
+	}
 	if m.options.Proxies != nil {
 		m.options.Proxies.Update(out.Proxies)
 	}

@@ -47,7 +47,7 @@ func (x *chaos) step() edit {
 	config := func(prefix string, n int) ir.ConfigKey {
 		return ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
 	}
-	switch x.r.IntN(23) {
+	switch x.r.IntN(25) {
 	case 0, 1:
 		change(x, x.rows.Services, e.batch.Services, object("s", 3), x.service)
 	case 2, 3:
@@ -86,6 +86,12 @@ func (x *chaos) step() edit {
 		})
 	case 21:
 		change(x, x.rows.Sidecars, e.batch.Sidecars, config("x", 3), x.sidecar)
+	case 22:
+		change(x, x.rows.WorkloadHealths, e.batch.WorkloadHealths, config("w", 3), func(ir.ConfigKey) *ir.WorkloadHealth {
+			return &ir.WorkloadHealth{Healthy: x.r.IntN(2) == 0}
+		})
+	case 23:
+		change(x, x.rows.WorkloadGroups, e.batch.WorkloadGroups, config("m", 2), x.workloadGroup)
 	default:
 		c := x.class()
 		change(x, x.classes, e.classes, classKey(c), func(string) *ir.Class { return c })
@@ -418,6 +424,7 @@ func (x *chaos) class() *ir.Class {
 		Role: pick(x.r, ir.RoleSidecar, ir.RoleRouter), Namespace: pick(x.r, chaosNamespaces...),
 		Workload: "w", ServiceAccount: "one", Labels: x.labels(),
 		Locality: pick(x.r, ir.Locality{}, ir.Locality{Region: "west", Zone: "a"}, ir.Locality{Region: "west", Zone: "b"}),
+		Group:    pick(x.r, "", "", "m0", "m1"),
 	}
 }
 

@@ -65,7 +65,15 @@ func (x *chaos) workloadEntry(k ir.ConfigKey) *ir.Workload {
 	if x.r.IntN(3) == 0 {
 		out.Ports = []ir.SlicePort{{Name: "port-0", Port: 8000}}
 	}
+	out.Probed = x.r.IntN(3) == 0
 	return out
+}
+
+func (x *chaos) workloadGroup(k ir.ConfigKey) *ir.WorkloadGroup {
+	return &ir.WorkloadGroup{
+		Origin:   ir.Origin{Kind: "WorkloadGroup", Namespace: k.Namespace, Name: k.Name},
+		Template: ir.Workload{Ports: []ir.SlicePort{{Name: "port-0", Port: pick(x.r, uint16(8000), 8001)}}},
+	}
 }
 
 // allocated is what a status may say: addresses that were given, of which some are the

@@ -122,7 +122,8 @@ func (m *Model) selectedPods(c *graph.Ctx, k ir.ObjectKey, pod *ir.Pod, emit fun
 	}
 }
 
-// workloads is the WorkloadEntries of a namespace that a selector fits, by name.
+// workloads is the WorkloadEntries of a namespace that a selector fits and that may be
+// called, by name.
 func (m *Model) workloads(c *graph.Ctx, namespace string, selector ir.Labels) []*ir.Workload {
 	if len(selector) == 0 {
 		return nil
@@ -131,12 +132,21 @@ func (m *Model) workloads(c *graph.Ctx, namespace string, selector ir.Labels) []
 		return nil
 	}
 	var out []*ir.Workload
-	for _, w := range graph.Each(c, m.workloadsByPair, namespacePair{Namespace: namespace, Pair: selector[0]}) {
-		if w.Labels.Contains(selector) {
+	for k, w := range graph.Each(c, m.workloadsByPair, namespacePair{Namespace: namespace, Pair: selector[0]}) {
+		if w.Labels.Contains(selector) && m.healthy(c, k, w) {
 			out = append(out, w)
 		}
 	}
 	return out
+}
+
+// healthy tells whether a workload may be called: one that is probed must have passed.
+func (m *Model) healthy(c *graph.Ctx, k ir.ConfigKey, w *ir.Workload) bool {
+	if !w.Probed {
+		return true
+	}
+	h, known := graph.Get(c, m.WorkloadHealths.Table(), k)
+	return known && h.Healthy
 }
 
 // workloadBackend is a workload that serves ports.
@@ -167,15 +177,20 @@ func unreachable(w *ir.Workload, by ir.Origin) ir.Problem {
 func targetsOf(ports []ir.ServicePort, own []ir.SlicePort) []ir.SlicePort {
 	out := make([]ir.SlicePort, len(ports))
 	for i, p := range ports {
-		out[i] = ir.SlicePort{Name: p.Name, Port: cmp.Or(p.Target, p.Port)}
-		for _, o := range own {
-			if o.Name == p.Name {
-				out[i].Port = o.Port
-			}
-		}
+		out[i] = ir.SlicePort{Name: p.Name, Port: targetOf(&p, own)}
 	}
 	slices.SortFunc(out, func(a, b ir.SlicePort) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Port, b.Port)) })
 	return out
+}
+
+// targetOf is the number behind one port.
+func targetOf(p *ir.ServicePort, own []ir.SlicePort) uint16 {
+	for _, o := range own {
+		if o.Name == p.Name {
+			return o.Port
+		}
+	}
+	return cmp.Or(p.Target, p.Port)
 }
 
 // sortBackends orders a set, and keeps the first of what is in it twice.

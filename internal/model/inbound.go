@@ -27,10 +27,15 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 				Paths:         mesh.Paths,
 				Origins:       accepts.Origins,
 			}
+			own := m.ownPorts(c, class)
 			for _, s := range m.selecting(c, class.Namespace, class.Labels) {
-				m.addPorts(c, out, s, mesh.Detection > 0)
+				if class.Group != "" {
+					addTargets(out, s.Ports, own, mesh.Detection > 0)
+				} else {
+					m.addPorts(c, out, s, mesh.Detection > 0)
+				}
 			}
-			m.addEntryPorts(c, out, class)
+			m.addEntryPorts(c, out, class, own)
 			for _, p := range accepts.Ports {
 				if !hasPort(out, p.Port) {
 					out.Ports = append(out.Ports, ir.InboundPort{Port: p.Port, Protocol: ir.ProtocolTCP})
@@ -61,7 +66,7 @@ func (m *Model) addPorts(c *graph.Ctx, out *ir.Inbound, s *ir.Service, detect bo
 }
 
 // addEntryPorts adds the ports that ServiceEntries whose selector fits lead to.
-func (m *Model) addEntryPorts(c *graph.Ctx, out *ir.Inbound, class *ir.Class) {
+func (m *Model) addEntryPorts(c *graph.Ctx, out *ir.Inbound, class *ir.Class, own []ir.SlicePort) {
 	if _, selecting := graph.Get(c, m.entrySelectors, class.Namespace); !selecting {
 		return
 	}
@@ -71,10 +76,31 @@ func (m *Model) addEntryPorts(c *graph.Ctx, out *ir.Inbound, class *ir.Class) {
 				continue
 			}
 			for _, p := range e.Ports {
-				if !hasPort(out, p.Target) {
-					out.Ports = append(out.Ports, ir.InboundPort{Port: p.Target, Protocol: p.Protocol})
+				if target := targetOf(&p, own); !hasPort(out, target) {
+					out.Ports = append(out.Ports, ir.InboundPort{Port: target, Protocol: p.Protocol})
 				}
 			}
+		}
+	}
+}
+
+// ownPorts is what the group of a machine has in place of the targets of a Service.
+func (m *Model) ownPorts(c *graph.Ctx, class *ir.Class) []ir.SlicePort {
+	if class.Group == "" {
+		return nil
+	}
+	g, ok := graph.Get(c, m.WorkloadGroups.Table(), ir.ConfigKey{Namespace: class.Namespace, Name: class.Group})
+	if !ok {
+		return nil
+	}
+	return g.Template.Ports
+}
+
+// addTargets adds the ports behind a Service of a machine, which no EndpointSlice has.
+func addTargets(out *ir.Inbound, ports []ir.ServicePort, own []ir.SlicePort, detect bool) {
+	for _, p := range ports {
+		if target := targetOf(&p, own); p.Protocol != ir.ProtocolUDP && !hasPort(out, target) {
+			out.Ports = append(out.Ports, ir.InboundPort{Port: target, Protocol: carried(p.Protocol, detect)})
 		}
 	}
 }

@@ -44,6 +44,8 @@ type Sources struct {
 	IngressClasses  *graph.Source[string, *ir.IngressClass]
 	ServiceEntries  *graph.Source[ir.ConfigKey, *ir.ServiceEntry]
 	WorkloadEntries *graph.Source[ir.ConfigKey, *ir.Workload]
+	WorkloadHealths *graph.Source[ir.ConfigKey, *ir.WorkloadHealth] // by WorkloadEntry
+	WorkloadGroups  *graph.Source[ir.ConfigKey, *ir.WorkloadGroup]
 	Remembered      *graph.Source[ir.ConfigKey, *ir.Allocated] // by ServiceEntry: what its status says
 	Sidecars        *graph.Source[ir.ConfigKey, *ir.Sidecar]
 	PeerAuths       *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
@@ -146,6 +148,8 @@ func New(g *graph.Graph) *Model {
 		IngressClasses:  graph.NewSource[string, *ir.IngressClass](g, "ingressClasses", strings.Compare),
 		ServiceEntries:  graph.NewSource[ir.ConfigKey, *ir.ServiceEntry](g, "serviceEntries", ir.ConfigKey.Compare),
 		WorkloadEntries: graph.NewSource[ir.ConfigKey, *ir.Workload](g, "workloadEntries", ir.ConfigKey.Compare),
+		WorkloadHealths: graph.NewSource[ir.ConfigKey, *ir.WorkloadHealth](g, "workloadHealths", ir.ConfigKey.Compare),
+		WorkloadGroups:  graph.NewSource[ir.ConfigKey, *ir.WorkloadGroup](g, "workloadGroups", ir.ConfigKey.Compare),
 		Remembered:      graph.NewSource[ir.ConfigKey, *ir.Allocated](g, "remembered", ir.ConfigKey.Compare),
 		Sidecars:        graph.NewSource[ir.ConfigKey, *ir.Sidecar](g, "sidecars", ir.ConfigKey.Compare),
 		PeerAuths:       graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),

@@ -22,6 +22,9 @@ var servedWorkloadEntry = serves(
 // that an object may have.
 const maxWeight = 1 << 20
 
+// annotationProbed is on WorkloadEntries of workloads whose health is probed.
+const annotationProbed = "proxy.istio.io/health-checks-enabled"
+
 // WorkloadEntry projects a networking.istio.io WorkloadEntry of any version. The row
 // is nil when it has no address that a proxy can reach. See
 // https://istio.io/latest/docs/reference/config/networking/workload-entry/.
@@ -49,6 +52,7 @@ func (s Scope) WorkloadEntry(meta *metav1.ObjectMeta, text []byte) (*ir.Workload
 	}
 	w.Labels = ir.NewLabels(labels)
 	w.Meshed = meshed(labels, w.ServiceAccount)
+	_, w.Probed = meta.Annotations[annotationProbed]
 	return &w, n.sorted(), nil
 }
 

@@ -46,6 +46,9 @@ type Options struct {
 	// An error without a gRPC status ends the stream with PermissionDenied.
 	// Required.
 	Classify func(node *core.Node, peer Peer) (class string, err error)
+	// Guest is asked once for each stream, after Classify, who wants to be told of it;
+	// nil for nobody. An error ends the stream with its gRPC status.
+	Guest func(node *core.Node, peer Peer) (Guest, error)
 	// Events is told of classes and refusals; nil means nobody is.
 	Events Events
 	// Clock defaults to the system's.

@@ -34,6 +34,7 @@ type session struct {
 	seat  int
 	node  string
 	class *class
+	guest Guest // nil: nobody wants to know
 	wake  chan struct{}
 	// touched is guarded by the hub's lock.
 	touched bool
@@ -136,6 +137,9 @@ func (s *session) identify(req *request) error {
 		}
 		return status.Errorf(codes.PermissionDenied, "node %.128q is not served: %v", node.GetId(), err)
 	}
+	if err := s.receiveGuest(node); err != nil {
+		return err
+	}
 	s.node = node.GetId()
 	s.hub.join(s, key, node)
 	return nil
@@ -193,12 +197,18 @@ func (s *session) close() {
 	if s.class != nil {
 		s.hub.leave(s)
 	}
+	if s.guest != nil {
+		s.guest.Left()
+	}
 }
 
 // take takes in one message of the client.
 func (s *session) take(req *request) error {
 	if req.typ == "" {
 		return status.Error(codes.InvalidArgument, "a request on an aggregated stream must name a type")
+	}
+	if req.typ == HealthType {
+		return s.hear(req)
 	}
 	if len(req.nonce) > 0 {
 		var message string

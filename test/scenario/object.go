@@ -116,8 +116,7 @@ var kinds = map[string]kind{
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.ProxyConfig { return b.ProxyConfigs }),
 	projection.KindServiceEntry: configured(projection.KindServiceEntry, scope.ServiceEntry,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.ServiceEntry { return b.ServiceEntries }),
-	projection.KindWorkloadEntry: configured(projection.KindWorkloadEntry, scope.WorkloadEntry,
-		func(b *intake.Batch) map[ir.ConfigKey]*ir.Workload { return b.WorkloadEntries }),
+	projection.KindWorkloadEntry: workloadEntry(),
 	projection.KindWorkloadGroup: configured(projection.KindWorkloadGroup, scope.WorkloadGroup,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.WorkloadGroup { return b.WorkloadGroups }),
 	projection.KindSidecar: configured(projection.KindSidecar, scope.Sidecar,
@@ -196,6 +195,33 @@ func configured[R any](
 			return known
 		},
 	}
+}
+
+// workloadEntry is read with the health that its status says.
+func workloadEntry() kind {
+	own := configured(projection.KindWorkloadEntry, scope.WorkloadEntry,
+		func(b *intake.Batch) map[ir.ConfigKey]*ir.Workload { return b.WorkloadEntries })
+	out := own
+	out.apply = func(b *intake.Batch, text []byte) error {
+		body, err := yaml.YAMLToJSON(text)
+		if err != nil {
+			return err
+		}
+		var in struct {
+			Metadata metav1.ObjectMeta `json:"metadata"`
+			Status   json.RawMessage   `json:"status"`
+		}
+		if err := json.Unmarshal(body, &in); err != nil {
+			return err
+		}
+		b.WorkloadHealths[configKey(in.Metadata.Namespace, in.Metadata.Name)] = projection.WorkloadHealth(in.Status)
+		return own.apply(b, text)
+	}
+	out.remove = func(b *intake.Batch, namespace, name string) {
+		b.WorkloadHealths[configKey(namespace, name)] = nil
+		own.remove(b, namespace, name)
+	}
+	return out
 }
 
 // noon is when certificates are checked.

@@ -112,6 +112,8 @@ func (w *World) Step() ([]string, error) {
 	merge(w.rows.Gateways, w.staged.Gateways)
 	merge(w.rows.ServiceEntries, w.staged.ServiceEntries)
 	merge(w.rows.WorkloadEntries, w.staged.WorkloadEntries)
+	merge(w.rows.WorkloadHealths, w.staged.WorkloadHealths)
+	merge(w.rows.WorkloadGroups, w.staged.WorkloadGroups)
 	merge(w.rows.Sidecars, w.staged.Sidecars)
 	merge(w.rows.PeerAuthentications, w.staged.PeerAuthentications)
 	merge(w.rows.ProxyConfigs, w.staged.ProxyConfigs)
