@@ -117,7 +117,7 @@ func (s *session) refused(l *lane, f *flight, message string) []NACK {
 			l.pending.add(it.name.id, f.first, f.last)
 		}
 		if l.table.typ == ClusterType {
-			delete(s.awaited, it.version.res.EDS)
+			s.awaited.drop(it.version.res.EDS)
 		}
 		if l.table.typ == EndpointType {
 			s.arrived(l, it.name, f.sent)

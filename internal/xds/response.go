@@ -43,6 +43,8 @@ type response struct {
 	items   []item
 	size    int
 	message *discovery.DeltaDiscoveryResponse
+	// needs are the endpoints that its clusters wait for.
+	needs []string
 
 	once     sync.Once
 	prepared *grpc.PreparedMsg
@@ -88,6 +90,9 @@ func (p *press) response(t *table, items []item) *response {
 	r := &response{typ: t.typ, items: items, nonce: strconv.FormatUint(p.serial.Add(1), 36)}
 	r.message = messageOf(t, r.nonce, items, p.noCluster)
 	r.size = proto.Size(r.message)
+	if t.typ == ClusterType {
+		r.needs = needs(items)
+	}
 	if p.inUse == nil {
 		p.inUse = map[[2]uint64][]weak.Pointer[response]{}
 	}

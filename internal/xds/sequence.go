@@ -90,56 +90,40 @@ func before(batch uint64) uint64 {
 	return batch - 1
 }
 
-// awaitAll notes which endpoints the clusters of a response need. A client that
-// connects gets thousands at once, so the room for them is made at once.
-func (s *session) awaitAll(items []item, batch uint64) {
-	var a *await
-	for i, it := range items {
-		if it.version == nil || it.version.res.EDS == "" {
-			continue
-		}
-		if a == nil {
-			a = &await{batch: batch, since: s.sent}
-			if s.awaited == nil {
-				s.awaited = make(map[string]*await, len(items)-i)
-			}
-		}
-		s.await(it.version.res.EDS, a)
+// await notes which endpoints clusters on their way need. A client that knows
+// them is sent them again, right behind the clusters: Envoy warms a cluster
+// that changed, waits for endpoints without asking for them, and does not
+// acknowledge the cluster before it has them.
+func (s *session) await(names []string, batch uint64) {
+	if len(names) == 0 {
+		return
 	}
-}
-
-// await notes that a cluster on its way needs endpoints. A client that knows
-// the endpoints is sent them again, right behind the cluster: Envoy warms a
-// cluster that changed, waits for endpoints without asking for them, and does
-// not acknowledge the cluster before it has them.
-func (s *session) await(text string, a *await) {
-	s.awaited[text] = a
+	s.awaited.add(names, batch, s.sent)
 	l := s.lane(EndpointType)
 	if l == nil {
 		return
 	}
-	n := l.table.byText[text]
-	if n == nil {
-		return
-	}
-	if c := l.held.get(n.id); l.wants(c) && c.serial() != serialNone {
-		l.hold(n.id, c.forced())
-		l.pending.add(n.id, s.hub.batch, s.hub.batch)
+	for _, text := range names {
+		n := l.table.byText[text]
+		if n == nil {
+			continue
+		}
+		if c := l.held.get(n.id); l.wants(c) && c.serial() != serialNone {
+			l.hold(n.id, c.forced())
+			l.pending.add(n.id, s.hub.batch, s.hub.batch)
+		}
 	}
 }
 
 // arrived takes in that the client has endpoints. When they were sent after
 // the cluster that needs them, the wait is over; else they are sent again.
 func (s *session) arrived(l *lane, n *name, sent uint64) {
-	a, ok := s.awaited[n.text]
+	group, _, ok := s.awaited.find(n.text)
 	if !ok {
 		return
 	}
-	if sent > a.since {
-		delete(s.awaited, n.text)
-		if len(s.awaited) == 0 {
-			s.awaited = nil
-		}
+	if sent > s.awaited[group].since {
+		s.awaited.drop(n.text)
 		return
 	}
 	l.hold(n.id, l.held.get(n.id).forced())
@@ -194,9 +178,5 @@ func (s *session) release(fired <-chan time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forced = max(s.forced, s.holdBatch)
-	for name, a := range s.awaited {
-		if a.batch <= s.forced {
-			delete(s.awaited, name)
-		}
-	}
+	s.awaited.keep(func(a *await) bool { return a.batch > s.forced })
 }

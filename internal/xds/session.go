@@ -44,7 +44,7 @@ type session struct {
 	// routes says which route configurations the client can take hosts for.
 	routes map[string]routeState
 	// awaited are the endpoints that clusters on their way still need.
-	awaited map[string]*await
+	awaited awaits
 	// claimed is true when the client said to hold anything: it was connected
 	// before.
 	claimed bool
@@ -79,14 +79,6 @@ const (
 	// dropped; see hosts.go.
 	routeSettling
 )
-
-// await is for what the clusters of one response wait: assignments that they need
-// before routes may name them.
-type await struct {
-	batch uint64
-	// since is the number of the response that brought the cluster.
-	since uint64
-}
 
 // maxLanes bounds the resource types of one stream.
 const maxLanes = 16

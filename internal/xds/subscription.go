@@ -140,7 +140,7 @@ func (h *Hub) compareClaim(s *session, l *lane, text, version []byte) {
 	serial := serialUnknown
 	// A cluster that changed at once after the reconnect waits for endpoints,
 	// although the client claims to hold them.
-	_, awaited := s.awaited[n.text]
+	_, _, awaited := s.awaited.find(n.text)
 	awaited = awaited && l.table.typ == EndpointType
 	if e != nil && e.res.Version == string(version) && !s.doubtful(n) && !awaited {
 		serial = e.serial

@@ -315,7 +315,7 @@ func (s *session) launch(t *turn) *response {
 	t.l.seat = flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent}
 	t.l.greet = false
 	if t.l.table.typ == ClusterType {
-		s.awaitAll(r.items, t.first)
+		s.await(r.needs, t.first)
 	}
 	return r
 }
