@@ -39,6 +39,7 @@ import (
 	"github.com/meshwright/meshwright/hack/envoy"
 	"github.com/meshwright/meshwright/internal/agent/bootstrap"
 	"github.com/meshwright/meshwright/internal/agent/node"
+	"github.com/meshwright/meshwright/test/port"
 )
 
 // rig is one agent with its Envoy, control plane and application.
@@ -179,12 +180,11 @@ func get(client *http.Client, address string) (int, string, error) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := port.Find(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }
 
 func packed(t *testing.T, m proto.Message) *anypb.Any {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meshwright/meshwright/internal/agent/nameserver"
+	"github.com/meshwright/meshwright/test/port"
 )
 
 // TestNaming opens the sockets that redirected packets arrive at, with what the pod's resolv.conf says.
@@ -52,10 +53,9 @@ func TestNaming(t *testing.T) {
 
 func freePort(t *testing.T) uint16 {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	ports, err := port.Find(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer packets.Close()
-	return netip.MustParseAddrPort(packets.LocalAddr().String()).Port()
+	return ports[0]
 }

@@ -34,6 +34,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/meshwright/meshwright/hack/envoy"
+	"github.com/meshwright/meshwright/test/port"
 )
 
 var adsSource = &core.ConfigSource{ResourceApiVersion: core.ApiVersion_V3, ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}}}
@@ -119,12 +120,11 @@ func endpointsOf(t testing.TB, name, version string, port int) *Resource {
 // freePort returns a port that nothing listens on at the moment.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := port.Find(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return int(ports[0])
 }
 
 // runEnvoy starts the pinned Envoy with its discovery at a port.

@@ -192,6 +192,29 @@ func TestReconnectWaitsForTheClass(t *testing.T) {
 	}
 }
 
+// A client that no longer asks for a name still wants all there is, and keeps
+// what it claims to hold until it is told that there is none.
+func TestReconnectForgetsBeforeTheClassIsKnown(t *testing.T) {
+	s := serve(t, Options{})
+	c := s.connect(t, "a", "n1")
+	c.claim(ClusterType, map[string]string{"missed": "1"}, wildcard, "missed")
+	c.unsubscribe(ClusterType, "missed")
+	c.subscribe(probeType, "unanswered")
+	s.hub.Publish(Batch{Set: put("base", res(ListenerType, "l1", "1"))})
+	waitFor(t, func() bool {
+		s.hub.mu.RLock()
+		defer s.hub.mu.RUnlock()
+		probes := s.hub.tables[probeType]
+		return probes != nil && probes.byText["unanswered"] != nil
+	})
+	s.hub.Publish(Batch{Classes: []Class{{Key: "a", Layers: []Layer{"base"}}}})
+	got := []string{show(c.next()), show(c.next())}
+	slices.Sort(got)
+	if want := []string{"Cluster -missed", "Probe -unanswered"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestASlowReaderIsSentTheNewestOnly(t *testing.T) {
 	s := one(t, Options{}, res(ClusterType, "c1", "1"))
 	slow, fast := s.connect(t, "a", "n1"), s.connect(t, "a", "n2")

@@ -227,7 +227,12 @@ func (h *Hub) forget(s *session, l *lane, text []byte) {
 	}
 	if l.wild {
 		// The client may have dropped it, and still wants all there is.
-		l.hold(n.id, (c &^ askedBit).forced())
+		c = (c &^ askedBit).forced()
+		if l.claims != nil {
+			// What it claims was not looked at yet, and this name of it never will be.
+			c = c.with(serialUnknown)
+		}
+		l.hold(n.id, c)
 		l.pending.add(n.id, h.batch, h.batch)
 		return
 	}

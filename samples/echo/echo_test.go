@@ -5,8 +5,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"github.com/meshwright/meshwright/test/port"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -122,12 +123,11 @@ func TestClientRefusesWhatItCannotDo(t *testing.T) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := port.Find(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }
 
 func TestServerSpeaksH2CAndTCPAndFinishesRequestsOnStop(t *testing.T) {

@@ -30,6 +30,7 @@ import (
 	"github.com/meshwright/meshwright/internal/envoy/route"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/test/port"
 )
 
 // TestSameAsEnvoy asks the real Envoy and the simulation the same random things.
@@ -153,12 +154,11 @@ func marshal(t *testing.T, m proto.Message) []byte {
 
 func freePort(t *testing.T) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := port.Find(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
+	return ports[0]
 }
 
 // start runs Envoy until the test ends, and waits until it listens.

@@ -5,13 +5,13 @@ package node
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
 	"github.com/meshwright/meshwright/test/cluster/host"
 	"github.com/meshwright/meshwright/test/cluster/kubeconfig"
 	"github.com/meshwright/meshwright/test/cluster/process"
+	"github.com/meshwright/meshwright/test/port"
 )
 
 // barePorts are the loopback ports of a bare cluster.
@@ -109,7 +109,7 @@ func (c *Cluster) choosePorts(ctx context.Context, asked uint16) (*barePorts, er
 			return nil, err
 		}
 	}
-	free, err := freePorts(4)
+	free, err := port.Find(4)
 	if err != nil {
 		return nil, err
 	}
@@ -129,21 +129,6 @@ func (c *Cluster) portsUsable(p *barePorts) bool {
 	}
 	return (alive("kube-apiserver") || free(p.API)) &&
 		(alive("etcd") || free(p.EtcdAPI) && free(p.EtcdPeer) && free(p.Health))
-}
-
-// freePorts are n loopback ports that nobody listens on now.
-func freePorts(n int) ([]uint16, error) {
-	var out []uint16
-	for range n {
-		// All are held until the last is known, so that they differ.
-		l, err := net.Listen("tcp", netip.AddrPortFrom(loopback, 0).String())
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer l.Close()
-		out = append(out, l.Addr().(*net.TCPAddr).AddrPort().Port())
-	}
-	return out, nil
 }
 
 func (c *Cluster) bareService(name string, args []string, inputs ...string) process.Service {

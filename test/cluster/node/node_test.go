@@ -140,20 +140,6 @@ func TestBareServerAsksForNothingThatNobodyMakes(t *testing.T) {
 	}
 }
 
-func TestFreePortsDiffer(t *testing.T) {
-	ports, err := freePorts(8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[uint16]bool{}
-	for _, p := range ports {
-		if p == 0 || seen[p] {
-			t.Errorf("port %d is 0 or there twice in %v", p, ports)
-		}
-		seen[p] = true
-	}
-}
-
 // TestLeftoversSeeProcesses: the check after `down` must be able to fail.
 func TestLeftoversSeeProcesses(t *testing.T) {
 	dir := t.TempDir()

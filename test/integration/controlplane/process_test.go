@@ -13,7 +13,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -31,6 +30,7 @@ import (
 	"github.com/meshwright/meshwright/charts"
 	"github.com/meshwright/meshwright/internal/helm"
 	"github.com/meshwright/meshwright/test/integration/apiserver"
+	"github.com/meshwright/meshwright/test/port"
 )
 
 const (
@@ -232,12 +232,11 @@ func (r *replica) get(t *testing.T, url, token string) (int, string, error) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := port.Find(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }
 
 func eventually(t *testing.T, what string, check func() error) {
