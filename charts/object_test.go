@@ -321,3 +321,34 @@ func TestTenantKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestHTTP3 adds a port of UDP beside that of HTTPS.
+func TestHTTP3(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		objects, err := load(t).Render(helm.Release{
+			Chart: "gateway", Name: "edge", Namespace: "edge", Values: map[string]any{"service": map[string]any{"http3": on}},
+		}, kubeVersion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, o := range objects {
+			var ports []any
+			switch o.GetKind() {
+			case "Service":
+				ports, _, _ = unstructured.NestedSlice(o.Object, "spec", "ports")
+			case "Deployment":
+				containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+				ports, _, _ = unstructured.NestedSlice(containers[0].(map[string]any), "ports")
+			}
+			for _, p := range ports {
+				if p := p.(map[string]any); p["protocol"] == "UDP" && (p["port"] == int64(443) && p["targetPort"] == int64(8443) || p["containerPort"] == int64(8443)) {
+					found++
+				}
+			}
+		}
+		if want := map[bool]int{false: 0, true: 2}[on]; found != want {
+			t.Errorf("http3=%t: %d ports of UDP in Service and Deployment, want %d", on, found, want)
+		}
+	}
+}

@@ -32,6 +32,7 @@ type GatewayListener struct {
 	Bind          netip.Addr     // not valid: all addresses
 	Chains        []GatewayChain // of requests; one without TLS at most
 	Streams       []StreamChain  // of bytes
+	HTTP3         HTTP3Port
 	AccessLogFile string
 	Paths         PathNormalization
 	Edge          EdgeTopology
@@ -39,6 +40,28 @@ type GatewayListener struct {
 
 // Name is ADDRESS_PORT.
 func (l *GatewayListener) Name() string { return l.Address() + "_" + strconv.Itoa(int(l.Port)) }
+
+// HTTP3Name is the name of the listener beside it.
+func (l *GatewayListener) HTTP3Name() string {
+	return l.Address() + "_" + strconv.Itoa(int(l.HTTP3.Port)) + "_http3"
+}
+
+// HTTP3Chains is the chains whose requests may come by HTTP/3, too.
+func (l *GatewayListener) HTTP3Chains() []GatewayChain {
+	var out []GatewayChain
+	for i := range l.Chains {
+		if t := l.Chains[i].TLS; l.HTTP3.Port != 0 && t != nil && t.Mode.carriesHTTP3(t.MaxVersion) {
+			out = append(out, l.Chains[i])
+		}
+	}
+	return out
+}
+
+// HTTP3Port is where HTTP/3 is spoken beside HTTPS. The zero value: nowhere.
+type HTTP3Port struct {
+	Port   uint16 // of UDP, in the pod
+	Facing uint16 // as clients see it
+}
 
 // Address is the address that it listens on.
 func (l *GatewayListener) Address() string {

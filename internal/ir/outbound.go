@@ -133,6 +133,7 @@ type RouteConfig struct {
 	Name    string
 	Unknown Unknown // what becomes of requests to hosts that nobody knows; at a gateway they have none
 	Hosts   bool    // has at least one; without any it asks for none, or its listener would wait for ever
+	HTTP3   uint16  // port at which clients are told to speak HTTP/3; 0: none
 }
 
 // TCPOutbound is one address and port that is carried as bytes.

@@ -24,6 +24,15 @@ const (
 // Terminates tells whether TLS ends at the gateway.
 func (m ServerTLSMode) Terminates() bool { return m != ServerPassthrough && m != ServerAutoPassthrough }
 
+// carriesHTTP3 tells whether requests may come by HTTP/3, too: it is TLS 1.3 always,
+// and clients show no certificates there.
+func (m ServerTLSMode) carriesHTTP3(maxVersion string) bool {
+	return m == ServerSimple && (maxVersion == "" || maxVersion == "TLSV1_3")
+}
+
+// CarriesHTTP3 tells whether requests may come by HTTP/3, too.
+func (t *ServerTLS) CarriesHTTP3() bool { return t.Mode.carriesHTTP3(t.MaxVersion) }
+
 // ServerTLS is a gateway server's TLS settings.
 type ServerTLS struct {
 	Mode         ServerTLSMode

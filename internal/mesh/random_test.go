@@ -147,6 +147,13 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 			})
 		}
 	}
+	for _, port := range []uint16{80, 8080} {
+		if x.r.IntN(2) == 0 {
+			s.Ports = append(s.Ports, ir.ServicePort{
+				Name: fmt.Sprintf("datagrams-%d", port), Port: port, Target: pick[uint16](x.r, 0, 80, 8080), Protocol: ir.ProtocolUDP,
+			})
+		}
+	}
 	return s
 }
 
@@ -374,7 +381,7 @@ func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {
 }
 
 func (x *chaos) serverTLS() *ir.ServerTLS {
-	out := &ir.ServerTLS{Mode: pick(x.r, ir.ServerSimple, ir.ServerMutual, ir.ServerOptionalMutual, ir.ServerMesh)}
+	out := &ir.ServerTLS{Mode: pick(x.r, ir.ServerSimple, ir.ServerSimple, ir.ServerMutual, ir.ServerOptionalMutual, ir.ServerMesh)}
 	if out.Mode == ir.ServerMesh {
 		return out
 	}

@@ -25,6 +25,7 @@ type GatewayPort struct {
 	Port    uint16     // in the pod
 	Bind    netip.Addr // as of ir.Server
 	TLS     bool
+	HTTP3   ir.HTTP3Port
 	Servers []GatewayServer // oldest gateway first
 }
 
@@ -53,13 +54,14 @@ func (m *Model) deriveGateways(g *graph.Graph) {
 				return
 			}
 			view := &GatewayView{Namespace: class.Namespace}
-			ports := m.gatewayPorts(c, class)
+			ports, datagrams := m.gatewayPorts(c, class), m.http3Ports(c, class)
 			for _, gw := range selected(c, byPair, class.Labels) {
 				for _, s := range gw.Value.Servers {
-					view.add(c, gw.Key, s, ports(s.Port))
+					view.add(c, gw.Key, s, ports(s.Port), datagrams[s.Port])
 				}
 			}
 			slices.SortFunc(view.Ports, func(a, b GatewayPort) int { return cmp.Or(cmp.Compare(a.Port, b.Port), a.Bind.Compare(b.Bind)) })
+			view.partHTTP3()
 			emit(key, view)
 		})
 }
@@ -103,7 +105,7 @@ func (m *Model) gatewayPorts(c *graph.Ctx, class *ir.Class) func(uint16) uint16 
 }
 
 // add puts a server on its port, unless an older server has taken what it needs.
-func (v *GatewayView) add(c *graph.Ctx, gateway ir.ConfigKey, s ir.Server, port uint16) {
+func (v *GatewayView) add(c *graph.Ctx, gateway ir.ConfigKey, s ir.Server, port uint16, http3 ir.HTTP3Port) {
 	i := slices.IndexFunc(v.Ports, func(p GatewayPort) bool { return p.Port == port && p.Bind == s.Bind })
 	if i < 0 {
 		v.Ports = append(v.Ports, GatewayPort{Port: port, Bind: s.Bind, TLS: s.TLS != nil})
@@ -130,6 +132,9 @@ func (v *GatewayView) add(c *graph.Ctx, gateway ir.ConfigKey, s ir.Server, port 
 		server.RouteConfig = strings.Join([]string{
 			"https", strconv.Itoa(int(port)), s.PortName, gateway.Name, gateway.Namespace,
 		}, ".")
+	}
+	if p.HTTP3.Port == 0 {
+		p.HTTP3 = http3
 	}
 	server.ServerNames = p.unclaimed(c, &s)
 	if len(server.ServerNames) > 0 {
@@ -161,7 +166,7 @@ func (m *Model) listener(c *graph.Ctx, class *ir.Class, p *GatewayPort) (*ir.Gat
 	if !ok {
 		return nil, false
 	}
-	out := &ir.GatewayListener{Port: p.Port, Bind: p.Bind, AccessLogFile: mesh.AccessLogFile, Paths: mesh.Paths, Edge: mesh.Edge}
+	out := &ir.GatewayListener{Port: p.Port, Bind: p.Bind, HTTP3: p.HTTP3, AccessLogFile: mesh.AccessLogFile, Paths: mesh.Paths, Edge: mesh.Edge}
 	for i := range p.Servers {
 		s := &p.Servers[i]
 		if !s.Server.IsHTTP() {

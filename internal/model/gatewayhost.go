@@ -84,7 +84,11 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 						continue // it carries bytes; plaintext servers of a port share one
 					}
 					_, has := graph.Get(c, configs, k)
-					emit(k, &ir.RouteConfig{Name: k.Name, Hosts: has})
+					rc := &ir.RouteConfig{Name: k.Name, Hosts: has}
+					if t := v.Ports[i].Servers[j].Server.TLS; t != nil && t.CarriesHTTP3() {
+						rc.HTTP3 = v.Ports[i].HTTP3.Facing
+					}
+					emit(k, rc)
 				}
 			}
 		})

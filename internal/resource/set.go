@@ -178,12 +178,19 @@ func inboundListener(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
 }
 
 func gatewayListener(c *graph.Ctx, k model.GatewayListenerKey, in *ir.GatewayListener, emit emitter) {
-	var origins []ir.Origin
-	for i := range in.Chains {
-		origins = append(origins, in.Chains[i].Origin)
-	}
-	origins = append(origins, listener.StreamOrigins(in.Streams)...)
+	origins := append(gatewayOrigins(in.Chains), listener.StreamOrigins(in.Streams)...)
 	put(c, emit, ir.ClassLayer(k.Class), TypeListener, k.Name, listener.Gateway(in), origins)
+	if chains := in.HTTP3Chains(); len(chains) > 0 {
+		put(c, emit, ir.ClassLayer(k.Class), TypeListener, in.HTTP3Name(), listener.GatewayHTTP3(in), gatewayOrigins(chains))
+	}
+}
+
+func gatewayOrigins(chains []ir.GatewayChain) []ir.Origin {
+	var out []ir.Origin
+	for i := range chains {
+		out = append(out, chains[i].Origin)
+	}
+	return out
 }
 
 // routeConfig is a route configuration with the hosts that belong to no service.

@@ -21,7 +21,7 @@ import (
 var outside = netip.MustParseAddr("203.0.113.1")
 
 // Call reads CLASS [METHOD] URL [HEADER=VALUE ...] and says what becomes of it.
-// The schemes are http, https, tcp and tls; a URL to a gateway names the port of its
+// The schemes are http, https, h3, tcp and tls; a URL to a gateway names the port of its
 // pods. To tls may be added sni=NAME, when it is not the URL's host, and alpn=NAME.
 // The header "host" is sent in place of the URL's host.
 func (w *World) Call(line string) (string, error) {
@@ -53,7 +53,8 @@ func (w *World) Call(line string) (string, error) {
 		}
 		c.Headers[name] = value
 	}
-	c.TLS, c.HTTP = u.Scheme == "https" || u.Scheme == "tls", u.Scheme == "https" || u.Scheme == "http"
+	c.HTTP3 = u.Scheme == "h3"
+	c.TLS, c.HTTP = u.Scheme == "https" || u.Scheme == "tls" || c.HTTP3, u.Scheme == "https" || u.Scheme == "http" || c.HTTP3
 	c.Host, c.Path = u.Hostname(), u.RequestURI()
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 type Call struct {
 	Addr    netip.AddrPort    // where the connection is made to
 	TLS     bool              // the client speaks TLS with the server name Host
+	HTTP3   bool              // over QUIC, with TLS
 	ALPN    string            // that the client offers in TLS
 	HTTP    bool              // a request is sent
 	Host    string            // without a port
@@ -44,6 +45,9 @@ func portless(host string) string {
 // status that the proxy answers itself, with the reason.
 func (p *Proxy) Answer(c Call) string {
 	l := p.listener(c.Addr)
+	if c.HTTP3 {
+		l = p.listeners[network(true)+address("0.0.0.0", uint32(c.Addr.Port()))]
+	}
 	if l == nil {
 		return "refused: nothing listens"
 	}

@@ -29,7 +29,7 @@ type Resource struct {
 
 // Proxy is the state of one proxy.
 type Proxy struct {
-	listeners map[string]*listenerv3.Listener // by ADDRESS:PORT
+	listeners map[string]*listenerv3.Listener // by ADDRESS:PORT, with udp: before it
 	routes    map[string]*routev3.RouteConfiguration
 	hosts     map[string][]*routev3.VirtualHost // by route configuration
 	clusters  map[string]*clusterv3.Cluster
@@ -101,7 +101,7 @@ func (p *Proxy) add(r Resource) error {
 	case resource.ListenerType:
 		m, err := parse(r.Body, &listenerv3.Listener{})
 		a := m.GetAddress().GetSocketAddress()
-		p.listeners[address(a.GetAddress(), a.GetPortValue())] = m
+		p.listeners[network(a.GetProtocol() == corev3.SocketAddress_UDP)+address(a.GetAddress(), a.GetPortValue())] = m
 		return err
 	case resource.RouteType:
 		m, err := parse(r.Body, &routev3.RouteConfiguration{})
@@ -140,5 +140,13 @@ func (p *Proxy) add(r Resource) error {
 }
 
 func parse[M proto.Message](body []byte, m M) (M, error) { return m, proto.Unmarshal(body, m) }
+
+// network is what addresses of UDP begin with.
+func network(datagrams bool) string {
+	if datagrams {
+		return "udp:"
+	}
+	return ""
+}
 
 func address(host string, port uint32) string { return fmt.Sprintf("%s:%d", host, port) }

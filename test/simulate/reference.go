@@ -3,6 +3,7 @@
 package simulate
 
 import (
+	"fmt"
 	"slices"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -10,6 +11,7 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	setstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	quicv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/quic/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 )
 
@@ -71,13 +73,10 @@ func (p *Proxy) missing(chain *listenerv3.FilterChain, asked bool) []string {
 			}
 		}
 	}
-	socket := &tlsv3.DownstreamTlsContext{}
-	if config := chain.GetTransportSocket().GetTypedConfig(); config != nil {
-		if err := config.UnmarshalTo(socket); err != nil {
-			out = append(out, err.Error())
-		}
+	common, err := downstream(chain)
+	if err != nil {
+		out = append(out, err.Error())
 	}
-	common := socket.GetCommonTlsContext()
 	secrets := slices.Clone(common.GetTlsCertificateSdsSecretConfigs())
 	secrets = append(secrets, common.GetValidationContextSdsSecretConfig(),
 		common.GetCombinedValidationContext().GetValidationContextSdsSecretConfig())
@@ -87,4 +86,23 @@ func (p *Proxy) missing(chain *listenerv3.FilterChain, asked bool) []string {
 		}
 	}
 	return out
+}
+
+// downstream is how TLS ends at a chain, over TCP or QUIC; nil: it does not.
+func downstream(chain *listenerv3.FilterChain) (*tlsv3.CommonTlsContext, error) {
+	config := chain.GetTransportSocket().GetTypedConfig()
+	if config == nil {
+		return nil, nil
+	}
+	m, err := config.UnmarshalNew()
+	if err != nil {
+		return nil, err
+	}
+	switch m := m.(type) {
+	case *tlsv3.DownstreamTlsContext:
+		return m.GetCommonTlsContext(), nil
+	case *quicv3.QuicDownstreamTransport:
+		return m.GetDownstreamTlsContext().GetCommonTlsContext(), nil
+	}
+	return nil, fmt.Errorf("unknown transport socket %T", m)
 }

@@ -5,6 +5,7 @@ package filter
 import (
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
@@ -27,6 +28,7 @@ type HTTP struct {
 	RouteConfig   string                      // name, over RDS
 	Routes        *routev3.RouteConfiguration // or inline
 	Edge          *ir.EdgeTopology            // faces clients that are not trusted: a gateway
+	HTTP3         bool                        // over QUIC
 	Application   bool                        // in front of an application, for clients with certificates of the mesh
 	OnDemand      bool                        // asks for the hosts and clusters that a request lacks
 	AccessLogFile string
@@ -58,6 +60,9 @@ func (h HTTP) Build() *listenerv3.Filter {
 		forwardClientCert(m, h.Edge.ClientCert)
 	} else {
 		m.SkipXffAppend = true
+	}
+	if h.HTTP3 {
+		m.CodecType, m.Http3ProtocolOptions = hcmv3.HttpConnectionManager_HTTP3, &corev3.Http3ProtocolOptions{}
 	}
 	if h.Routes != nil {
 		m.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: h.Routes}

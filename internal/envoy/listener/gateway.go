@@ -5,6 +5,7 @@ package listener
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/filter"
 	"github.com/meshwright/meshwright/internal/envoy/tls"
@@ -37,8 +38,31 @@ func Gateway(in *ir.GatewayListener) *listenerv3.Listener {
 	return out
 }
 
-func gatewayChain(in *ir.GatewayListener, c *ir.GatewayChain) *listenerv3.FilterChain {
-	out := &listenerv3.FilterChain{
+// GatewayHTTP3 is the port of UDP beside one of HTTPS, at which the same requests come
+// by HTTP/3.
+func GatewayHTTP3(in *ir.GatewayListener) *listenerv3.Listener {
+	out := &listenerv3.Listener{
+		Name:             in.HTTP3Name(),
+		Address:          typed.Address(in.Address(), in.HTTP3.Port),
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+		UdpListenerConfig: &listenerv3.UdpListenerConfig{
+			QuicOptions:            &listenerv3.QuicProtocolOptions{},
+			DownstreamSocketConfig: &corev3.UdpSocketConfig{PreferGro: wrapperspb.Bool(true)},
+		},
+	}
+	out.Address.GetSocketAddress().Protocol = corev3.SocketAddress_UDP
+	for _, c := range in.HTTP3Chains() {
+		chain := requests(in, &c, true)
+		chain.FilterChainMatch = &listenerv3.FilterChainMatch{ServerNames: c.ServerNames}
+		chain.TransportSocket = tls.GatewayHTTP3(c.TLS)
+		out.FilterChains = append(out.FilterChains, chain)
+	}
+	return out
+}
+
+// requests is a chain without how its connections are secured.
+func requests(in *ir.GatewayListener, c *ir.GatewayChain, http3 bool) *listenerv3.FilterChain {
+	return &listenerv3.FilterChain{
 		Name: c.RouteConfig,
 		// Not at the listener: as long as only chains differ, Envoy drains the
 		// connections of those that changed and of no others.
@@ -47,10 +71,15 @@ func gatewayChain(in *ir.GatewayListener, c *ir.GatewayChain) *listenerv3.Filter
 			StatPrefix:    c.RouteConfig,
 			RouteConfig:   c.RouteConfig,
 			Edge:          &in.Edge,
+			HTTP3:         http3,
 			AccessLogFile: in.AccessLogFile,
 			Paths:         in.Paths,
 		}.Build()},
 	}
+}
+
+func gatewayChain(in *ir.GatewayListener, c *ir.GatewayChain) *listenerv3.FilterChain {
+	out := requests(in, c, false)
 	if c.TLS != nil {
 		out.FilterChainMatch = &listenerv3.FilterChainMatch{
 			ServerNames: c.ServerNames, TransportProtocol: secured,

@@ -146,6 +146,13 @@ func TestGolden(t *testing.T) {
 			chain([]string{"shop.example.com"}, &ir.ChainTLS{Certificates: certificates("shop")}),
 			ir.GatewayChain{TLS: &ir.ChainTLS{Certificates: certificates("rest", "rest-rsa")}, RouteConfig: "https.8443.rest.web.books", Origin: ir.Origin{Kind: "Gateway", Namespace: "books", Name: "web", Section: "rest"}},
 		),
+		"gateway-http3": func() golden.Message {
+			return GatewayHTTP3(&ir.GatewayListener{Port: 8443, HTTP3: ir.HTTP3Port{Port: 8443, Facing: 443}, Chains: []ir.GatewayChain{
+				chain([]string{"shop.example.com"}, &ir.ChainTLS{Certificates: certificates("shop"), MinVersion: "TLSV1_2"}),
+				chain([]string{"mutual.example.com"}, &ir.ChainTLS{Mode: ir.ServerMutual, Certificates: certificates("shop"), CA: ir.SecretKey{Kind: ir.SecretCA, Credential: "shop"}}),
+				chain([]string{"old.example.com"}, &ir.ChainTLS{Certificates: certificates("shop"), MaxVersion: "TLSV1_2"}),
+			}})
+		},
 		"gateway-mutual": gateway(chain([]string{"*.example.com"}, &ir.ChainTLS{
 			Mode: ir.ServerMutual, Certificates: certificates("shop"), CA: ir.SecretKey{Kind: ir.SecretCA, Credential: "shop"},
 			MinVersion: "TLSV1_2", MaxVersion: "TLSV1_3", CipherSuites: []string{"ECDHE-RSA-AES128-GCM-SHA256"},

@@ -54,6 +54,9 @@ func TestGolden(t *testing.T) {
 	golden.Messages(t, map[string]func() golden.Message{
 		"config":       config(true),
 		"config-empty": config(false),
+		"config-http3": func() golden.Message {
+			return Config(&ir.RouteConfig{Name: "https.8443.https.web.books", Hosts: true, HTTP3: 443})
+		},
 		"alone": func() golden.Message {
 			return Alone(&ir.VirtualHost{
 				Key:     ir.VirtualHostKey{RouteConfig: ir.HostRouteName("web.books.svc.cluster.local", 7000), Host: "web.books.svc.cluster.local"},

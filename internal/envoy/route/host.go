@@ -5,6 +5,8 @@
 package route
 
 import (
+	"fmt"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
@@ -21,6 +23,13 @@ func Config(in *ir.RouteConfig) *routev3.RouteConfiguration {
 		ValidateClusters:               wrapperspb.Bool(false),
 		IgnorePortInHostMatching:       true,
 		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(maxDirectBody),
+	}
+	if in.HTTP3 != 0 {
+		out.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{
+			Header: &corev3.HeaderValue{Key: "alt-svc", Value: fmt.Sprintf(`h3=":%d"; ma=86400`, in.HTTP3)},
+			// What the application says is of its own ports, which clients do not see.
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		}}
 	}
 	if in.Hosts {
 		out.Vhds = &routev3.Vhds{ConfigSource: typed.ADS()}

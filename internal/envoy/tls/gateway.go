@@ -4,6 +4,7 @@ package tls
 
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	quicv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/quic/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -16,6 +17,19 @@ import (
 // so that a renewed certificate changes no listener.
 func Gateway(t *ir.ChainTLS, alpn []string) *corev3.TransportSocket {
 	return socket(gatewayContext(t, alpn))
+}
+
+// GatewayHTTP3 is the same over QUIC. A request that comes before the handshake is
+// complete could be one that somebody has recorded, so none is taken.
+func GatewayHTTP3(t *ir.ChainTLS) *corev3.TransportSocket {
+	ctx := gatewayContext(t, []string{"h3"})
+	ctx.CommonTlsContext.TlsParams = nil // it is TLS 1.3
+	return &corev3.TransportSocket{
+		Name: "envoy.transport_sockets.quic",
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: typed.Config(&quicv3.QuicDownstreamTransport{
+			DownstreamTlsContext: ctx, EnableEarlyData: wrapperspb.Bool(false),
+		})},
+	}
 }
 
 func gatewayContext(t *ir.ChainTLS, alpn []string) *tlsv3.DownstreamTlsContext {
