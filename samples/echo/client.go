@@ -3,14 +3,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -34,6 +32,7 @@ type clientOptions struct {
 	insecure    bool
 	http2       bool
 	fail        bool
+	hold        time.Duration
 }
 
 const maxConcurrency = 256
@@ -42,7 +41,7 @@ func clientCommand() *cobra.Command {
 	var o clientOptions
 	cmd := &cobra.Command{
 		Use:   "client URL",
-		Short: "Send requests (http, https, tcp) and print a JSON report",
+		Short: "Send requests (http, https, ws, grpc, grpc-web, tcp, or greeted for TCP servers that speak first) and print a JSON report",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := runClient(cmd.Context(), args[0], o)
@@ -70,6 +69,7 @@ func clientCommand() *cobra.Command {
 	f.BoolVar(&o.keepAlive, "keep-alive", true, "keep connections between requests")
 	f.BoolVar(&o.insecure, "insecure", false, "accept any server certificate")
 	f.BoolVar(&o.fail, "fail", false, "end with an error when a request was not answered with 200")
+	f.DurationVar(&o.hold, "hold", 0, "how long to hold a connection of tcp or greeted after the answer")
 	f.BoolVar(&o.http2, "http2", false, "speak h2c to http URLs")
 	return cmd
 }
@@ -134,88 +134,93 @@ func issue(ctx context.Context, tickets chan<- struct{}, o clientOptions) {
 	}
 }
 
-func timed(ctx context.Context, limit time.Duration, send func(context.Context) (int, []byte, error)) result {
+// response is what came back for one request.
+type response struct {
+	code   int
+	header http.Header
+	body   []byte
+}
+
+type sendFunc func(context.Context) (response, error)
+
+func timed(ctx context.Context, limit time.Duration, send sendFunc) result {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start := time.Now()
-	code, body, err := send(ctx)
-	return result{start: start, took: time.Since(start), code: code, body: body, err: err}
+	got, err := send(ctx)
+	return result{response: got, start: start, took: time.Since(start), err: err}
 }
 
-func sender(address string, o clientOptions) (func(context.Context) (int, []byte, error), error) {
+func sender(address string, o clientOptions) (sendFunc, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("parse the URL: %w", err)
 	}
-	switch u.Scheme {
-	case "tcp":
-		return func(ctx context.Context) (int, []byte, error) { return sendTCP(ctx, u.Host) }, nil
-	case "http", "https":
-		return httpSender(u, o)
+	headers, err := headersOf(o.headers)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("URL %q: the scheme must be http, https or tcp", address)
+	switch u.Scheme {
+	case "tcp", "greeted":
+		return func(ctx context.Context) (response, error) {
+			code, body, err := sendTCP(ctx, u.Host, u.Scheme == "greeted", o.hold)
+			return response{code: code, body: body}, err
+		}, nil
+	case "ws":
+		return func(ctx context.Context) (response, error) { return sendWebSocket(ctx, u, headers) }, nil
+	case "grpc":
+		return grpcSender(u, headers)
+	case "grpc-web":
+		client := httpClient(o)
+		return func(ctx context.Context) (response, error) { return sendGRPCWeb(ctx, client, u, headers) }, nil
+	case "http", "https":
+		return httpSender(u, headers, o), nil
+	}
+	return nil, fmt.Errorf("URL %q: the scheme must be http, https, ws, grpc, grpc-web, tcp or greeted", address)
 }
 
-func httpSender(u *url.URL, o clientOptions) (func(context.Context) (int, []byte, error), error) {
+func headersOf(given []string) (http.Header, error) {
 	headers := http.Header{}
-	for _, h := range o.headers {
+	for _, h := range given {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
 			return nil, fmt.Errorf("--header %q: want NAME:VALUE", h)
 		}
 		headers.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
+	return headers, nil
+}
+
+func httpClient(o clientOptions) *http.Client {
 	protocols := new(http.Protocols)
 	if o.http2 {
 		protocols.SetUnencryptedHTTP2(true)
 	} else {
 		protocols.SetHTTP1(true)
 	}
-	client := &http.Client{
+	return &http.Client{
 		Transport: &http.Transport{
 			Protocols: protocols, DisableKeepAlives: !o.keepAlive, MaxIdleConnsPerHost: o.concurrency,
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: o.insecure, ServerName: o.host, MinVersion: tls.VersionTLS12},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return func(ctx context.Context) (int, []byte, error) {
+}
+
+func httpSender(u *url.URL, headers http.Header, o clientOptions) sendFunc {
+	client := httpClient(o)
+	return func(ctx context.Context) (response, error) {
 		req, err := http.NewRequestWithContext(ctx, o.method, u.String(), nil)
 		if err != nil {
-			return 0, nil, err
+			return response{}, err
 		}
 		req.Header, req.Host = headers.Clone(), o.host
 		resp, err := client.Do(req)
 		if err != nil {
-			return 0, nil, err
+			return response{}, err
 		}
 		defer resp.Body.Close()
 		body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-		return resp.StatusCode, body, err
-	}, nil
-}
-
-// sendTCP sends one line and expects it back; the code is 200 then.
-func sendTCP(ctx context.Context, address string) (int, []byte, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return 0, nil, err
+		return response{code: resp.StatusCode, header: resp.Header, body: body}, err
 	}
-	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return 0, nil, err
-		}
-	}
-	const line = "hello\n"
-	if _, err := io.WriteString(conn, line); err != nil {
-		return 0, nil, err
-	}
-	got, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		return 0, nil, err
-	}
-	if got != line {
-		return 0, nil, fmt.Errorf("sent %q, got %q back", line, got)
-	}
-	return http.StatusOK, []byte(got), nil
 }

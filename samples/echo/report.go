@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -25,6 +26,8 @@ type Report struct {
 	Failures []Failure       `json:"failures,omitempty"`
 	Last     json.RawMessage `json:"last,omitempty"`
 	LastText string          `json:"lastText,omitempty"`
+	// LastHeaders are those of the last answer.
+	LastHeaders http.Header `json:"lastHeaders,omitempty"`
 }
 
 // Latency holds percentiles of the time from sending to the end of the body,
@@ -52,10 +55,9 @@ const (
 
 // result is one request's outcome.
 type result struct {
+	response
 	start time.Time
 	took  time.Duration
-	code  int
-	body  []byte
 	err   error
 }
 
@@ -85,7 +87,7 @@ func (r *recorder) add(res result) {
 	if res.code >= 500 {
 		r.fail(Failure{At: res.start, Code: res.code, Text: clip(res.body), Millis: millis(res.took)})
 	}
-	r.report.Last, r.report.LastText = nil, ""
+	r.report.Last, r.report.LastText, r.report.LastHeaders = nil, "", res.header
 	if !json.Valid(res.body) {
 		r.report.LastText = clip(res.body)
 		return
