@@ -11,8 +11,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +37,11 @@ type clientOptions struct {
 	hold        time.Duration
 }
 
-const maxConcurrency = 256
+const (
+	maxConcurrency = 256
+	// numberMark in the URL or in a header stands for the number of the request.
+	numberMark = "{n}"
+)
 
 func clientCommand() *cobra.Command {
 	var o clientOptions
@@ -65,7 +71,7 @@ func clientCommand() *cobra.Command {
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "limit per request")
 	f.StringVar(&o.method, "method", http.MethodGet, "HTTP method")
 	f.StringVar(&o.host, "host", "", "Host header, and server name for https")
-	f.StringArrayVar(&o.headers, "header", nil, "header as NAME:VALUE, may be repeated")
+	f.StringArrayVar(&o.headers, "header", nil, "header as NAME:VALUE, may be repeated; {n} in it or in the URL is the request's number")
 	f.BoolVar(&o.keepAlive, "keep-alive", true, "keep connections between requests")
 	f.BoolVar(&o.insecure, "insecure", false, "accept any server certificate")
 	f.BoolVar(&o.fail, "fail", false, "end with an error when a request was not answered with 200")
@@ -174,7 +180,7 @@ func sender(address string, o clientOptions) (sendFunc, error) {
 		client := httpClient(o)
 		return func(ctx context.Context) (response, error) { return sendGRPCWeb(ctx, client, u, headers) }, nil
 	case "http", "https":
-		return httpSender(u, headers, o), nil
+		return httpSender(address, headers, o), nil
 	}
 	return nil, fmt.Errorf("URL %q: the scheme must be http, https, ws, grpc, grpc-web, tcp or greeted", address)
 }
@@ -207,14 +213,21 @@ func httpClient(o clientOptions) *http.Client {
 	}
 }
 
-func httpSender(u *url.URL, headers http.Header, o clientOptions) sendFunc {
+func httpSender(address string, headers http.Header, o clientOptions) sendFunc {
 	client := httpClient(o)
+	var sent atomic.Int64
 	return func(ctx context.Context) (response, error) {
-		req, err := http.NewRequestWithContext(ctx, o.method, u.String(), nil)
+		number := strconv.FormatInt(sent.Add(1), 10)
+		req, err := http.NewRequestWithContext(ctx, o.method, strings.ReplaceAll(address, numberMark, number), nil)
 		if err != nil {
 			return response{}, err
 		}
 		req.Header, req.Host = headers.Clone(), o.host
+		for _, values := range req.Header {
+			for i := range values {
+				values[i] = strings.ReplaceAll(values[i], numberMark, number)
+			}
+		}
 		resp, err := client.Do(req)
 		if err != nil {
 			return response{}, err

@@ -181,3 +181,11 @@ func TestReportHasTheLastHeaders(t *testing.T) {
 		t.Errorf("report %+v", r)
 	}
 }
+
+func TestRequestsAreNumbered(t *testing.T) {
+	at := "http://" + serve(t, serverOptions{host: "pod-1"}, plain)
+	r := client(t, at+"/{n}?x={n}", clientOptions{count: 3, headers: []string{"x-user: user-{n}"}})
+	if got := told(t, r); got.Path != "/3" || got.Query != "x=3" || got.Headers["X-User"][0] != "user-3" {
+		t.Errorf("the third request: %+v", got)
+	}
+}

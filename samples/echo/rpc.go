@@ -50,6 +50,7 @@ func newGRPC(h *handler) *grpc.Server {
 	return srv
 }
 
+//nolint:revive // The order of the parameters is gRPC's.
 func tellHandler(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	if err := decode(new(structpb.Struct)); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,4 +123,16 @@ func testGatewaySecret(t *testing.T) {
 	if err := ok(env.Send(ctx, plain)); err != nil {
 		t.Errorf("the neighbour after the Secret came: %v", err)
 	}
+}
+
+// atGateway asks the ingress gateway, on its port for HTTP or HTTPS by the URL's scheme.
+func atGateway(t *testing.T, r env.Request) env.Result {
+	t.Helper()
+	address, err := cluster.Address(t.Context(), changeLimit, env.MeshNamespace, env.IngressGateway)
+	must(t, err)
+	r.Address = address + ":80"
+	if strings.HasPrefix(r.URL, "https:") {
+		r.Address = address + ":443"
+	}
+	return env.Send(t.Context(), r)
 }

@@ -30,6 +30,7 @@ func TestMesh(t *testing.T) {
 		{"Retries", testRetries},
 		{"Timeout", testTimeout},
 		{"TCP", testTCP},
+		{"Traffic", testTraffic},
 		{"StrictRefusesPlaintext", testStrict},
 		{"PeerIdentity", testPeerIdentity},
 		{"JobCompletes", testJobCompletes},
@@ -52,7 +53,7 @@ func TestMesh(t *testing.T) {
 	if *keep {
 		return
 	}
-	for _, ns := range []string{appSpace, plainSpace} {
+	for _, ns := range []string{appSpace, plainSpace, otherSpace} {
 		if err := cluster.DeleteNamespace(context.Background(), podLimit, ns); err != nil {
 			t.Errorf("clean up: %v", err)
 		}

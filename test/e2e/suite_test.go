@@ -34,14 +34,23 @@ var meshManifest = filepath.Join("..", "..", "config", "samples", "meshoperator_
 // operatorChart is the chart that users install the operator with.
 var operatorChart = filepath.Join("..", "..", "charts", "operator")
 
-// keep leaves the application and the mesh in place after a run.
-var keep = flag.Bool("keep", false, "leave what the tests installed")
+var (
+	// keep leaves the application and the mesh in place after a run.
+	keep = flag.Bool("keep", false, "leave what the tests installed")
+	// reuse takes up what an earlier run with keep left, to try one test quickly.
+	reuse = flag.Bool("reuse", false, "use the mesh and the application that an earlier run with -keep left")
+)
 
 // cluster is the connection that all tests share.
 var cluster *env.Cluster
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// Tests that run side by side wait most of the time, whatever the machine's cores.
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(2)
+	}
 	kubeconfig := os.Getenv("KUBECONFIG")
 	if kubeconfig == "" {
 		fmt.Fprintln(os.Stderr, "e2e: set KUBECONFIG to a cluster for tests (make e2e starts one)")
@@ -123,6 +132,9 @@ func application(t *testing.T) {
 }
 
 func startApplication(ctx context.Context, app, plain []byte) error {
+	if *reuse {
+		return nil
+	}
 	if err := ensureMesh(ctx); err != nil {
 		return err
 	}

@@ -77,12 +77,20 @@ var defaultRegexps = []string{
 	`cluster\..*\.upstream_(cx_active|cx_connect_fail|cx_connect_timeout|cx_overflow|rq_pending_overflow|rq_retry|rq_retry_success|rq_retry_overflow|rq_timeout)`,
 	`cluster\..*\.ssl\.(fail_verify_error|fail_verify_san|connection_error)`,
 	`cluster\..*\.outlier_detection\.ejections_(active|enforced_total)`,
+	// Only routes with a statPrefix have any.
+	`vhost\..*\.route\..*`,
 }
 
 // clusterTag finds the cluster's name, which contains dots, from the end: what follows it is one word, or one of Envoy's
 // known scopes and a word.
 const clusterTag = `^cluster\.((.+?)\.)(?:ssl\.(?:ciphers|curves|sigalgs|versions)\..+|` +
 	`(?:(?:ssl|external|internal|canary|outlier_detection|circuit_breakers\.(?:default|high)|http[123]|client_ssl_socket_factory)\.)?[a-zA-Z0-9_]+)$`
+
+// vhostTag and routeTag do the same for a route's statPrefix and the virtual host that it is of.
+const (
+	vhostTag = `^vhost\.((.+?)\.)route\.`
+	routeTag = `^vhost\..+?\.route\.((.+)\.)[a-z0-9_]+$`
+)
 
 func statsConfig(include StatsInclusion) (*metricsv3.StatsConfig, error) {
 	var patterns []*matcherv3.StringMatcher
@@ -101,10 +109,13 @@ func statsConfig(include StatsInclusion) (*metricsv3.StatsConfig, error) {
 		})
 	}
 	tag := func(name string) *metricsv3.TagSpecifier { return &metricsv3.TagSpecifier{TagName: name} }
+	taken := func(name, expression string) *metricsv3.TagSpecifier {
+		return &metricsv3.TagSpecifier{TagName: name, TagValue: &metricsv3.TagSpecifier_Regex{Regex: expression}}
+	}
 	return &metricsv3.StatsConfig{
 		UseAllDefaultTags: wrapperspb.Bool(false),
 		StatsTags: []*metricsv3.TagSpecifier{
-			{TagName: "cluster_name", TagValue: &metricsv3.TagSpecifier_Regex{Regex: clusterTag}},
+			taken("cluster_name", clusterTag), taken("vhost", vhostTag), taken("route", routeTag),
 			tag("envoy.listener_address"), tag("envoy.http_conn_manager_prefix"),
 			tag("envoy.response_code"), tag("envoy.response_code_class"), tag("envoy.worker_id"),
 		},

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -54,6 +55,8 @@ type Report struct {
 	Failures []Failure       `json:"failures"`
 	Last     json.RawMessage `json:"last"`
 	LastText string          `json:"lastText"`
+	// LastHeaders are those of the last answer.
+	LastHeaders http.Header `json:"lastHeaders"`
 }
 
 // Latency holds percentiles in milliseconds.
@@ -76,9 +79,18 @@ type Failure struct {
 type Echo struct {
 	Host    string              `json:"host"`
 	Version string              `json:"version"`
+	Proto   string              `json:"proto"`
+	Method  string              `json:"method"`
 	Path    string              `json:"path"`
+	Query   string              `json:"query"`
+	Asked   string              `json:"asked"`
+	Remote  string              `json:"remote"`
+	Proxied string              `json:"proxied"`
 	Headers map[string][]string `json:"headers"`
 	Attempt int                 `json:"attempt"`
+	// ServerName and Client are of the TLS that the server ended, if any.
+	ServerName string `json:"serverName"`
+	Client     string `json:"client"`
 }
 
 // Failed counts requests that got no answer or a status other than 200.

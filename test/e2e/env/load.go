@@ -23,7 +23,9 @@ type Request struct {
 	// URL names the host that is asked for; Address, when set, is where the
 	// connection goes instead, as IP:PORT.
 	URL, Address string
-	Header       http.Header
+	// Method is GET when empty.
+	Method string
+	Header http.Header
 	// Timeout limits one request; zero means 10 s.
 	Timeout time.Duration
 	// Count ends the load; zero means when the context ends.
@@ -43,6 +45,9 @@ type Result struct {
 	Code  int
 	Body  []byte
 	Err   error
+	// Header is the answer's, TLS the connection's.
+	Header http.Header
+	TLS    *tls.ConnectionState
 }
 
 // client makes an HTTP/1.1 client that connects to r.Address.
@@ -65,7 +70,7 @@ func (r Request) once(ctx context.Context, client *http.Client) Result {
 	defer cancel()
 	res := Result{Start: time.Now()}
 	res.Code, res.Body, res.Err = func() (int, []byte, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
+		req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, nil)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -77,6 +82,7 @@ func (r Request) once(ctx context.Context, client *http.Client) Result {
 			return 0, nil, err
 		}
 		defer resp.Body.Close()
+		res.Header, res.TLS = resp.Header, resp.TLS
 		body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 		return resp.StatusCode, body, err
 	}()
