@@ -54,9 +54,10 @@ func (d *destinationRule) clientTLS(at path, in *networking.ClientTLSSettings) *
 	return out
 }
 
-// serverNames leaves out names that no server can have.
+// serverNames leaves out names that no server can have. Those that name a cluster of
+// the mesh to a gateway have underscores.
 func (d *destinationRule) serverNames(at path, in *networking.ClientTLSSettings, out *ir.ClientTLS) {
-	if in.Sni != "" && checkName(in.Sni) != nil {
+	if in.Sni != "" && checkName(strings.ReplaceAll(in.Sni, "_", "x")) != nil {
 		d.notes.invalid(at.field("sni"), "server name %q must be a DNS name", in.Sni)
 		out.SNI = ""
 	}

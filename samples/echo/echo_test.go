@@ -131,7 +131,8 @@ func freeAddress(t *testing.T) string {
 }
 
 func TestServerSpeaksH2CAndTCPAndFinishesRequestsOnStop(t *testing.T) {
-	o := serverOptions{http: freeAddress(t), tcp: freeAddress(t), host: "h"}
+	second := freeAddress(t)
+	o := serverOptions{http: freeAddress(t) + "," + second, tcp: freeAddress(t), host: "h"}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- runServer(ctx, o) }()
@@ -142,12 +143,13 @@ func TestServerSpeaksH2CAndTCPAndFinishesRequestsOnStop(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	r := client(t, "http://"+o.http, clientOptions{http2: true})
+	address, _, _ := strings.Cut(o.http, ",")
+	r := client(t, "http://"+address, clientOptions{http2: true})
 	if !strings.Contains(string(r.Last), "HTTP/2.0") {
 		t.Errorf("answer = %s, want HTTP/2.0", r.Last)
 	}
 	slow := make(chan Report, 1)
-	go func() { slow <- client(t, "http://"+o.http+"?delay=400ms", clientOptions{}) }()
+	go func() { slow <- client(t, "http://"+second+"?delay=400ms", clientOptions{}) }()
 	time.Sleep(100 * time.Millisecond)
 	stop()
 	if r := <-slow; r.Codes["200"] != 1 {
@@ -156,7 +158,7 @@ func TestServerSpeaksH2CAndTCPAndFinishesRequestsOnStop(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("server ended with %v", err)
 	}
-	if r := client(t, "http://"+o.http, clientOptions{}); len(r.Errors) != 1 {
+	if r := client(t, "http://"+address, clientOptions{}); len(r.Errors) != 1 {
 		t.Errorf("after the stop: %+v, want a refused connection", r)
 	}
 }

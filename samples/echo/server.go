@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func serverCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runServer(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.http, "http", o.http, "address of the HTTP server")
+	f.StringVar(&o.http, "http", o.http, "addresses of the HTTP server, with commas between them")
 	f.StringVar(&o.tcp, "tcp", o.tcp, "address of the TCP echo, empty for none")
 	f.StringVar(&o.greet, "greet", o.greet, "address of the TCP server that speaks first, empty for none")
 	f.StringVar(&o.https, "https", o.https, "address of the HTTPS server, empty for none")
@@ -70,17 +71,22 @@ func serverCommand() *cobra.Command {
 // in flight finish.
 func runServer(ctx context.Context, o serverOptions) error {
 	srv := newServer(o)
-	failed := make(chan error, 5)
-	for _, part := range []struct {
+	type listening struct {
 		what, address string
 		serve         func(net.Listener) error
-	}{
-		{"HTTP", o.http, srv.Serve},
+	}
+	var parts []listening
+	for address := range strings.SplitSeq(o.http, ",") {
+		parts = append(parts, listening{"HTTP", address, srv.Serve})
+	}
+	parts = append(parts, []listening{
 		{"HTTPS", o.https, func(l net.Listener) error { return srv.ServeTLS(l, o.certificate, o.key) }},
 		{"HTTP behind PROXY headers", o.proxied, func(l net.Listener) error { return srv.Serve(proxiedListener{l}) }},
 		{"TCP", o.tcp, serveTCP},
 		{"TCP that is greeted", o.greet, func(l net.Listener) error { return serveGreeting(l, greeting(o.host, o.version)) }},
-	} {
+	}...)
+	failed := make(chan error, len(parts))
+	for _, part := range parts {
 		if part.address == "" {
 			continue
 		}

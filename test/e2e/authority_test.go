@@ -92,7 +92,8 @@ func (a *authority) trusts(serverName string, own ...pair) (*tls.Config, error) 
 		if err != nil {
 			return nil, err
 		}
-		out.Certificates = append(out.Certificates, c)
+		// Shown whatever the server asks for: of itself the client shows none that the server would refuse.
+		out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c, nil }
 	}
 	return out, nil
 }
@@ -101,6 +102,8 @@ func (a *authority) trusts(serverName string, own ...pair) (*tls.Config, error) 
 const (
 	outsideA = "a.outside.example"
 	outsideB = "b.outside.example"
+	// peerOwn is in the certificate that the pods of peer have besides the mesh's.
+	peerOwn = "own.example"
 )
 
 // outsideAuthority signs what the servers outside of the mesh show.
@@ -115,12 +118,31 @@ func outsideSecrets(ctx context.Context) error {
 	}
 	for _, s := range []struct{ namespace, name, subject string }{
 		{plainSpace, "outside-a", outsideA}, {plainSpace, "outside-b", outsideB}, {appSpace, "outside-client", "asker"},
+		{appSpace, "peer-own", peerOwn},
 	} {
 		p, err := ca.issue(s.subject)
 		if err != nil {
 			return err
 		}
 		if err := setSecret(ctx, s.namespace, s.name, p, ca.PEM); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outsideReady gives the pods that an earlier run left certificates that this one knows.
+func outsideReady(ctx context.Context) error {
+	if err := outsideSecrets(ctx); err != nil {
+		return err
+	}
+	for namespace, names := range map[string][]string{plainSpace: {"outside-a", "outside-b"}, appSpace: {"asker"}} {
+		for _, n := range names {
+			if err := cluster.Restart(ctx, namespace, n); err != nil {
+				return err
+			}
+		}
+		if err := cluster.WaitDeployments(ctx, podLimit, namespace, names...); err != nil {
 			return err
 		}
 	}

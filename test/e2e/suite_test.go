@@ -47,7 +47,7 @@ var cluster *env.Cluster
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Tests that run side by side wait most of the time, whatever the machine's cores.
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "6"); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(2)
 	}

@@ -33,6 +33,9 @@ func testTraffic(t *testing.T) {
 			})
 		}
 	})
+	for _, p := range trafficAlone {
+		t.Run(p.name, p.run)
+	}
 }
 
 // trafficCases names the cases; docs/traffic.md lists what each is the proof of.
@@ -49,6 +52,40 @@ var trafficCases = []part{
 	{"Mirror", testMirror},
 	{"CrossOrigin", testCrossOrigin},
 	{"HeaderChanges", testHeaderChanges},
+	{"Bytes", testBytes},
+	{"ServerNames", testServerNames},
+	{"Algorithms", testAlgorithms},
+	{"ConsistentHash", testConsistentHash},
+	{"Warmup", testWarmup},
+	{"Nearness", testNearness},
+	{"MaxConnections", testMaxConnections},
+	{"PendingRequests", testPendingRequests},
+	{"Upgrade", testUpgrade},
+	{"Ejection", testEjection},
+	{"PortLevel", testPortLevel},
+	{"Origination", testOrigination},
+	{"Tunnel", testTunnel},
+	{"GatewaysShareAPort", testGatewaysShareAPort},
+	{"GatewayModes", testGatewayModes},
+	{"GatewayOfTheMesh", testGatewayOfTheMesh},
+	{"SecretRotation", testSecretRotation},
+	{"KubernetesIngress", testKubernetesIngress},
+	{"ThirdPartyIngress", testThirdPartyIngress},
+	{"Entries", testEntries},
+	{"AddressesOfEntries", testAddressesOfEntries},
+	{"ListedHosts", testListedHosts},
+	{"Protocols", testProtocols},
+	{"OwnTLS", testOwnTLS},
+	{"Detection", testDetection},
+	{"Headless", testHeadless},
+	{"Normalization", testNormalization},
+	{"ProxyConfigOrder", testProxyConfigOrder},
+}
+
+// trafficAlone are those that others would disturb, or that disturb others.
+var trafficAlone = []part{
+	{"ManyEndpoints", testManyEndpoints},
+	{"OutboundPolicy", testOutboundPolicy},
 }
 
 var (
@@ -69,7 +106,7 @@ func trafficApplication(t *testing.T) {
 
 func startTraffic(ctx context.Context, app, outside, other []byte) error {
 	if *reuse {
-		return outsideSecrets(ctx)
+		return outsideReady(ctx)
 	}
 	if err := cluster.DeleteNamespace(ctx, podLimit, otherSpace); err != nil {
 		return err
@@ -120,7 +157,11 @@ func service(name, labels string, ports ...string) string {
 
 // object is a manifest of a kind of Istio's traffic API, with its spec.
 func object(kind, name, spec string) string {
-	return fmt.Sprintf("---\napiVersion: networking.istio.io/v1\nkind: %s\nmetadata: {name: %s}\nspec:\n%s\n", kind, name, strings.TrimRight(spec, "\n"))
+	version := env.VirtualService.Version
+	if kind == "ProxyConfig" {
+		version = "v1beta1"
+	}
+	return fmt.Sprintf("---\napiVersion: networking.istio.io/"+version+"\nkind: %s\nmetadata: {name: %s}\nspec:\n%s\n", kind, name, strings.TrimRight(spec, "\n"))
 }
 
 // given applies manifests to the application's namespace, waits until they have
@@ -152,7 +193,7 @@ func inEffect(ctx context.Context, o *unstructured.Unstructured) error {
 		namespace = appSpace
 	}
 	switch group := o.GroupVersionKind().Group; {
-	case group == env.VirtualService.Group && o.GetKind() != "ProxyConfig":
+	case strings.HasSuffix(group, ".istio.io") && o.GetKind() != "ProxyConfig":
 		_, err := cluster.WaitCondition(ctx, changeLimit, o.GroupVersionKind(), namespace, o.GetName(), "Programmed", "True")
 		return err
 	case o.GetKind() == env.Service.Kind:

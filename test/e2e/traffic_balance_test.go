@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applydiscoveryv1 "k8s.io/client-go/applyconfigurations/discovery/v1"
+
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/meshwright/meshwright/test/e2e/env"
+)
+
+// backends are the pods that most cases of load balancing share.
+func backends(t *testing.T) []corev1.Pod {
+	t.Helper()
+	list, err := cluster.Kube.CoreV1().Pods(appSpace).List(t.Context(), metav1.ListOptions{LabelSelector: "app=backend"})
+	must(t, err)
+	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+	if len(pods) != 3 {
+		t.Fatalf("%d pods of backend, want 3", len(pods))
+	}
+	return pods
+}
+
+// Of three pods one takes long to answer. Who goes round gives it a third of the
+// requests; least requests, which is what holds when nobody says anything, far less.
+func testAlgorithms(t *testing.T) {
+	given(t, service("usual", "app: backend"), service("round", "app: backend"), service("random", "app: backend"), service("least", "app: backend"),
+		object("DestinationRule", "round", "  {host: round, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}"),
+		object("DestinationRule", "random", "  {host: random, trafficPolicy: {loadBalancer: {simple: RANDOM}}}"),
+		object("DestinationRule", "least", "  {host: least, trafficPolicy: {loadBalancer: {simple: LEAST_REQUEST}}}"))
+	slow := backends(t)[0].Name
+	share := func(host string) float64 {
+		// Two requests in flight at a time would not tell the two apart.
+		r := asked(t, "http://"+host+":8080/?delay=200ms&at="+slow, "--count=240", "--concurrency=12", "--timeout=30s")
+		must(t, answered(r))
+		return float64(r.Hosts[slow]) / 240
+	}
+	for host, want := range map[string][2]float64{"usual": {0, 0.24}, "least": {0, 0.24}, "round": {0.31, 0.36}, "random": {0.23, 0.44}} {
+		if got := share(host); got < want[0] || got > want[1] {
+			t.Errorf("%s gave %.0f %% to the slow pod, want %.0f to %.0f", host, 100*got, 100*want[0], 100*want[1])
+		}
+	}
+	r := asked(t, "http://round:8080", "--count=300")
+	must(t, answered(r))
+	for pod, n := range r.Hosts {
+		if n < 99 || n > 101 || len(r.Hosts) != 3 {
+			t.Errorf("one connection after the other: %s got %d of 300, want 100", pod, n)
+		}
+	}
+}
+
+// A key goes to one pod, and keys go to several.
+func testConsistentHash(t *testing.T) {
+	rule := func(host, hash string) string {
+		return service(host, "app: backend") + object("DestinationRule", host, "  {host: "+host+", trafficPolicy: {loadBalancer: {consistentHash: {"+hash+"}}}}")
+	}
+	given(t, rule("hash-header", "httpHeaderName: x-user"), rule("hash-maglev", "httpHeaderName: x-user, maglev: {tableSize: 251}"),
+		rule("hash-ring", "httpHeaderName: x-user, ringHash: {minimumRingSize: 512}"),
+		rule("hash-cookie", "httpCookie: {name: user, ttl: 0s}"), rule("hash-query", "httpQueryParameterName: user"), rule("hash-source", "useSourceIp: true"))
+	for _, c := range []struct{ host, path, header string }{
+		{"hash-header", "/", "x-user:%s"}, {"hash-maglev", "/", "x-user:%s"}, {"hash-ring", "/", "x-user:%s"},
+		{"hash-cookie", "/", "cookie:user=%s"}, {"hash-query", "/?user=%s", ""}, {"hash-source", "/", ""},
+	} {
+		ask := func(key string, count int) env.Report {
+			url, header := "http://"+c.host+":8080"+c.path, c.header
+			args := []string{fmt.Sprintf("--count=%d", count), "--concurrency=4"}
+			if header != "" {
+				args = append(args, "--header="+fmt.Sprintf(header, key))
+			} else if c.host == "hash-query" {
+				url = fmt.Sprintf(url, key)
+			}
+			r := asked(t, append([]string{url}, args...)...)
+			must(t, answered(r))
+			return r
+		}
+		for _, key := range []string{"ann", "bob"} {
+			if r := ask(key, 100); len(r.Hosts) != 1 {
+				t.Errorf("%s: the key %s went to %v, want one pod", c.host, key, r.Hosts)
+			}
+		}
+		if r := ask("{n}", 60); c.host != "hash-source" && len(r.Hosts) != 3 {
+			t.Errorf("%s: 60 keys went to %v, want all three pods", c.host, r.Hosts)
+		}
+	}
+	// A client without the cookie gets one of a session, and with that it comes back.
+	r := asked(t, "http://hash-cookie:8080")
+	must(t, answered(r))
+	cookie, _, _ := strings.Cut(r.LastHeaders.Get("Set-Cookie"), ";")
+	if !strings.HasPrefix(cookie, "user=") || strings.Contains(r.LastHeaders.Get("Set-Cookie"), "Max-Age") {
+		t.Fatalf("the cookie %q is none of a session", r.LastHeaders.Get("Set-Cookie"))
+	}
+	first := slices.Collect(maps.Keys(r.Hosts))
+	must(t, hosts(first...)(asked(t, "http://hash-cookie:8080", "--count=100", "--header=cookie:"+cookie)))
+}
+
+// endpoint is one of a Service whose endpoints a test writes itself. A pod without a
+// name is an address and no more.
+type endpoint struct {
+	pod   corev1.Pod
+	node  string
+	ready bool
+}
+
+// setEndpoints writes the EndpointSlice of a Service without a selector.
+func setEndpoints(ctx context.Context, service string, endpoints ...endpoint) error {
+	slice := applydiscoveryv1.EndpointSlice(service, appSpace).WithAddressType(discoveryv1.AddressTypeIPv4).
+		WithLabels(map[string]string{discoveryv1.LabelServiceName: service, discoveryv1.LabelManagedBy: env.FieldManager}).
+		WithPorts(applydiscoveryv1.EndpointPort().WithName("http").WithProtocol(corev1.ProtocolTCP).WithPort(8080))
+	for _, e := range endpoints {
+		one := applydiscoveryv1.Endpoint().WithAddresses(e.pod.Status.PodIP).WithNodeName(e.node).
+			WithConditions(applydiscoveryv1.EndpointConditions().WithReady(e.ready))
+		if e.pod.Name != "" {
+			one.WithTargetRef(applycorev1.ObjectReference().WithKind("Pod").WithNamespace(appSpace).WithName(e.pod.Name))
+		}
+		slice.WithEndpoints(one)
+	}
+	_, err := cluster.Kube.DiscoveryV1().EndpointSlices(appSpace).Apply(ctx, slice, metav1.ApplyOptions{FieldManager: env.FieldManager, Force: true})
+	if err != nil {
+		return fmt.Errorf("write the endpoints of %s: %w", service, err)
+	}
+	return nil
+}
+
+// A server that comes gets little at first. The two that are warm share the rest.
+func testWarmup(t *testing.T) {
+	const window = 24 * time.Second
+	given(t, service("warm", ""), object("DestinationRule", "warm", `
+  host: warm
+  trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 24s, minimumPercent: 10, aggression: 1}}}`))
+	pods := backends(t)
+	node := pods[0].Spec.NodeName
+	old := []endpoint{{pods[0], node, true}, {pods[1], node, true}}
+	must(t, setEndpoints(t.Context(), "warm", old...))
+	until(t, "the first two", hosts(pods[0].Name, pods[1].Name), call, "http://warm:8080", "--count=40")
+	// Where all are new, none is warmer than the other.
+	time.Sleep(window)
+	must(t, setEndpoints(t.Context(), "warm", append(old, endpoint{pods[2], node, true})...))
+	r := until(t, "the third", func(r env.Report) error {
+		if err := answered(r); err != nil {
+			return err
+		}
+		if r.Hosts[pods[2].Name] == 0 {
+			return fmt.Errorf("it got nothing: %v", r.Hosts)
+		}
+		return nil
+	}, call, "http://warm:8080", "--count=300")
+	if got := r.Hosts[pods[2].Name]; got >= 50 {
+		t.Errorf("the new pod got %d of the first 300 requests, want less than half of its share of 100", got)
+	}
+	t.Logf("the new pod got %d of 300", r.Hosts[pods[2].Name])
+}
+
+// hosts wants every request answered, and by all of the pods and no other.
+func hosts(pods ...string) func(env.Report) error {
+	want := map[string]bool{}
+	for _, p := range pods {
+		want[p] = true
+	}
+	return func(r env.Report) error {
+		if err := answered(r); err != nil {
+			return err
+		}
+		got := slices.Sorted(maps.Keys(r.Hosts))
+		if !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
+			return fmt.Errorf("answered by %v, want %v", r.Hosts, pods)
+		}
+		return nil
+	}
+}
+
+// farNode makes a node of another zone of the cluster's region, which no pod runs
+// on: it says where an endpoint is.
+func farNode(t *testing.T, near string) (region, zone, far string) {
+	t.Helper()
+	n, err := cluster.Kube.CoreV1().Nodes().Get(t.Context(), near, metav1.GetOptions{})
+	must(t, err)
+	region, zone = n.Labels[corev1.LabelTopologyRegion], n.Labels[corev1.LabelTopologyZone]
+	if zone == "" {
+		t.Fatalf("node %s has no zone", near)
+	}
+	far = "e2e-far"
+	node := applycorev1.Node(far).WithLabels(map[string]string{corev1.LabelTopologyRegion: region, corev1.LabelTopologyZone: far}).
+		WithSpec(applycorev1.NodeSpec().WithUnschedulable(true))
+	_, err = cluster.Kube.CoreV1().Nodes().Apply(t.Context(), node, metav1.ApplyOptions{FieldManager: env.FieldManager, Force: true})
+	must(t, err)
+	t.Cleanup(func() {
+		if err := cluster.Kube.CoreV1().Nodes().Delete(context.Background(), far, metav1.DeleteOptions{}); err != nil {
+			t.Errorf("clean up: %v", err)
+		}
+	})
+	return region, zone, far
+}
+
+// Requests stay in the client's zone, leave it while nothing there is ready or what
+// is there fails, and come back. Zones of a distribution get what it says, and a
+// Service may prefer its zone by itself.
+func testNearness(t *testing.T) {
+	pods := backends(t)
+	region, zone, far := farNode(t, pods[0].Spec.NodeName)
+	near := endpoint{pods[0], pods[0].Spec.NodeName, true}
+	away := endpoint{pods[1], far, true}
+	given(t, service("near", ""), service("spread", ""), service("prefer", ""),
+		object("DestinationRule", "near", `
+  host: near
+  trafficPolicy:
+    loadBalancer: {localityLbSetting: {enabled: true}}
+    outlierDetection: {consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 4s, maxEjectionPercent: 100}`),
+		object("DestinationRule", "spread", fmt.Sprintf(`
+  host: spread
+  trafficPolicy:
+    loadBalancer: {localityLbSetting: {distribute: [{from: "%[1]s/%[2]s/*", to: {"%[1]s/%[2]s/*": 80, "%[1]s/%[3]s/*": 20}}]}}`, region, zone, far)))
+	prefer, err := cluster.Kube.CoreV1().Services(appSpace).Get(t.Context(), "prefer", metav1.GetOptions{})
+	must(t, err)
+	same := corev1.ServiceTrafficDistributionPreferSameZone
+	prefer.Spec.TrafficDistribution = &same
+	_, err = cluster.Kube.CoreV1().Services(appSpace).Update(t.Context(), prefer, metav1.UpdateOptions{})
+	must(t, err)
+	for _, s := range []string{"near", "spread", "prefer"} {
+		must(t, setEndpoints(t.Context(), s, near, away))
+	}
+	stay := func(what string, pod string) {
+		t.Helper()
+		until(t, what, hosts(pod), call, "http://near:8080", "--count=60")
+	}
+	stay("calls stay in the zone", pods[0].Name)
+	near.ready = false
+	must(t, setEndpoints(t.Context(), "near", near, away))
+	stay("calls leave a zone without a ready pod", pods[1].Name)
+	near.ready = true
+	must(t, setEndpoints(t.Context(), "near", near, away))
+	stay("calls come back", pods[0].Name)
+	// The near pod answers 503; its clients try again elsewhere once it is ejected.
+	until(t, "calls leave a zone that fails", hosts(pods[1].Name), call, "http://near:8080/?status=503&at="+pods[0].Name, "--count=20")
+	stay("calls come back to a zone that is well", pods[0].Name)
+
+	until(t, "Service prefer", hosts(pods[0].Name), call, "http://prefer:8080", "--count=100")
+	r := asked(t, "http://spread:8080", "--count=500", "--concurrency=4")
+	must(t, answered(r))
+	if n := r.Hosts[pods[0].Name]; n < 360 || n > 440 {
+		t.Errorf("the client's zone got %d of 500, want 80 %% within 8 points", n)
+	}
+}
