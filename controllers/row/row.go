@@ -111,7 +111,7 @@ func (r *Reconciler) Reconcile(_ context.Context, name types.NamespacedName) (re
 	if object == nil {
 		row, status = r.Kind.drop(origin.Key()), intake.ConfigStatus{Deleted: true}
 	} else {
-		status.Generation = object.Generation
+		status.UID, status.Generation = string(object.UID), object.Generation
 		row, status.Problems = r.project(object)
 	}
 	r.Inbox.Put(func(b *intake.Batch) {

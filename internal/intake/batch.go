@@ -33,6 +33,8 @@ type Batch struct {
 
 // ConfigStatus is what projection has to say of an object.
 type ConfigStatus struct {
+	// UID tells the object from an earlier one of its name.
+	UID        string
 	Generation int64
 	Problems   []ir.Problem
 	Deleted    bool

@@ -33,6 +33,7 @@ type Aggregator struct {
 	dirty    map[ir.Origin]struct{}            // to be looked at by the writer
 	proxies  Proxies                           // nil: nobody tells
 	shunned  map[ir.Origin]struct{}            // those of which proxies of other replicas refuse something
+	writing  bool                              // Start runs
 	wake     chan struct{}
 	refused  chan struct{}
 }
@@ -40,6 +41,7 @@ type Aggregator struct {
 // object is what is known of one object.
 type object struct {
 	exists     bool // projected; until then nothing is written
+	uid        string
 	published  bool // its rows went through a commit
 	generation int64
 	projection []ir.Problem
@@ -89,7 +91,7 @@ func (a *Aggregator) Projected(changed map[ir.Origin]intake.ConfigStatus) {
 		}
 		o := a.object(key)
 		o.exists = true
-		o.generation, o.projection = s.Generation, s.Problems
+		o.uid, o.generation, o.projection = s.UID, s.Generation, s.Problems
 		a.fresh = append(a.fresh, key)
 	}
 }
@@ -202,6 +204,9 @@ func (a *Aggregator) forget(key ir.Origin) {
 	delete(a.shunned, key)
 	delete(a.objects, key)
 	delete(a.dirty, key)
+	if a.writing {
+		a.touch(key) // the writer forgets it, too
+	}
 }
 
 func (a *Aggregator) object(key ir.Origin) *object {

@@ -18,7 +18,7 @@ const kindIngress = "Ingress"
 func (w *work) lead(ctx context.Context, key ir.Origin, o *object) error {
 	options := &w.aggregator.options
 	current := options.Current(key).Addresses
-	last := w.last(key)
+	last := w.last(key, o.uid)
 	if !last.at.IsZero() {
 		current = last.report.Addresses // what is known of the object may be older
 	}
@@ -35,7 +35,7 @@ func (w *work) lead(ctx context.Context, key ir.Origin, o *object) error {
 		return err
 	}
 	w.mu.Lock()
-	w.written[key] = written{next, options.Now()}
+	w.written[key] = written{o.uid, next, options.Now()}
 	w.mu.Unlock()
 	return nil
 }

@@ -25,6 +25,7 @@ type work struct {
 }
 
 type written struct {
+	uid    string // of the object that has it
 	report Report
 	at     time.Time
 }
@@ -50,7 +51,7 @@ func (w *work) write(ctx context.Context, key ir.Origin) (again time.Duration, e
 	options := &w.aggregator.options
 	now := options.Now()
 	next := Report{conditions(key, &o), o.allocated}
-	current, last := options.Current(key), w.last(key)
+	current, last := options.Current(key), w.last(key, o.uid)
 	if last.report.Conditions != nil {
 		// What is known of the object may be older than our own write.
 		current = last.report
@@ -80,13 +81,17 @@ func (w *work) write(ctx context.Context, key ir.Origin) (again time.Duration, e
 		return 0, err
 	}
 	w.mu.Lock()
-	w.written[key] = written{next, now}
+	w.written[key] = written{o.uid, next, now}
 	w.mu.Unlock()
 	return again, nil
 }
 
-func (w *work) last(key ir.Origin) written {
+// last is what we wrote to the object. An earlier one of its name is another object.
+func (w *work) last(key ir.Origin, uid string) written {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.written[key]
+	if last := w.written[key]; last.uid == uid {
+		return last
+	}
+	return written{}
 }

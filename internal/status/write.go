@@ -88,6 +88,8 @@ func (a *Aggregator) Start(ctx context.Context) error {
 			}
 		}()
 	}
+	a.setWriting(true)
+	defer a.setWriting(false)
 	a.touchAll()
 	a.dispatch(ctx, queue)
 	queue.ShutDown()
@@ -95,6 +97,12 @@ func (a *Aggregator) Start(ctx context.Context) error {
 		<-done
 	}
 	return nil
+}
+
+func (a *Aggregator) setWriting(writing bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.writing = writing
 }
 
 // dispatch moves what is dirty into the queue, which knows what is being written.
