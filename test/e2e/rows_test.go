@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,13 @@ import (
 )
 
 const trafficDoc = "../../docs/traffic-tests.md"
+
+// unserved are features of traffic that the mesh does not serve.
+var unserved = map[string]string{
+	"B15": "routes by claims of a token",
+	"B35": "listeners of Sidecars",
+	"B52": "persistent sessions",
+}
 
 // names are the first groups of what matches in the files of a pattern.
 func names(t *testing.T, glob, expression string) map[string]bool {
@@ -69,7 +77,15 @@ func TestTableOfTrafficNamesItsTests(t *testing.T) {
 			t.Errorf("no row names %s", name)
 		}
 	}
-	if len(listed) < 35 || cases < 35 {
-		t.Errorf("%d rows and %d cases were found: the table or the suite is not what this test reads", len(listed), cases)
+	if cases == 0 {
+		t.Error("no cases were found: the suite is not what this test reads")
+	}
+	for _, r := range [][2]int{{1, 38}, {47, 50}, {52, 54}} {
+		for n := r[0]; n <= r[1]; n++ {
+			id := fmt.Sprintf("B%d", n)
+			if _, not := unserved[id]; not == listed[id] {
+				t.Errorf("%s: listed %v, known not to be served %v; want one of the two", id, listed[id], not)
+			}
+		}
 	}
 }

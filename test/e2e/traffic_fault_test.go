@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meshwright/meshwright/test/e2e/env"
 )
@@ -81,7 +82,7 @@ func testMirror(t *testing.T) {
   http:
     - route: [{destination: {host: mirror}}]
       mirrors: [{destination: {host: mirror-shadow}, percentage: {value: 100}}]`))
-	key := strings.ReplaceAll(t.Name(), "/", "-")
+	key := fmt.Sprintf("mirror-%d", time.Now().UnixNano())
 	shadow := echoed(t, "http://mirror-shadow:8080").Host
 	r := asked(t, "http://mirror:8080/?delay=5s&at="+shadow, "--count=100", "--concurrency=4", "--header=x-key:"+key)
 	must(t, only("v1")(r))
