@@ -117,6 +117,7 @@ const (
 	LayerSidecar Layer = "sidecar"
 	LayerRouter  Layer = "router"
 	LayerMesh    Layer = "mesh"
+	LayerAsking  Layer = "asking" // over all others of sidecars that ask
 )
 
 // NamespaceLayer holds what only the sidecars of one namespace see.

@@ -13,6 +13,7 @@ const (
 	ClusterBlackHole          = "BlackHoleCluster"
 	ClusterPassthrough        = "PassthroughCluster"
 	ClusterInboundPassthrough = "InboundPassthroughCluster"
+	ClusterUnknown            = "UnknownCluster" // what is served for addresses that nobody has; no proxy holds it
 	ListenerOutbound          = "virtualOutbound"
 	ListenerInbound           = "virtualInbound"
 )
@@ -86,6 +87,9 @@ func HostRouteName(host string, port uint16) string { return host + ":" + strcon
 
 // PodsName is the table of the addresses of headless hosts' pods on one port.
 func PodsName(port uint16) string { return "pods|" + strconv.Itoa(int(port)) }
+
+// AddressesName is the filter that asks whose an address is.
+const AddressesName = "addresses"
 
 // OutboundListenerName is the listener of all addresses on one port.
 func OutboundListenerName(port uint16) string { return "0.0.0.0_" + strconv.Itoa(int(port)) }

@@ -145,6 +145,10 @@ type TCPOutbound struct {
 	Detection     time.Duration     // with RouteConfig
 	Paths         PathNormalization // with RouteConfig
 	AccessLogFile string
+
+	// OnDemand tells that all connections go to the cluster of the host's port, so that
+	// a proxy that asks needs no listener for the address: it asks for the address.
+	OnDemand bool
 }
 
 // Clusters is the names of the clusters that connections go to, sorted.
@@ -181,11 +185,12 @@ func (t *TCPOutbound) ListenerName() string {
 // names, and of the pods of all headless hosts.
 type PortOutbound struct {
 	Port          uint16
-	HTTP          bool          // some host speaks HTTP
-	Pods          bool          // some headless host has pods there
-	Bytes         bool          // some headless host carries bytes there
-	Streams       []StreamChain // of hosts that have a part of it
-	Unknown       Unknown       // what becomes of what goes to addresses that nobody knows
+	HTTP          bool           // some host speaks HTTP
+	Pods          bool           // some headless host has pods there
+	Bytes         bool           // some headless host carries bytes there
+	Streams       []StreamChain  // of hosts that have a part of it
+	Ranges        []netip.Prefix // as OutboundCapture.Ranges
+	Unknown       Unknown        // what becomes of what goes to addresses that nobody knows
 	Detection     time.Duration
 	AccessLogFile string
 	Paths         PathNormalization
@@ -212,6 +217,7 @@ type PodHost struct {
 
 // OutboundCapture is the listener that gets everything an application sends.
 type OutboundCapture struct {
+	Ranges        []netip.Prefix // the addresses of which proxies ask whose they are; sorted
 	Unknown       Unknown
 	AccessLogFile string
 }

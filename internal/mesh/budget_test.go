@@ -85,6 +85,10 @@ func budgets() []budget {
 		Key: ir.ObjectKey{Cluster: "east", Namespace: "apps", Name: "headless"}, Host: "headless.apps.svc.cluster.local",
 		Headless: true, Ports: []ir.ServicePort{{Name: "tcp", Port: 7000, Target: 7000, Protocol: ir.ProtocolTCP}},
 	}
+	plain := &ir.Service{
+		Key: ir.ObjectKey{Cluster: "east", Namespace: "apps", Name: "plain"}, Host: "plain.apps.svc.cluster.local",
+		VIPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 250, 1})}, Ports: []ir.ServicePort{{Name: "tcp", Port: 5432, Protocol: ir.ProtocolTCP}},
+	}
 	object := ir.ConfigKey{Namespace: "apps", Name: "r"}
 	rule := ir.ConfigKey{Namespace: "apps", Name: "p"}
 	first, class := sidecar("svc-0")
@@ -117,6 +121,22 @@ func budgets() []budget {
 			"set mesh ClusterLoadAssignment outbound|7000||" + headless.Host,
 			"set mesh DnsVirtualDomain " + headless.Host,
 			"set mesh TypedExtensionConfig pods|7000",
+		},
+	}, {
+		// Nobody is sent the address's cluster who does not ask for it, nor its listener.
+		name:   "a new Service in a known range of addresses",
+		change: intake.Batch{Services: map[ir.ObjectKey]*ir.Service{plain.Key: plain}},
+		evaluated: map[string]int{
+			"serviceHosts": 1, "hosts": 1, "homes": 1, "choices": 1, "subsets": 1, "targets": 1, "nearness": 1, "hashes": 1, "virtualHosts": 1,
+			"portUses": 1, "podHosts": 1, "streams": 1, "portStreams": 1, "tcpListeners": 1, "addressOwners": 1, "names": 1, "autoTargets": 1,
+			"resource.clusters": 1, "resource.addressClusters": 1, "resource.endpoints": 1, "resource.tcpListeners": 1, "resource.names": 1,
+		},
+		sent: []string{
+			"set mesh Cluster 10.96.250.1:5432",
+			"set mesh Cluster outbound|5432||" + plain.Host,
+			"set mesh ClusterLoadAssignment outbound|5432||" + plain.Host,
+			"set mesh DnsVirtualDomain " + plain.Host,
+			"set mesh Listener 10.96.250.1_5432",
 		},
 	}, {
 		name:      "an EndpointSlice is written again as it was",
@@ -154,7 +174,7 @@ func budgets() []budget {
 		name:      "a weight of a rule for TCP",
 		before:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: streamRoutes(90)}},
 		change:    intake.Batch{Routes: map[ir.ConfigKey]*ir.Routes{object: streamRoutes(50)}},
-		evaluated: map[string]int{"tcpListeners": 1, "routeReferences": 1, "routesMerged": 1, "routesWeighed": 1, "routesSettled": 1, "resource.tcpListeners": 1},
+		evaluated: map[string]int{"tcpListeners": 1, "addressOwners": 1, "routeReferences": 1, "routesMerged": 1, "routesWeighed": 1, "routesSettled": 1, "resource.tcpListeners": 1},
 		sent:      []string{"set mesh Listener 10.96.0.1_9000"},
 	}, {
 		name:   "the load balancer of a DestinationRule",
@@ -162,8 +182,9 @@ func budgets() []budget {
 		change: intake.Batch{Policies: map[ir.ConfigKey]*ir.TrafficPolicy{rule: policy(ir.BalanceRoundRobin)}},
 		evaluated: map[string]int{
 			"policyHosts": 1, "subsets": 1, "streams": 1, "targets": 1, "nearness": 2, "hashes": 2, "policyReferences": 1, "resource.clusters": 2,
+			"resource.addressClusters": 1,
 		},
-		sent: []string{"set mesh Cluster outbound|8080||" + host(1), "set mesh Cluster outbound|9000||" + host(1)},
+		sent: []string{"set mesh Cluster 10.96.0.1:9000", "set mesh Cluster outbound|8080||" + host(1), "set mesh Cluster outbound|9000||" + host(1)},
 	}, {
 		name:   "a PeerAuthentication of one workload",
 		change: intake.Batch{PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "s"}: strict}},
@@ -236,6 +257,7 @@ func TestNothingIsLeft(t *testing.T) {
 	empty := town(5)
 	for _, b := range budgets() {
 		maps.Copy(empty.Services, b.before.Services)
+		maps.Copy(empty.Services, b.change.Services)
 		maps.Copy(empty.Slices, b.before.Slices)
 	}
 	forget(empty.Services)

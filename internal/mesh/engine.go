@@ -97,6 +97,9 @@ func (e *Engine) publishClasses(b *xds.Batch) {
 		}
 		if !ch.New.Full {
 			class.Scope = &xds.Scope{Keys: ch.New.Hosts, Asks: ch.New.Asks}
+			if ch.New.Asks {
+				class.Scope.Over = xds.Layer(ir.LayerAsking)
+			}
 		}
 		b.Classes = append(b.Classes, class)
 	}
@@ -146,7 +149,7 @@ func publish(b *xds.Batch, t *resource.Table) {
 }
 
 func served(r *resource.Resource) *xds.Resource {
-	out := &xds.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: r.Body, EDS: r.EDS, Key: r.Host, Leads: r.Leads, Needs: r.Needs, Aliases: r.Aliases}
+	out := &xds.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: r.Body, EDS: r.EDS, Key: r.Host, Leads: r.Leads, Hidden: r.Hidden, Needs: r.Needs, Aliases: r.Aliases}
 	for _, o := range r.Origins {
 		out.Origins = append(out.Origins, o.String())
 		if owner := o.Object().String(); !slices.Contains(out.Owners, owner) {

@@ -94,8 +94,10 @@ func entryBudgets() []budget {
 			"entrySets": 1, "entryIdentities": 1, "choices": 1, "subsets": 1, "targets": 1, "hashes": 1, "nearness": 1, "streams": 1,
 			"tcpListeners": 1, "virtualHosts": 1, "autoTargets": 1,
 			"resource.clusters": 1, "resource.endpoints": 1, "resource.names": 1, "resource.tcpListeners": 2,
+			"addressOwners": 1, "resource.addressClusters": 2,
 		},
 		sent: []string{
+			"set mesh Cluster 240.240.20.35:5432", "set mesh Cluster [2001:2::f0f0:1423]:5432",
 			"set mesh Cluster outbound|5432||one.example.com", "set mesh ClusterLoadAssignment outbound|5432||one.example.com",
 			"set mesh DnsVirtualDomain one.example.com",
 			"set mesh Listener 2001:2::f0f0:1423_5432", "set mesh Listener 240.240.20.35_5432",

@@ -97,8 +97,8 @@ func New(options Options) (*Mesh, error) {
 			return classify(trustDomain, m.population.where, node, peer)
 		},
 		Guest:     m.guest,
-		Unknown:   unknownHost,
-		NoCluster: noCluster,
+		Unknown:   unknown,
+		NoCluster: func(name string) []byte { return noCluster(options.Settings, name) },
 		Events:    events{m, options.Status, options.Log},
 		Log:       options.Log.WithName("xds"),
 	})

@@ -139,12 +139,15 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 		v := x.visibility()
 		s.ExportTo = &v
 	}
-	for i, port := range []uint16{80, 8080, 9000} {
+	for i, port := range []uint16{80, 8080, 9000, 5432} {
 		if x.r.IntN(3) > 0 {
 			s.Ports = append(s.Ports, ir.ServicePort{
-				Name: fmt.Sprintf("port-%d", i), Port: port, Target: []uint16{0, port, 80}[i], // some by name, some on a port that others have
+				Name: fmt.Sprintf("port-%d", i), Port: port, Target: []uint16{0, port, 80, port}[i], // some by name, some on a port that others have
 				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolGRPC, ir.ProtocolTCP, ir.ProtocolAuto, ir.ProtocolUDP),
 			})
+			if last := &s.Ports[len(s.Ports)-1]; port == 5432 && x.r.IntN(16) > 0 { // a number at which hardly any host speaks HTTP
+				last.Protocol = ir.ProtocolTCP
+			}
 		}
 	}
 	for _, port := range []uint16{80, 8080} {
@@ -162,7 +165,7 @@ func (x *chaos) slice(k ir.ObjectKey) *ir.EndpointSlice {
 		Key:     k,
 		Service: ir.ObjectKey{Cluster: "east", Namespace: k.Namespace, Name: fmt.Sprintf("s%d", x.r.IntN(3))},
 	}
-	for i := range 3 {
+	for i := range 4 {
 		s.Ports = append(s.Ports, ir.SlicePort{Name: fmt.Sprintf("port-%d", i), Port: uint16(8000 + x.r.IntN(3))})
 	}
 	for i := range x.r.IntN(4) {

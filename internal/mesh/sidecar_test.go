@@ -54,7 +54,7 @@ func sidecarBudgets() []budget {
 			"resource.captures": 1, "resource.rests": 1, "resource.portListeners": 1,
 		},
 		sent: []string{
-			"set sidecar/apps/apps/x Listener 0.0.0.0_8080", "set sidecar/apps/apps/x Listener virtualOutbound",
+			"set sidecar/apps/apps/x Cluster UnknownCluster", "set sidecar/apps/apps/x Listener 0.0.0.0_8080", "set sidecar/apps/apps/x Listener virtualOutbound",
 			"set sidecar/apps/apps/x VirtualHost 8080/*",
 		},
 	}}

@@ -14,7 +14,8 @@
 //	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes
-//	outbound   strays, coverings, virtualHosts, portUses, routeConfigs, rests, portListeners, podPorts, streams, portStreams, tcpListeners, captures
+//	outbound   strays, coverings, virtualHosts, portUses, routeConfigs, rests, portListeners, podPorts, streams, portStreams, ranges, readPorts,
+//	           tcpListeners, addressOwners, captures
 //	inbound    inbounds
 //	dns        names
 //	gateways   gatewayViews, credentialsKept, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, autoTargets
@@ -64,6 +65,7 @@ func (One) Compare(One) int { return 0 }
 type Model struct {
 	Sources
 
+	addressTables
 	entryTables
 	ingressTables
 	sidecarTables

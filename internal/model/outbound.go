@@ -39,7 +39,7 @@ func (m *Model) deriveOutbound(g *graph.Graph) {
 			emit(k, &ir.RouteConfig{Name: ir.OutboundRouteName(k.Port), Unknown: outsideOf(mesh), Hosts: true})
 		})
 	m.deriveRests(g, uses.http)
-	m.deriveStreams(g)
+	m.deriveStreams(g, uses.http)
 	shared := graph.Union(g, "ports.shared", PortKey.Compare, uses.all, m.partedPorts)
 	ports := graph.Union(g, "ports", PortKey.Compare, shared, m.portsOfSidecars(g, "ports", shared))
 	m.PortListeners = graph.Derive(g, "portListeners", ports, PortKey.Compare,
@@ -70,7 +70,7 @@ func (m *Model) portOutbound(c *graph.Ctx, uses portUses, mesh *ir.Mesh, by view
 		use = portUse{use.HTTP || one.HTTP, use.Pods || one.Pods, use.Bytes || one.Bytes}
 	}
 	return &ir.PortOutbound{
-		Port: port, HTTP: use.HTTP, Pods: use.Pods, Bytes: use.Bytes, Streams: m.portChains(c, by, port),
+		Port: port, HTTP: use.HTTP, Pods: use.Pods, Bytes: use.Bytes, Streams: m.portChains(c, by, port), Ranges: m.rangesAt(c, port),
 		AccessLogFile: mesh.AccessLogFile, Unknown: m.unknownFor(c, mesh, by), Paths: mesh.Paths, Detection: mesh.Detection,
 	}
 }

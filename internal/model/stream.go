@@ -27,7 +27,7 @@ func (k TCPKey) Compare(o TCPKey) int {
 
 // deriveStreams makes the sidecars' listeners of what is carried as bytes. What
 // policies say of them is kept apart, so that hosts need not read policies.
-func (m *Model) deriveStreams(g *graph.Graph) {
+func (m *Model) deriveStreams(g *graph.Graph, requests *graph.Table[PortKey, struct{}]) {
 	m.streams = graph.Derive(g, "streams", m.Targets, TargetKey.Compare, m.stream)
 	m.streamed = graph.NewIndex(g, "streams.byHost", m.streams, strings.Compare,
 		func(k TargetKey, _ ir.Stream) []string { return []string{k.Cluster.Host} }).Keys()
@@ -48,6 +48,8 @@ func (m *Model) deriveStreams(g *graph.Graph) {
 		func(k portStreamKey, _ *portStream) []viewedPort { return []viewedPort{{k.Viewer, k.Port}} })
 	m.partedPorts = graph.NewIndex(g, "portStreams.ports", parts, PortKey.Compare,
 		func(k portStreamKey, _ *portStream) []PortKey { return []PortKey{{k.Viewer.layer(), k.Port}} }).Keys()
+	m.deriveRanges(g)
+	m.deriveReadPorts(g, requests)
 	m.TCPListeners = graph.Derive(g, "tcpListeners", m.hostNames, TCPKey.Compare,
 		func(c *graph.Ctx, name string, _ struct{}, emit func(TCPKey, *ir.TCPOutbound)) {
 			mesh, ok := m.settings(c)
@@ -56,6 +58,7 @@ func (m *Model) deriveStreams(g *graph.Graph) {
 				m.tcpListeners(c, name, scopes, mesh, routesFor(c, byHost, name), emit)
 			}
 		})
+	m.deriveAddressOwners(g)
 }
 
 // carriesBytes tells whether a host has a port, at an address of its own, whose
@@ -144,6 +147,7 @@ func (m *Model) bytesOf(
 			if isAlone(h, p) && !slices.ContainsFunc(at.Chains, tunnels) {
 				at.RouteConfig, at.Detection, at.Paths = ir.HostRouteName(h.Name, p.Port), mesh.Detection, mesh.Paths
 			}
+			at.OnDemand = m.isOnDemand(c, at)
 			out[addr] = at
 		}
 	}

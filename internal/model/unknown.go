@@ -81,7 +81,8 @@ func (m *Model) deriveCaptures(g *graph.Graph) {
 		func(c *graph.Ctx, l ir.Layer, _ struct{}, emit func(ir.Layer, *ir.OutboundCapture)) {
 			mesh, ok := m.settings(c)
 			if by, held := m.viewerOf(c, l); ok && held {
-				emit(l, &ir.OutboundCapture{Unknown: m.unknownFor(c, mesh, by), AccessLogFile: mesh.AccessLogFile})
+				ranges, _ := graph.Get(c, m.ranges, One{})
+				emit(l, &ir.OutboundCapture{Ranges: ranges, Unknown: m.unknownFor(c, mesh, by), AccessLogFile: mesh.AccessLogFile})
 			}
 		})
 }

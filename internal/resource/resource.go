@@ -59,6 +59,7 @@ type Resource struct {
 	// What scopes look at; see the xds package. All of it follows from the content.
 	Host    string   // that it belongs to; empty: everybody's
 	Leads   bool     // makes proxies ask for what they lack
+	Hidden  bool     // only for those who ask
 	Needs   []string // clusters that a virtual host sends requests to
 	Aliases []string // further names of a virtual host
 }

@@ -32,11 +32,12 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.clusters", m.Targets, Key.Compare, outboundCluster(m)),
 		graph.Derive(g, "resource.gatewayClusters", m.GatewayTargets, Key.Compare, outboundCluster(m)),
 		graph.Derive(g, "resource.autoClusters", m.AutoTargets, Key.Compare, outboundCluster(m)),
+		graph.Derive(g, "resource.addressClusters", m.AddressOwners, Key.Compare, addressCluster(m)),
 		graph.Derive(g, "resource.inboundClusters", m.Inbounds, Key.Compare, inboundClusters),
 		graph.Derive(g, "resource.endpoints", m.Targets, Key.Compare, endpoints(m)),
 		graph.Derive(g, "resource.gatewayEndpoints", m.GatewayTargets, Key.Compare, endpoints(m)),
 		graph.Derive(g, "resource.autoEndpoints", m.AutoTargets, Key.Compare, autoEndpoints(m)),
-		graph.Derive(g, "resource.captures", m.Captures, Key.Compare, capture),
+		graph.Derive(g, "resource.captures", m.Captures, Key.Compare, capture(m)),
 		graph.Derive(g, "resource.podTables", m.PodPorts, Key.Compare, podTable),
 		graph.Derive(g, "resource.portListeners", m.PortListeners, Key.Compare, portListener),
 		graph.Derive(g, "resource.tcpListeners", m.TCPListeners, Key.Compare, tcpListener),
@@ -92,6 +93,9 @@ func static(c *graph.Ctx, _ model.One, mesh *ir.Mesh, emit emitter) {
 	}
 	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterPassthrough, cluster.Passthrough(mesh.TrustDomain), nil)
 	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterInboundPassthrough, cluster.InboundPassthrough(), nil)
+	for layer, ask := range map[ir.Layer]bool{ir.LayerSidecar: false, ir.LayerAsking: true} {
+		put(c, emit, layer, TypeExtension, ir.AddressesName, filter.AddressTable(ask), nil)
+	}
 }
 
 func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, emitter) {
@@ -111,6 +115,30 @@ func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Ta
 		r.belong(k.Cluster.Host)
 		if built.EdsClusterConfig != nil {
 			r.EDS = built.Name
+		}
+	}
+}
+
+// addressCluster is the cluster of a host's port once more, for those who ask for it by
+// the host's address. Their listeners do not know the host.
+func addressCluster(m *model.Model) func(*graph.Ctx, model.TCPKey, model.TargetKey, emitter) {
+	return func(c *graph.Ctx, k model.TCPKey, at model.TargetKey, emit emitter) {
+		t, ok := graph.Get(c, m.Targets, at)
+		if !ok || !m.IsHeld(c, k.Layer) {
+			return
+		}
+		in, ok := m.Cluster(c, at, t)
+		if !ok {
+			return
+		}
+		built := cluster.As(in, k.Addr.String())
+		r := put(c, emit, k.Layer, TypeCluster, built.Name, built, in.Origins)
+		if r == nil {
+			return
+		}
+		r.Host, r.Hidden = at.Cluster.Host, true
+		if built.EdsClusterConfig != nil {
+			r.EDS = built.EdsClusterConfig.ServiceName
 		}
 	}
 }
@@ -147,9 +175,31 @@ func autoEndpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Targ
 	}
 }
 
-func capture(c *graph.Ctx, l ir.Layer, in *ir.OutboundCapture, emit emitter) {
-	if r := put(c, emit, l, TypeListener, ir.ListenerOutbound, listener.OutboundCapture(in), in.Unknown.Origins()); r != nil {
-		r.Needs = in.Unknown.Needs()
+// capture is the listener that gets everything, and what a proxy is served that asks for
+// an address which nobody has: a cluster that does what the listener does with all else.
+func capture(m *model.Model) func(*graph.Ctx, ir.Layer, *ir.OutboundCapture, emitter) {
+	return func(c *graph.Ctx, l ir.Layer, in *ir.OutboundCapture, emit emitter) {
+		if r := put(c, emit, l, TypeListener, ir.ListenerOutbound, listener.OutboundCapture(in), in.Unknown.Origins()); r != nil {
+			r.Needs = in.Unknown.Needs()
+		}
+		mesh, ok := graph.Get(c, m.Mesh.Table(), model.One{})
+		if !ok {
+			return
+		}
+		built := cluster.Unknown(mesh.TrustDomain, in.Unknown.Refused || in.Unknown.IsProxied())
+		if at, t, ok := m.TargetAt(c, l, in.Unknown.Proxy); ok {
+			if proxy, ok := m.Cluster(c, at, t); ok {
+				built = cluster.As(proxy, ir.ClusterUnknown)
+			}
+		}
+		r := put(c, emit, l, TypeCluster, built.Name, built, in.Unknown.Origins())
+		if r == nil {
+			return
+		}
+		r.Host, r.Hidden = ir.HostRest, true
+		if built.EdsClusterConfig != nil {
+			r.EDS = built.EdsClusterConfig.ServiceName
+		}
 	}
 }
 
@@ -169,7 +219,10 @@ func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter)
 	built := listener.OutboundTCP(in)
 	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, listener.StreamOrigins(in.Chains)); r != nil {
 		r.belong(in.Host)
-		r.Leads, r.Needs = true, in.Clusters()
+		r.Leads, r.Needs = !in.OnDemand, in.Clusters()
+		if in.OnDemand {
+			r.Version += "-asked" // a version follows from all that it says
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ func (h *Hub) consider(s *session, l *lane, first bool) {
 	var meant []meaning
 	absent := map[string]struct{}{}
 	if first {
+		h.learnHidden(s, l)
 		h.learnClaims(s, l)
 		l.claims.each(func(text, version []byte) {
 			if string(version) == absentVersion {
@@ -35,7 +36,7 @@ func (h *Hub) consider(s *session, l *lane, first bool) {
 	if l.table.typ == ClusterType && s.class.asks() {
 		l.held.each(func(id uint32, c cell) {
 			if c.asked() {
-				h.learnName(s.class, l.table, l.table.byID[id])
+				h.want(s.class, l.table, l.table.byID[id])
 			}
 		})
 	}
@@ -211,17 +212,23 @@ func (h *Hub) state(c *class, t *table, rest *name, text string) *name {
 	return n
 }
 
-// abandon forgets the hosts that were made up for a class.
+// abandon forgets the hosts that were made up for a class. The clusters stay: they have
+// connections.
 func (c *class) abandon() {
 	if c.own == nil {
 		return
 	}
 	for t, sh := range c.own.shelves {
+		if t.typ == ClusterType && len(c.addresses) > 0 {
+			continue
+		}
 		for id := range sh.entries {
 			sh.remove(t.byID[id].text)
 		}
 	}
-	c.own = nil
+	if len(c.addresses) == 0 {
+		c.own = nil
+	}
 }
 
 // restate makes the hosts that do not exist again, because what happens to
@@ -248,6 +255,9 @@ func (h *Hub) restate(c *class, t *table, parent string) {
 // its names before it existed.
 func (h *Hub) introduce(sh *shelf, n *name) {
 	t := sh.table
+	if n.hidden && n.key != Rest {
+		h.expect(sh, n)
+	}
 	if t.typ != VirtualHostType || n.key == Rest || len(sh.layer.scoped) == 0 {
 		return
 	}
@@ -305,10 +315,26 @@ func (h *Hub) learnClaims(s *session, l *lane) {
 	if clusters := s.lane(ClusterType); clusters != nil && len(all) == 0 {
 		clusters.held.each(func(id uint32, c cell) {
 			if n := clusters.table.byID[id]; c.serial() > serialAbsent && n.placements > 0 {
-				h.learnName(s.class, clusters.table, n)
+				h.want(s.class, clusters.table, n)
 			}
 		})
 	}
+}
+
+// learnHidden teaches a class the addresses whose clusters a client holds: it, or a
+// sibling, asked for them.
+func (h *Hub) learnHidden(s *session, l *lane) {
+	if !s.class.asks() || l.table.typ != ClusterType {
+		return
+	}
+	l.claims.each(func(text, _ []byte) {
+		switch n := l.table.byText[string(text)]; {
+		case n == nil:
+			h.invent(s.class, l.table, string(text))
+		case n.hidden && n.key != Rest:
+			h.want(s.class, l.table, n)
+		}
+	})
 }
 
 // untold is true while a client that was connected before has not said which

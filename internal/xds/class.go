@@ -29,9 +29,13 @@ type class struct {
 
 	// scope is nil when the class sees all that its layers hold.
 	scope *scope
-	// own is the layer of hosts that exist for this class only, because its
-	// clients asked for them; nil for a class that does not ask.
+	// own is the layer of hosts and clusters that exist for this class only, because its
+	// clients asked for them; nil for a class that never asked.
 	own *layer
+	// over is the layer that the class has for as long as it has the scope.
+	over *layer
+	// addresses are the addresses that clients asked for and nobody has.
+	addresses map[string]struct{}
 	// overflowed is set when the class learned more than is worth a scope; it
 	// has none from then on.
 	overflowed bool

@@ -113,6 +113,8 @@ func (s *seats) remove(seat int) {
 	}
 }
 
+func (s seats) has(seat int) bool { w := seat >> 6; return w < len(s) && s[w]&(1<<(seat&63)) != 0 }
+
 func (s seats) empty() bool { return len(s) == 0 }
 
 func (s seats) each(f func(seat int)) {

@@ -219,12 +219,15 @@ func (h *Hub) withhold(n NACK) bool {
 func (h *Hub) touch(sh *shelf, n *name) int {
 	marked := 0
 	for s := range sh.wild {
+		if n.hidden {
+			break
+		}
 		h.mark(s, sh.table, n.id)
 		marked++
 	}
 	n.asked.each(func(seat int) {
 		s := h.seats[seat]
-		if _, wild := sh.wild[s]; wild || !s.class.has(sh.layer) {
+		if _, wild := sh.wild[s]; wild && !n.hidden || !s.class.has(sh.layer) {
 			return
 		}
 		h.mark(s, sh.table, n.id)
@@ -232,6 +235,10 @@ func (h *Hub) touch(sh *shelf, n *name) int {
 	})
 	if n.key != "" {
 		h.eachViewer(sh, n, func(c *class) { marked += h.stir(c, sh.table, n) })
+		sh.eachKeeper(n, func(s *session) {
+			h.mark(s, sh.table, n.id)
+			marked++
+		})
 		return marked
 	}
 	for c := range sh.layer.scoped {

@@ -95,7 +95,7 @@ func (l *layer) unused() bool {
 // no new one when nothing changed.
 func (s *shelf) set(r *Resource) (set, old *version) {
 	n := s.table.intern(r.Name)
-	n.key, n.leads = r.Key, r.Leads
+	n.key, n.leads, n.hidden = r.Key, r.Leads, r.Hidden
 	e := s.entries[n.id]
 	if e != nil && e.want.res.Version == r.Version {
 		return nil, nil

@@ -53,8 +53,7 @@ func (h *Hub) learn(c *class, typ, text string) {
 	if len(c.scope.lessons) >= h.opts.MaxLessons {
 		c.forget(h)
 		if len(c.scope.lessons) >= h.opts.MaxLessons {
-			c.overflowed = true
-			h.spilt = append(h.spilt, c)
+			h.spill(c)
 			return
 		}
 	}
@@ -62,6 +61,14 @@ func (h *Hub) learn(c *class, typ, text string) {
 	c.scope.lessons[l] = struct{}{}
 	h.taught[c] = struct{}{}
 	h.follow(c, topic{l.Type, l.Name})
+}
+
+// spill lets a class see everything once the present change is complete.
+func (h *Hub) spill(c *class) {
+	if !c.overflowed {
+		c.overflowed = true
+		h.spilt = append(h.spilt, c)
+	}
 }
 
 // forget drops the lessons about what does not exist any more.

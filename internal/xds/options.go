@@ -56,7 +56,9 @@ type Options struct {
 	// Unknown makes the virtual host under which a client that asks is served a
 	// host that does not exist: one with the given name, ROUTECONFIG/HOST, that
 	// does what rest does, the host with the key Rest. Nil: it is told that
-	// there is no such host.
+	// there is no such host. The same is asked for clusters, of which rest is the one
+	// with the key Rest; nil without an error is then returned for a name of a kind that
+	// is not made up.
 	Unknown func(rest *Resource, name string) (*Resource, error)
 	// NoCluster makes the body of a cluster without endpoints. A client is given it
 	// in place of a cluster that it asked for by name and that does not exist, or
@@ -66,7 +68,8 @@ type Options struct {
 	NoCluster func(name string) []byte
 	// MaxUnknown bounds the hosts that do not exist of which a class is told. A
 	// class that asks for more holds all hosts of the route configuration, and
-	// Rest, from then on. Default 256.
+	// Rest, from then on. It bounds the clusters that are made up, too: a class that
+	// asks for more sees everything from then on. Default 256.
 	MaxUnknown int
 	// MaxLessons bounds what a class learns; one that would learn more sees
 	// everything from then on. Default 1000.

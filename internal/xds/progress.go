@@ -127,12 +127,15 @@ func (h *Hub) wanting(e *entry, f func(*session)) {
 	n := e.want.name
 	visible := map[*class]bool{}
 	see := func(s *session) bool {
+		if n.hidden && !n.asked.has(s.seat) && !s.class.sees(e.shelf.table, n.id) {
+			return false
+		}
 		if n.placements == 1 && s.class.scope == nil {
 			return true
 		}
 		ok, known := visible[s.class]
 		if !known {
-			ok = s.class.sees(e.shelf.table, n.id) && s.class.top(e.shelf.table, n.id) == e
+			ok = (n.hidden || s.class.sees(e.shelf.table, n.id)) && s.class.top(e.shelf.table, n.id) == e
 			visible[s.class] = ok
 		}
 		return ok

@@ -96,22 +96,27 @@ func (h *Hub) move(t *table, n *name) {
 // define gives a class its layers and lets its sessions compare everything.
 func (h *Hub) define(def Class, loose map[*layer]struct{}) {
 	c := h.class(def.Key)
-	layers := make([]*layer, 0, len(def.Layers)+1)
+	layers := make([]*layer, 0, len(def.Layers)+2)
 	if c.overflowed {
 		def.Scope = nil
 	}
 	if def.Scope == nil || !def.Scope.Asks {
 		c.abandon()
-	} else {
-		if c.own == nil {
-			c.own = &layer{shelves: map[*table]*shelf{}}
-		}
+	} else if c.own == nil {
+		c.own = &layer{shelves: map[*table]*shelf{}}
+	}
+	if c.own != nil {
 		layers = append(layers, c.own)
 	}
 	for _, key := range def.Layers {
 		if l := h.layer(key); !slices.Contains(layers, l) {
 			layers = append(layers, l)
 		}
+	}
+	c.over = nil
+	if def.Scope != nil && def.Scope.Over != "" {
+		c.over = h.layer(def.Scope.Over)
+		layers = append(layers, c.over)
 	}
 	if c.defined && slices.Equal(c.layers, layers) && c.scope.equal(def.Scope) {
 		h.teach(c, def.Scope)
@@ -130,7 +135,7 @@ func (h *Hub) undefine(key string, loose map[*layer]struct{}) {
 	if c == nil {
 		return
 	}
-	c.defined, c.overflowed = false, false
+	c.defined, c.overflowed, c.addresses = false, false, nil
 	c.abandon()
 	h.relayer(c, nil, nil, loose)
 	h.reap(c)

@@ -5,16 +5,38 @@ package xds
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 )
+
+// restCluster is what stands for the addresses that nobody has.
+const restCluster = "unknown"
+
+// clusterName is the name of a cluster; some are addresses.
+func clusterName(i int) string {
+	if i > 9 {
+		return fmt.Sprintf("10.0.0.%d:80", i)
+	}
+	return fmt.Sprint("n", i)
+}
+
+func isAddress(name string) bool {
+	_, err := netip.ParseAddrPort(name)
+	return err == nil
+}
 
 // belong gives a resource of the random test what scopes look at.
 func (w *world) belong(r *Resource) {
 	var i int
 	switch r.Type {
 	case ClusterType:
+		if r.Name == restCluster {
+			r.Key, r.Hidden, r.EDS = Rest, true, ""
+			return
+		}
+		r.Hidden = isAddress(r.Name)
 		_, _ = fmt.Sscanf(r.Name, "n%d", &i)
 		r.Key = fmt.Sprint("k", i%5)
 	case ListenerType:
@@ -64,7 +86,10 @@ func (w *world) scope() *Scope {
 // unknownOf is the host under which one that does not exist is served.
 func unknownOf(rest *Resource, name string) (*Resource, error) {
 	v, _, _ := strings.Cut(rest.Version, "bad")
-	return res(VirtualHostType, name, v+"-"+name), nil
+	if rest.Type == ClusterType && !isAddress(name) {
+		return nil, nil
+	}
+	return res(rest.Type, name, v+"-"+name), nil
 }
 
 // question is what Envoy asks when no host of a route configuration fits.

@@ -108,6 +108,11 @@ func (w *world) name(typ string) string {
 			return fmt.Sprintf("rc%d/*", i%4)
 		}
 		return fmt.Sprintf("rc%d/h%d", i%4, i)
+	case ClusterType:
+		if i == 9 {
+			return restCluster
+		}
+		return clusterName(i)
 	default:
 		return fmt.Sprint("n", i)
 	}
@@ -472,6 +477,8 @@ func (p *proxy) command(n int) {
 		name = fmt.Sprint("rc", i%4)
 	case VirtualHostType:
 		name = fmt.Sprintf("rc%d/h%d", i%4, i)
+	case ClusterType:
+		name = clusterName(i)
 	}
 	switch kind := rng.IntN(10); {
 	case kind < 4 && typ != VirtualHostType:
@@ -535,6 +542,9 @@ func (p *proxy) state() map[string]string {
 		typ, name, _ := strings.Cut(k, " ")
 		if _, ok := p.holds[RouteType][routeConfigOf(name)]; typ == VirtualHostType && !ok {
 			delete(state, k)
+		}
+		if typ == ClusterType && isAddress(name) && !p.asked[typ][name] {
+			delete(state, k) // it keeps what a new one is not told of
 		}
 	}
 	return state

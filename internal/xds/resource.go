@@ -38,6 +38,9 @@ type Resource struct {
 	// a listener, or that a client cannot ask for, such as what has a pattern for
 	// a name: a class that asks sees it without having learned of it.
 	Leads bool
+	// Hidden is set for a resource that only those are sent who asked for it, and the
+	// others of their class if that learns. It has a key. All versions of a name agree.
+	Hidden bool
 	// Needs are the clusters that a virtual host sends requests to, or a listener
 	// connections. A class that sees the host sees them, too; one that sees the
 	// listener does unless it asks.
@@ -83,7 +86,8 @@ type Class struct {
 
 // Rest is the key of the virtual host that gets the requests of a route
 // configuration for which there is no other host. Clients that ask must not
-// hold it: they ask only when no host fits.
+// hold it: they ask only when no host fits. A cluster with that key, which is hidden,
+// is what is served for addresses that nobody has.
 const Rest = "*"
 
 // Scope is what a class sees of the resources that have a key.
@@ -96,6 +100,9 @@ type Scope struct {
 	Asks bool
 	// Lessons are what the class knows from earlier; they only ever add.
 	Lessons []Lesson
+	// Over is a layer over all others, for as long as the class has the scope: a class
+	// that learned too much loses it. Empty: none.
+	Over Layer
 }
 
 // Lesson is a resource that a class learned of: a virtual host or a cluster.

@@ -52,6 +52,8 @@ func (s *scope) equal(def *Scope) bool {
 func (c *class) sees(t *table, id uint32) bool {
 	s, n := c.scope, t.byID[id]
 	switch {
+	case n != nil && n.hidden:
+		return c.asks() && s.follows(t.typ, n.text)
 	case s == nil || n == nil || n.key == "" || n.leads && s.asks:
 		return true
 	case n.key == Rest:
@@ -95,7 +97,10 @@ func (h *Hub) eachViewer(sh *shelf, n *name, f func(*class)) {
 		}
 		return
 	}
-	topics := [...]topic{{sh.table.typ, n.text}, {topicKey, n.key}, {topicRoutes, n.parent}}
+	topics := []topic{{sh.table.typ, n.text}, {topicKey, n.key}, {topicRoutes, n.parent}}
+	if n.hidden {
+		topics = topics[:1]
+	}
 	for i, t := range topics {
 		for c := range h.followers[t] {
 			if c.has(sh.layer) && !slices.ContainsFunc(topics[:i], func(t topic) bool { return c.scope.reasons[t] > 0 }) {
@@ -134,6 +139,12 @@ func (h *Hub) rescope(c *class, def *Scope) {
 	}
 	if old != nil && old.asks && def.Asks {
 		h.inherit(c, old)
+	}
+	if def.Asks {
+		for text := range c.addresses {
+			h.follow(c, topic{ClusterType, text})
+		}
+		h.remake(c)
 	}
 	h.teach(c, def)
 	for _, typ := range []string{VirtualHostType, ListenerType} {
@@ -238,8 +249,14 @@ func (h *Hub) heed(c *class, t *table, n *name) {
 
 // stir tells the sessions of a class that a name changed.
 func (h *Hub) stir(c *class, t *table, n *name) (marked int) {
-	if n.key == Rest && c.scope.asks {
+	switch {
+	case !c.scope.asks:
+	case n.key == Rest && t.typ == ClusterType:
+		h.remake(c)
+	case n.key == Rest:
 		h.restate(c, t, n.parent)
+	case n.hidden:
+		h.settleAddress(c, t, n)
 	}
 	h.heed(c, t, n)
 	if n.key == Rest && !c.sees(t, n.id) {
@@ -264,8 +281,10 @@ func (h *Hub) flush() {
 			}
 		}
 		for _, c := range spilt {
-			h.relayer(c, slices.DeleteFunc(slices.Clone(c.layers), func(l *layer) bool { return l == c.own }), nil, map[*layer]struct{}{})
+			own := c.own
 			c.abandon()
+			layers := slices.DeleteFunc(slices.Clone(c.layers), func(l *layer) bool { return l == c.over || l == own && c.own == nil })
+			h.relayer(c, layers, nil, map[*layer]struct{}{})
 			for s := range c.sessions {
 				h.refresh(s)
 			}

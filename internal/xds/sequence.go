@@ -42,7 +42,7 @@ func (s *session) clustersReady() uint64 {
 	if len(l.suspects) > 0 {
 		return 0
 	}
-	first := l.outstanding(func(id uint32) bool { return s.class.effective(l.table, id) != nil }, false)
+	first := l.outstanding(func(id uint32) bool { return s.effective(l, id) != nil }, false)
 	if l.flight != nil && l.flight.adds {
 		first = min(first, l.flight.first)
 	}
@@ -76,7 +76,7 @@ func (s *session) clustersGone() uint64 {
 	if l == nil {
 		return never
 	}
-	first := l.pending.earliest(func(id uint32) bool { return s.class.effective(l.table, id) == nil })
+	first := l.pending.earliest(func(id uint32) bool { return s.effective(l, id) == nil })
 	if l.flight != nil {
 		first = min(first, l.flight.first)
 	}

@@ -128,7 +128,7 @@ func (h *Hub) compareClaims(s *session, l *lane) {
 func (h *Hub) compareClaim(s *session, l *lane, text, version []byte) {
 	n := l.table.internBytes(text)
 	c := l.held.get(n.id)
-	e := s.class.effective(l.table, n.id)
+	e := s.effective(l, n.id)
 	if !l.wants(c) || e == nil && string(version) == absentVersion {
 		return
 	}

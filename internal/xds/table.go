@@ -13,9 +13,10 @@ type name struct {
 	id uint32
 	// parent is the route configuration of a virtual host, else empty.
 	parent string
-	// key and leads are those of the last version; see Resource.
-	key   string
-	leads bool
+	// key, leads and hidden are those of the last version; see Resource.
+	key    string
+	leads  bool
+	hidden bool
 	// serial is the last serial number given to a version of this name.
 	serial uint32
 	// placements counts the layers that hold the name.
@@ -43,26 +44,27 @@ type table struct {
 	// aliases are the virtual hosts by their aliases, with the number of
 	// layers that say so.
 	aliases map[string]map[*name]int
-	// rest are the virtual hosts with the key Rest by their route configuration.
+	// rest are the virtual hosts with the key Rest by their route configuration, and
+	// the cluster with that key.
 	rest map[string]*name
 }
 
 func newTable(typ string) *table {
-	t := &table{typ: typ, rank: rankOf(typ), byText: map[string]*name{}}
+	t := &table{typ: typ, rank: rankOf(typ), byText: map[string]*name{}, rest: map[string]*name{}}
 	if typ == VirtualHostType {
 		t.children = map[string]map[*name]struct{}{}
-		t.aliases, t.rest = map[string]map[*name]int{}, map[string]*name{}
+		t.aliases = map[string]map[*name]int{}
 	}
 	return t
 }
 
 // alias notes the aliases of a host that a layer holds.
 func (t *table) alias(n *name, r *Resource) {
-	if t.children == nil {
-		return
-	}
 	if r.Key == Rest {
 		t.rest[n.parent] = n
+	}
+	if t.children == nil {
+		return
 	}
 	for _, a := range r.Aliases {
 		if t.aliases[a] == nil {
@@ -151,11 +153,11 @@ func (t *table) drop(n *name) {
 	delete(t.byText, n.text)
 	t.byID[n.id] = nil
 	t.free = append(t.free, n.id)
-	if t.children == nil {
-		return
-	}
 	if t.rest[n.parent] == n {
 		delete(t.rest, n.parent)
+	}
+	if t.children == nil {
+		return
 	}
 	delete(t.children[n.parent], n)
 	if len(t.children[n.parent]) == 0 {

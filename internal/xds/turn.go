@@ -202,7 +202,7 @@ func (t *turn) take(m mark) bool {
 	if n == nil || !l.wants(c) {
 		return true
 	}
-	v := s.class.effective(l.table, m.id)
+	v := s.effective(l, m.id)
 	asked := l.asks[m.id]
 	if v != nil && n.parent != "" && !c.asked() && asked == nil {
 		switch s.routes[n.parent] {

@@ -54,11 +54,17 @@ func demandFigures(c cost) []figure {
 	return []figure{atMost("%.2f s", c.wall.Seconds(), 0.5), atMost("%.2f CPU s", c.cpu.Seconds(), 1), atMost("%.1f MiB sent", mib(c.bytes), 20)}
 }
 
-// idle changes what no client uses, and counts the bytes that are sent.
+// idle changes what no client uses, adds Services with a TCP and an HTTP port, and
+// counts the bytes that are sent.
 func (r *run) idle(ctx context.Context) error {
+	services := r.town.services
 	c, err := r.meter(func() error {
 		for n := range r.changes {
-			i := unused(n, r.town.services)
+			if err := r.town.addService(ctx, r.town.services); err != nil {
+				return err
+			}
+			r.town.services++
+			i := unused(n, services)
 			if err := r.changeEndpoints(ctx, i); err != nil {
 				return err
 			}
@@ -79,7 +85,7 @@ func (r *run) idle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.row(fmt.Sprintf("sent to proxies that do not use what %d changes of slices, routes and rules were about", r.changes),
+	r.row(fmt.Sprintf("sent to proxies that do not use what %d changes of slices, routes and rules, and as many new Services, were about", r.changes),
 		atMost("%.0f bytes", float64(c.bytes), 0), plain("%.1f CPU ms each", milliseconds(c.cpu)/float64(r.changes)))
 	return nil
 }

@@ -5,12 +5,14 @@ package scenario
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/xds"
 	"github.com/meshwright/meshwright/test/simulate"
 )
@@ -20,13 +22,13 @@ type resourceName struct{ typ, name string }
 // Proxy is a proxy of a class that has made no call yet. What its class does not
 // start with, it asks for.
 func (w *World) Proxy(name string) (*simulate.Proxy, error) {
-	all, err := w.seen(name)
+	scope := w.scopes[name]
+	all, err := w.seen(name, scope)
 	if err != nil {
 		return nil, err
 	}
 	held := maps.Clone(all)
-	scope := w.scopes[name]
-	maps.DeleteFunc(held, func(_ resourceName, r *xds.Resource) bool { return scope != nil && !beginsWith(scope, r) })
+	maps.DeleteFunc(held, func(_ resourceName, r *xds.Resource) bool { return r.Hidden || scope != nil && !beginsWith(scope, r) })
 	if scope != nil && !scope.Asks {
 		addNeeds(held, all)
 	}
@@ -61,20 +63,24 @@ func addNeeds(held, all map[resourceName]*xds.Resource) {
 
 // Whole is a proxy that holds everything that the layers of a class have.
 func (w *World) Whole(name string) (*simulate.Proxy, error) {
-	all, err := w.seen(name)
+	all, err := w.seen(name, nil)
 	if err != nil {
 		return nil, err
 	}
 	return simulate.New(simulated(all))
 }
 
-func (w *World) seen(name string) (map[resourceName]*xds.Resource, error) {
+func (w *World) seen(name string, scope *xds.Scope) (map[resourceName]*xds.Resource, error) {
 	_, ok := w.classes[name]
 	if !ok {
 		return nil, fmt.Errorf("no class %s is connected; there are %q", name, slices.Sorted(maps.Keys(w.classes)))
 	}
 	out := map[resourceName]*xds.Resource{}
-	for _, layer := range w.layers[name] {
+	layers := w.layers[name]
+	if scope != nil {
+		layers = append(slices.Clone(layers), scope.Over)
+	}
+	for _, layer := range layers {
 		for at, r := range w.sent {
 			if at.layer == string(layer) {
 				out[resourceName{r.Type, r.Name}] = r
@@ -99,6 +105,10 @@ func answer(all map[resourceName]*xds.Resource, typ, name string) []simulate.Res
 	if typ == xds.ClusterType {
 		if r := all[resourceName{typ, name}]; r != nil {
 			found[resourceName{typ, name}] = r
+		} else if _, err := netip.ParseAddrPort(name); err == nil {
+			rest := *all[resourceName{typ, ir.ClusterUnknown}]
+			rest.Name = name
+			found[resourceName{typ, name}] = &rest
 		}
 		return simulated(found)
 	}

@@ -150,6 +150,7 @@ func (p *Proxy) carry(f *tcpproxyv3.TcpProxy) string {
 	return strings.Join(parts, " + ")
 }
 
+// reach is how a cluster is called in statistics, or why nothing gets there.
 func (p *Proxy) reach(cluster string) string {
 	if p.clusters[cluster] == nil {
 		p.ask(resource.ClusterType, cluster)
@@ -159,18 +160,20 @@ func (p *Proxy) reach(cluster string) string {
 		return "503: no cluster " + cluster
 	}
 	if c.GetType() == clusterv3.Cluster_EDS {
-		n, known := p.endpoints[cluster]
+		from := assignment(cluster, c)
+		n, known := p.endpoints[from]
 		switch {
 		case !known:
-			return "503: endpoints never known of " + cluster
+			return "503: endpoints never known of " + from
 		case n == 0:
-			return "503: no endpoints of " + cluster
+			return "503: no endpoints of " + from
 		}
 	}
+	name := cmp.Or(c.AltStatName, cluster)
 	if m := c.GetTransportSocketMatcher(); m != nil {
-		return cluster + p.transport(cluster, m)
+		return name + p.transport(assignment(cluster, c), m)
 	}
-	return cluster
+	return name
 }
 
 // hashed says by what a table of hashes is looked up: both the cluster and the route must agree on it.

@@ -3,6 +3,7 @@
 package simulate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -22,7 +23,7 @@ import (
 func (p *Proxy) Dangling() []string {
 	var out []string
 	for name, c := range p.clusters {
-		if _, known := p.endpoints[name]; c.GetType() == clusterv3.Cluster_EDS && !known {
+		if _, known := p.endpoints[assignment(name, c)]; c.GetType() == clusterv3.Cluster_EDS && !known {
 			out = append(out, "cluster "+name+" has no endpoints")
 		}
 	}
@@ -47,6 +48,11 @@ func (p *Proxy) Dangling() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// assignment is the name of what an EDS cluster has its endpoints from.
+func assignment(name string, c *clusterv3.Cluster) string {
+	return cmp.Or(c.GetEdsClusterConfig().GetServiceName(), name)
 }
 
 func (p *Proxy) missing(chain *listenerv3.FilterChain, asked bool) []string {

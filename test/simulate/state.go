@@ -45,9 +45,10 @@ func (p *Proxy) stateOf(filters []*listenerv3.Filter, c *Call) (map[string]strin
 var ifDialled = regexp.MustCompile(`^%CEL\(destination\.address in \[(.*)\] \? '(.*)' : ''\)%$`)
 
 // evaluate knows the kinds of values that are in use: a text, perhaps with the server
-// name, and a text for connections to some addresses.
+// name or the address, and a text for connections to some addresses.
 func evaluate(format string, c *Call) (string, error) {
 	format = strings.ReplaceAll(format, "%REQUESTED_SERVER_NAME%", strings.ToLower(c.Host))
+	format = strings.ReplaceAll(format, "%DOWNSTREAM_LOCAL_ADDRESS%", c.Addr.String())
 	if !strings.Contains(format, "%") {
 		return format, nil
 	}

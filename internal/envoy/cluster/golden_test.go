@@ -100,7 +100,15 @@ func TestGolden(t *testing.T) {
 		"detected-pods": outbound(func(in *ir.OutboundCluster) {
 			in.Protocol, in.Detected, in.Discovery = ir.ProtocolAuto, true, ir.DiscoverPod
 		}),
-		"detected-gateway":    outbound(func(in *ir.OutboundCluster) { in.Detected = true }),
+		"detected-gateway": outbound(func(in *ir.OutboundCluster) { in.Detected = true }),
+		"as": func() golden.Message {
+			return As(&ir.OutboundCluster{
+				Key:      ir.ClusterKey{Host: "db.books.svc.cluster.local", Port: 5432},
+				Protocol: ir.ProtocolTCP, TrustDomain: "cluster.local",
+			}, "[fd00:96::7]:5432")
+		},
+		"unknown":             func() golden.Message { return Unknown("cluster.local", false) },
+		"unknown-registry":    func() golden.Message { return Unknown("cluster.local", true) },
 		"inbound-detected":    func() golden.Message { return Inbound(7000, ir.ProtocolAuto) },
 		"inbound-http":        func() golden.Message { return Inbound(8080, ir.ProtocolHTTP) },
 		"inbound-grpc":        func() golden.Message { return Inbound(8081, ir.ProtocolGRPC) },

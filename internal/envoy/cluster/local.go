@@ -43,6 +43,17 @@ func Passthrough(trustDomain string) *clusterv3.Cluster {
 	return c
 }
 
+// Unknown is what an address leads to that nobody has: where the application wanted to
+// go, or nowhere. It is counted as what it stands for, whatever it is called.
+func Unknown(trustDomain string, registryOnly bool) *clusterv3.Cluster {
+	c := Passthrough(trustDomain)
+	if registryOnly {
+		c = BlackHole()
+	}
+	c.AltStatName, c.Name = c.Name, ir.ClusterUnknown
+	return c
+}
+
 // Inbound is the application's port behind a sidecar.
 func Inbound(port uint16, protocol ir.Protocol) *clusterv3.Cluster {
 	c := originalDst(ir.InboundClusterName(port))

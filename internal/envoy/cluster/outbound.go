@@ -55,6 +55,17 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 	return c
 }
 
+// As is Outbound under another name. It has the same endpoints and is counted under the
+// same name.
+func As(in *ir.OutboundCluster, name string) *clusterv3.Cluster {
+	c := Outbound(in)
+	if c.EdsClusterConfig != nil {
+		c.EdsClusterConfig.ServiceName = c.Name
+	}
+	c.AltStatName, c.Name = c.Name, name
+	return c
+}
+
 func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	switch in.Discovery {
 	case ir.DiscoverOriginalDst, ir.DiscoverPod:

@@ -47,9 +47,12 @@ func text(format string) *corev3.SubstitutionFormatString {
 // Pods tells the pods of headless hosts from other addresses. What it knows is a
 // resource of its own, which changes with every pod; the listener waits for the
 // first and does not change. Until then nothing is sent in plaintext by mistake.
-func Pods(port uint16) *listenerv3.Filter {
+func Pods(port uint16) *listenerv3.Filter { return discovered(ir.PodsName(port)) }
+
+// discovered is a filter that notes what a resource says of connections.
+func discovered(name string) *listenerv3.Filter {
 	return &listenerv3.Filter{
-		Name: ir.PodsName(port),
+		Name: name,
 		ConfigType: &listenerv3.Filter_ConfigDiscovery{ConfigDiscovery: &corev3.ExtensionConfigSource{
 			ConfigSource: typed.ADS(),
 			TypeUrls:     []string{"type.googleapis.com/envoy.extensions.filters.network.set_filter_state.v3.Config"},

@@ -33,10 +33,11 @@ func to(subset string, weight uint32) ir.Target {
 }
 
 var (
-	whole   = ir.StreamChain{Targets: []ir.Target{to("", 100)}}
-	names   = ir.StreamChain{ServerNames: []string{"*.example.com"}, Targets: []ir.Target{to("v1", 100)}, Origins: origins}
-	parts   = ir.StreamChain{Subnets: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, Targets: []ir.Target{to("v2", 100)}, Origins: origins}
-	origins = []ir.Origin{{Kind: "VirtualService", Namespace: "books", Name: "db", Section: "tls[0]"}}
+	whole    = ir.StreamChain{Targets: []ir.Target{to("", 100)}}
+	names    = ir.StreamChain{ServerNames: []string{"*.example.com"}, Targets: []ir.Target{to("v1", 100)}, Origins: origins}
+	parts    = ir.StreamChain{Subnets: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, Targets: []ir.Target{to("v2", 100)}, Origins: origins}
+	services = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("fd00:96::/112")}
+	origins  = []ir.Origin{{Kind: "VirtualService", Namespace: "books", Name: "db", Section: "tls[0]"}}
 )
 
 func part(port ir.PortOutbound, streams ...ir.StreamChain) func() golden.Message {
@@ -83,6 +84,10 @@ func TestGolden(t *testing.T) {
 		"capture-proxied": func() golden.Message {
 			return OutboundCapture(&ir.OutboundCapture{Unknown: ir.Unknown{Proxy: ir.ClusterKey{Host: "egress.istio-system.svc.cluster.local", Port: 8080}, Origin: ir.Origin{Kind: "Sidecar", Namespace: "books", Name: "default"}}})
 		},
+		"capture-addresses": func() golden.Message {
+			return OutboundCapture(&ir.OutboundCapture{Ranges: services, AccessLogFile: log})
+		},
+		"pods-addresses": part(ir.PortOutbound{Port: 5432, Pods: true, Bytes: true, Ranges: services}),
 		"http": func() golden.Message {
 			return OutboundPort(&ir.PortOutbound{Port: 9080, HTTP: true, AccessLogFile: log})
 		},

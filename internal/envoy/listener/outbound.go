@@ -6,6 +6,7 @@ package listener
 
 import (
 	"cmp"
+	"net/netip"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -32,17 +33,34 @@ const (
 // OutboundCapture gets every connection that the application makes and hands it
 // to the listener of its address, or passes it on where no listener fits.
 func OutboundCapture(in *ir.OutboundCapture) *listenerv3.Listener {
+	others := unknown(in.Unknown, in.AccessLogFile)
 	return &listenerv3.Listener{
-		Name:             ir.ListenerOutbound,
-		Address:          typed.Address("0.0.0.0", outboundPort),
-		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
-		UseOriginalDst:   wrapperspb.Bool(true),
-		ListenerFilters:  []*listenerv3.ListenerFilter{filter.OriginalDst()},
-		FilterChains: []*listenerv3.FilterChain{
-			loopGuard(outboundPort),
-		},
-		DefaultFilterChain: unknown(in.Unknown, in.AccessLogFile),
+		Name:               ir.ListenerOutbound,
+		Address:            typed.Address("0.0.0.0", outboundPort),
+		TrafficDirection:   corev3.TrafficDirection_OUTBOUND,
+		UseOriginalDst:     wrapperspb.Bool(true),
+		ListenerFilters:    []*listenerv3.ListenerFilter{filter.OriginalDst()},
+		FilterChains:       append([]*listenerv3.FilterChain{loopGuard(outboundPort)}, addressChains(in.Ranges, in.Unknown, in.AccessLogFile, nil)...),
+		DefaultFilterChain: others,
 	}
+}
+
+// addressChains take connections to some ranges. A proxy that may ask, asks whose the
+// address is. Each range has a chain of its own, because a chain that changes loses its
+// connections: the next range must not cost those of the others. What a filter before
+// knows of an address counts more.
+func addressChains(in []netip.Prefix, others ir.Unknown, accessLogFile string, known []*listenerv3.Filter) []*listenerv3.FilterChain {
+	out := make([]*listenerv3.FilterChain, len(in))
+	for i, p := range in {
+		filters := append([]*listenerv3.Filter{filter.Addresses()}, known...)
+		out[i] = &listenerv3.FilterChain{
+			Name:             ir.AddressesName + "|" + p.String(),
+			FilterChainMatch: &listenerv3.FilterChainMatch{PrefixRanges: ranges([]netip.Prefix{p})},
+			Filters:          append(filters, filter.TCPOnDemand(others.Cluster(), accessLogFile)),
+			Metadata:         typed.Origins(others.Origins()),
+		}
+	}
+	return out
 }
 
 // detect lets a listener look for HTTP. What a client that is too late sends is

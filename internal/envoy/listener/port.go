@@ -61,6 +61,7 @@ func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
 			out.FilterChains = append(out.FilterChains, carry)
 		}
 	}
+	out.FilterChains = append(out.FilterChains, addressChains(in.Ranges, in.Unknown, in.AccessLogFile, known)...)
 	out.DefaultFilterChain = others
 	return out
 }
