@@ -79,12 +79,15 @@ func TestGolden(t *testing.T) {
 		"pods-tls-disable": outbound(func(in *ir.OutboundCluster) {
 			in.Discovery, in.Settings.TLS = ir.DiscoverPod, &ir.ClientTLS{Mode: ir.TLSDisable}
 		}),
-		"round-robin":     balanced(ir.BalanceRoundRobin),
-		"random":          balanced(ir.BalanceRandom),
-		"hash":            balanced(ir.BalanceHashHeader),
-		"lb-passthrough":  balanced(ir.BalancePassthrough),
-		"tls-disable":     secured(ir.ClientTLS{Mode: ir.TLSDisable}, ir.ProtocolHTTP),
-		"tls-mesh":        secured(ir.ClientTLS{Mode: ir.TLSMesh}, ir.ProtocolHTTP),
+		"round-robin":    balanced(ir.BalanceRoundRobin),
+		"random":         balanced(ir.BalanceRandom),
+		"hash":           balanced(ir.BalanceHashHeader),
+		"lb-passthrough": balanced(ir.BalancePassthrough),
+		"tls-disable":    secured(ir.ClientTLS{Mode: ir.TLSDisable}, ir.ProtocolHTTP),
+		"tls-mesh":       secured(ir.ClientTLS{Mode: ir.TLSMesh}, ir.ProtocolHTTP),
+		"tls-mesh-named": secured(ir.ClientTLS{
+			Mode: ir.TLSMesh, SNI: "door.example.com", SubjectAltNames: []string{"spiffe://cluster.local/ns/edge/sa/door"},
+		}, ir.ProtocolHTTP),
 		"tls-simple-h2":   secured(ir.ClientTLS{Mode: ir.TLSSimple}, ir.ProtocolHTTP2),
 		"tls-skip-verify": secured(ir.ClientTLS{Mode: ir.TLSSimple, InsecureSkipVerify: true}, ir.ProtocolHTTP),
 		"tls-mutual": secured(ir.ClientTLS{

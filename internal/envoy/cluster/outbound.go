@@ -105,8 +105,15 @@ func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	server, set := in.Key, in.Settings.TLS
 	server.Host = cmp.Or(in.Of, server.Host)
+	identities, sni := names(in.Identities, in.SubjectAltNames), server.SNI()
+	if set != nil {
+		sni = cmp.Or(set.SNI, sni)
+		if len(set.SubjectAltNames) > 0 {
+			identities = set.SubjectAltNames
+		}
+	}
 	to := peers{detected: in.Detected, requests: in.Protocol.IsHTTP(), mesh: func(alpn string) *corev3.TransportSocket {
-		return tls.MeshClient(in.TrustDomain, names(in.Identities, in.SubjectAltNames), server.SNI(), alpn)
+		return tls.MeshClient(in.TrustDomain, identities, sni, alpn)
 	}}
 	switch {
 	case set == nil && !in.External && (in.Discovery == ir.DiscoverEDS || meshed(in.Endpoints)):
