@@ -103,7 +103,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 		documented[match[1]] = true
 	}
 	known := map[string]bool{}
-	for _, cmd := range []*cobra.Command{iptablesCommand(), proxyCommand()} {
+	for _, cmd := range []*cobra.Command{iptablesCommand(), proxyCommand(), machineCommand()} {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			known[f.Name] = true
 			if !documented[f.Name] {

@@ -35,7 +35,7 @@ func execute(ctx context.Context) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(iptablesCommand(), proxyCommand())
+	root.AddCommand(iptablesCommand(), proxyCommand(), machineCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0

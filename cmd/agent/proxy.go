@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/meshwright/meshwright/internal/agent"
 	"github.com/meshwright/meshwright/internal/agent/capture"
@@ -35,6 +36,7 @@ func proxyCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	c, flags := &f.config, cmd.Flags()
+	f.bind(flags)
 	flags.StringVar(&f.role, "role", string(node.Sidecar), "sidecar or router")
 	flags.StringVar(&c.DiscoveryAddress, "discovery-address", "meshwright.istio-system.svc:15012", "HOST:PORT of the control plane")
 	flags.StringVar(&c.TrustDomain, "trust-domain", "cluster.local", "trust domain of the mesh")
@@ -42,6 +44,15 @@ func proxyCommand() *cobra.Command {
 	flags.StringVar(&c.Pod.Network, "network", "", "network of the pod")
 	flags.StringVar(&c.Pod.ClusterDomain, "cluster-domain", "cluster.local", "DNS domain of the cluster")
 	flags.StringVar(&c.Pod.WorkloadName, "workload-name", "", "name of the pod's owner; the pod's name when empty")
+	flags.StringVar(&f.podInfoDir, "pod-info-dir", "/etc/meshwright/pod", "downward API volume with labels and annotations")
+	flags.StringVar(&c.TokenFile, "token-file", "/var/run/secrets/tokens/istio-token", "service account token for the control plane")
+	flags.StringVar(&c.RootFile, "root-file", "/var/run/secrets/meshwright/root-cert.pem", "root certificates of the mesh")
+	return cmd
+}
+
+// bind adds what pods and machines have in common.
+func (f *proxyFlags) bind(flags *pflag.FlagSet) {
+	c := &f.config
 	flags.DurationVar(&c.DrainLimit, "drain-duration", 45*time.Second, "longest time from SIGTERM to exit")
 	flags.DurationVar(&c.DrainMinimum, "minimum-drain-duration", 5*time.Second, "shortest time from SIGTERM to exit of a router")
 	flags.IntVar(&c.Concurrency, "concurrency", 0, "worker threads of Envoy; 0 goes by the CPU limit, -1 is one for each CPU")
@@ -56,11 +67,7 @@ func proxyCommand() *cobra.Command {
 	flags.StringVar(&c.ReadinessAddress, "readiness-address", ":15021", "address of readiness")
 	flags.Uint16Var(&c.DNSPort, "dns-port", 0, "loopback port to answer the application's DNS queries at; 0 is off")
 	flags.StringVar(&c.ResolvConf, "resolv-conf", resolvconf.Path, "file with the name servers of the pod")
-	flags.StringVar(&f.podInfoDir, "pod-info-dir", "/etc/meshwright/pod", "downward API volume with labels and annotations")
-	flags.StringVar(&c.TokenFile, "token-file", "/var/run/secrets/tokens/istio-token", "service account token for the control plane")
-	flags.StringVar(&c.RootFile, "root-file", "/var/run/secrets/meshwright/root-cert.pem", "root certificates of the mesh")
 	flags.StringVar(&c.StateDir, "state-dir", "/var/run/meshwright", "private directory for the bootstrap and the SDS socket")
-	return cmd
 }
 
 func (f *proxyFlags) run(cmd *cobra.Command) error {

@@ -38,5 +38,6 @@ func command() *cobra.Command {
 		},
 	}
 	o.bind(c.Flags())
+	c.AddCommand(machineFileCommand(defaultOptions()))
 	return c
 }

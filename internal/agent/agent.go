@@ -94,6 +94,9 @@ func Run(ctx context.Context, config Config, log logr.Logger) error {
 	if a.names != nil {
 		go a.names.follow(serving, a.keeper)
 	}
+	if config.Health != nil {
+		go a.tellHealth(serving, *config.Health)
+	}
 
 	timer := time.NewTimer(certificateWait)
 	defer timer.Stop()

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/meshwright/meshwright/internal/agent/health"
 	"github.com/meshwright/meshwright/internal/agent/node"
 	"github.com/meshwright/meshwright/internal/agent/probe"
 )
@@ -43,6 +44,8 @@ type Config struct {
 	// StateDir is written to: Envoy's bootstrap and the SDS socket. It must be private to the proxy's user.
 	StateDir string
 
+	// Health is how the agent of a machine finds out whether the workload is healthy; nil: it does not.
+	Health *health.Probe
 	// Probes are the application's original probes.
 	Probes probe.Set
 	// AppMetrics is the URL of the application's metrics page, or empty.

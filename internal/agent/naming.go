@@ -57,7 +57,7 @@ func newNaming(config Config, registry prometheus.Registerer, log logr.Logger) (
 
 // follow takes in names from the control plane, once there is a certificate to ask with.
 func (n *naming) follow(ctx context.Context, keeper *identity.Keeper) {
-	node, err := n.config.Pod.Message()
+	node, err := n.config.Pod.AgentMessage()
 	if err != nil {
 		n.log.Error(err, msgNoNames)
 		return

@@ -99,7 +99,7 @@ func (c *Client) Run(ctx context.Context) {
 func (c *Client) stream(ctx context.Context) (answered bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	transport, err := c.transport()
+	transport, err := transport(c.options.Address, c.options.Identity())
 	if err != nil {
 		return false, err
 	}
@@ -166,12 +166,11 @@ func (c *Client) take(response *discoveryv3.DeltaDiscoveryResponse) *discoveryv3
 
 // transport shows the workload's certificate and accepts only a server with the name that was dialled, signed by a root of
 // the mesh. It is made for each connection, as both may have been renewed.
-func (c *Client) transport() (credentials.TransportCredentials, error) {
-	host, _, err := net.SplitHostPort(c.options.Address)
+func transport(address string, material *identity.Material) (credentials.TransportCredentials, error) {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("address of the control plane: %w", err)
 	}
-	material := c.options.Identity()
 	own, err := tls.X509KeyPair(material.Chain, material.Key)
 	if err != nil {
 		return nil, fmt.Errorf("the workload's certificate: %w", err)

@@ -58,6 +58,8 @@ type Pod struct {
 	ProxyVersion   string
 	Labels         map[string]string
 	Annotations    map[string]string
+	// Probed is set when the agent tells of the workload's health.
+	Probed bool
 	// Metadata is what the user adds to the node's, see ReadMetadata.
 	Metadata map[string]string
 }
@@ -118,6 +120,9 @@ func (p Pod) Message() (*corev3.Node, error) {
 	if scope := p.Annotations[annotationScope]; scope != "" {
 		fields["DISCOVERY_SCOPE"] = scope
 	}
+	if p.Probed {
+		fields["WORKLOAD_PROBED"] = "true"
+	}
 	maps.Copy(fields, map[string]any{
 		"NAMESPACE":       p.Namespace,
 		"LABELS":          labels,
@@ -134,6 +139,16 @@ func (p Pod) Message() (*corev3.Node, error) {
 		return nil, fmt.Errorf("node metadata: %w", err)
 	}
 	return &corev3.Node{Id: p.ID(), Cluster: p.Workload() + "." + p.Namespace, Metadata: metadata}, nil
+}
+
+// AgentMessage is the xDS node of the agent's own streams. They do not stand for the workload: it is connected as long
+// as its proxy is.
+func (p Pod) AgentMessage() (*corev3.Node, error) {
+	message, err := p.Message()
+	if err == nil {
+		message.Metadata.Fields["STREAM"] = structpb.NewStringValue("agent")
+	}
+	return message, err
 }
 
 // metadataPrefix marks environment variables that users add to the node's metadata.

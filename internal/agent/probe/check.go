@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -83,12 +85,24 @@ func (c *Checker) Check(ctx context.Context, p Probe) error {
 		return c.tcp(ctx, p.TCPSocket)
 	case p.GRPC != nil:
 		return c.grpc(ctx, p.GRPC)
+	case p.Exec != nil && len(p.Exec.Command) > 0:
+		return command(ctx, p.Exec.Command)
 	}
 	return errors.New("probe has no handler")
 }
 
-func (c *Checker) address(port int32) string {
-	return net.JoinHostPort(c.host, strconv.Itoa(int(port)))
+// command runs a program. What it writes is its own; it is not given to anybody.
+func command(ctx context.Context, words []string) error {
+	run := exec.CommandContext(ctx, words[0], words[1:]...)
+	run.WaitDelay = time.Second // for what keeps its output open after it was killed
+	if err := run.Run(); err != nil {
+		return fmt.Errorf("command probe: %w", err)
+	}
+	return nil
+}
+
+func (c *Checker) address(host string, port int32) string {
+	return net.JoinHostPort(cmp.Or(host, c.host), strconv.Itoa(int(port)))
 }
 
 func (c *Checker) http(ctx context.Context, h *HTTPGet) error {
@@ -96,7 +110,7 @@ func (c *Checker) http(ctx context.Context, h *HTTPGet) error {
 	if err != nil {
 		return fmt.Errorf("path %q: %w", h.Path, err)
 	}
-	target.Scheme, target.Host = "http", c.address(h.Port)
+	target.Scheme, target.Host = "http", c.address(h.Host, h.Port)
 	if strings.EqualFold(h.Scheme, "HTTPS") {
 		target.Scheme = "https"
 	}
@@ -142,7 +156,7 @@ func firstOf(before []Header, name string) bool {
 }
 
 func (c *Checker) tcp(ctx context.Context, t *TCPSocket) error {
-	conn, err := c.dialer.DialContext(ctx, "tcp", c.address(t.Port))
+	conn, err := c.dialer.DialContext(ctx, "tcp", c.address(t.Host, t.Port))
 	if err != nil {
 		return fmt.Errorf("tcp probe: %w", err)
 	}
@@ -150,7 +164,7 @@ func (c *Checker) tcp(ctx context.Context, t *TCPSocket) error {
 }
 
 func (c *Checker) grpc(ctx context.Context, g *GRPC) error {
-	conn, err := grpc.NewClient("passthrough:///"+c.address(g.Port),
+	conn, err := grpc.NewClient("passthrough:///"+c.address("", g.Port),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithUserAgent(userAgent),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {

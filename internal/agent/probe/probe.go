@@ -48,12 +48,16 @@ type Probe struct {
 	HTTPGet   *HTTPGet   `json:"httpGet,omitempty"`
 	TCPSocket *TCPSocket `json:"tcpSocket,omitempty"`
 	GRPC      *GRPC      `json:"grpc,omitempty"`
+	// Exec is for machines: the kubelet runs the commands of pods itself.
+	Exec *Exec `json:"exec,omitempty"`
 	// TimeoutSeconds bounds one execution; values below 1 mean 1, the default of Kubernetes.
 	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
 }
 
 // HTTPGet succeeds on a status from 200 to 399. With scheme HTTPS the certificate is not verified, as in the kubelet.
 type HTTPGet struct {
+	// Host is called in place of the application's own address, if it is set.
+	Host string `json:"host,omitempty"`
 	// Path may carry a query; empty means "/".
 	Path string `json:"path,omitempty"`
 	Port int32  `json:"port"`
@@ -71,13 +75,20 @@ type Header struct {
 
 // TCPSocket succeeds when a connection opens.
 type TCPSocket struct {
-	Port int32 `json:"port"`
+	// Host is called in place of the application's own address, if it is set.
+	Host string `json:"host,omitempty"`
+	Port int32  `json:"port"`
 }
 
 // GRPC succeeds when grpc.health.v1 Check answers SERVING; the connection is plaintext.
 type GRPC struct {
 	Port    int32  `json:"port"`
 	Service string `json:"service,omitempty"`
+}
+
+// Exec succeeds when a command ends with code 0.
+type Exec struct {
+	Command []string `json:"command"`
 }
 
 // Key is the Set key of one probe of one container.
