@@ -16,6 +16,7 @@ import (
 func Kinds(scope projection.Scope) []row.Kind {
 	return []row.Kind{
 		peerAuthentication(scope),
+		requestAuthentication(scope),
 	}
 }
 

@@ -29,6 +29,8 @@ type Batch struct {
 	PeerAuthentications map[ir.ConfigKey]*ir.PeerAuthentication
 	ProxyConfigs        map[ir.ConfigKey]*ir.ProxyConfig
 	Statuses            map[ir.Origin]ConfigStatus
+
+	RequestAuthentications map[ir.ConfigKey]*ir.RequestAuthentication
 }
 
 // ConfigStatus is what projection has to say of an object.

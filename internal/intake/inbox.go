@@ -66,5 +66,7 @@ func newBatch() Batch {
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{},
 		ProxyConfigs:        map[ir.ConfigKey]*ir.ProxyConfig{},
 		Statuses:            map[ir.Origin]ConfigStatus{},
+
+		RequestAuthentications: map[ir.ConfigKey]*ir.RequestAuthentication{},
 	}
 }

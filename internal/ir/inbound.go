@@ -16,6 +16,7 @@ type Inbound struct {
 	Default       MTLSMode      // of all other ports; never unset
 	AccessLogFile string
 	Paths         PathNormalization
+	Tokens        bool     // are looked at; which ones is no matter of the listener
 	Origins       []Origin // policies that shaped it, sorted
 }
 
@@ -35,6 +36,7 @@ type GatewayListener struct {
 	HTTP3         HTTP3Port
 	AccessLogFile string
 	Paths         PathNormalization
+	Tokens        bool // as of Inbound
 	Edge          EdgeTopology
 }
 

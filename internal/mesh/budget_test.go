@@ -203,7 +203,7 @@ func budgets() []budget {
 		name:    "the first proxy of another workload",
 		classes: func() map[string]*ir.Class { return map[string]*ir.Class{classKey(&second): &second} },
 		evaluated: map[string]int{
-			"inbounds": 1, "sidecars.chosen": 1, "scopes": 1, "gatewayViews": 1, "resource.inboundClusters": 1, "resource.inboundListeners": 1,
+			"inbounds": 1, "tokens": 1, "sidecars.chosen": 1, "scopes": 1, "gatewayViews": 1, "resource.inboundClusters": 1, "resource.inboundListeners": 1,
 		},
 		sent: []string{
 			"set class/" + classKey(&second) + " Cluster inbound|80||",
@@ -214,7 +214,7 @@ func budgets() []budget {
 }
 
 func TestWorkBudgets(t *testing.T) {
-	for _, b := range slices.Concat(budgets(), entryBudgets(), sidecarBudgets()) {
+	for _, b := range slices.Concat(budgets(), entryBudgets(), sidecarBudgets(), tokenBudgets()) {
 		t.Run(b.name, func(t *testing.T) {
 			var costs []map[string]int
 			for _, services := range []int{10, 1000} {
@@ -242,7 +242,7 @@ func TestWorkBudgets(t *testing.T) {
 
 func TestFunctionsArePure(t *testing.T) {
 	e := start(t, 5, graph.Check())
-	for _, b := range slices.Concat(budgets(), entryBudgets(), sidecarBudgets()) {
+	for _, b := range slices.Concat(budgets(), entryBudgets(), sidecarBudgets(), tokenBudgets()) {
 		e.Step(b.before, nil)
 		e.Step(b.change, nil)
 	}
@@ -250,7 +250,7 @@ func TestFunctionsArePure(t *testing.T) {
 
 func TestNothingIsLeft(t *testing.T) {
 	e := start(t, 5)
-	for _, b := range slices.Concat(budgets(), entryBudgets(), sidecarBudgets()) {
+	for _, b := range slices.Concat(budgets(), entryBudgets(), sidecarBudgets(), tokenBudgets()) {
 		e.Step(b.before, nil)
 		e.Step(b.change, nil)
 	}
@@ -277,6 +277,8 @@ func TestNothingIsLeft(t *testing.T) {
 		WorkloadHealths:     map[ir.ConfigKey]*ir.WorkloadHealth{entryKey: nil, otherEntryKey: nil},
 		WorkloadGroups:      map[ir.ConfigKey]*ir.WorkloadGroup{entryKey: nil},
 		Allocated:           map[ir.ConfigKey]*ir.Allocated{entryKey: nil},
+
+		RequestAuthentications: map[ir.ConfigKey]*ir.RequestAuthentication{tokenKey: nil},
 	}
 	out := e.Step(gone, map[string]*ir.Class{key: nil})
 	if !slices.Equal(out.Publish.DropClasses, []string{key}) {

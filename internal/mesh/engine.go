@@ -124,6 +124,7 @@ func (e *Engine) stage(b intake.Batch) {
 	stage(e.model.Remembered, b.Allocated)
 	stage(e.model.Sidecars, b.Sidecars)
 	stage(e.model.PeerAuths, b.PeerAuthentications)
+	stage(e.model.RequestAuths, b.RequestAuthentications)
 	stage(e.model.ProxyConfigs, b.ProxyConfigs)
 }
 

@@ -47,7 +47,7 @@ func (x *chaos) step() edit {
 	config := func(prefix string, n int) ir.ConfigKey {
 		return ir.ConfigKey{Namespace: pick(x.r, chaosNamespaces...), Name: name(prefix, n)}
 	}
-	switch x.r.IntN(25) {
+	switch x.r.IntN(26) {
 	case 0, 1:
 		change(x, x.rows.Services, e.batch.Services, object("s", 3), x.service)
 	case 2, 3:
@@ -92,6 +92,8 @@ func (x *chaos) step() edit {
 		})
 	case 23:
 		change(x, x.rows.WorkloadGroups, e.batch.WorkloadGroups, config("m", 2), x.workloadGroup)
+	case 24:
+		change(x, x.rows.RequestAuthentications, e.batch.RequestAuthentications, config("t", 3), x.requestAuthentication)
 	default:
 		c := x.class()
 		change(x, x.classes, e.classes, classKey(c), func(string) *ir.Class { return c })

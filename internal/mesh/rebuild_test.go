@@ -76,7 +76,7 @@ func TestIncrementalEqualsRebuild(t *testing.T) {
 			}
 			for _, what := range []string{
 				"mesh Cluster", "mesh VirtualHost", "namespace Cluster", "namespace VirtualHost", "class Listener",
-				"class VirtualHost", "class Cluster", "class Secret", "mesh TypedExtensionConfig", "proxies apps",
+				"class VirtualHost", "class Cluster", "class Secret", "mesh TypedExtensionConfig", "class TypedExtensionConfig", "proxies apps",
 				"class ClusterLoadAssignment", "mesh@west ClusterLoadAssignment",
 			} {
 				if !seen[what] {
@@ -224,6 +224,7 @@ func joined(a, b edit) edit {
 	maps.Copy(a.batch.IngressClasses, b.batch.IngressClasses)
 	maps.Copy(a.batch.Sidecars, b.batch.Sidecars)
 	maps.Copy(a.batch.PeerAuthentications, b.batch.PeerAuthentications)
+	maps.Copy(a.batch.RequestAuthentications, b.batch.RequestAuthentications)
 	maps.Copy(a.batch.ProxyConfigs, b.batch.ProxyConfigs)
 	maps.Copy(a.batch.Credentials, b.batch.Credentials)
 	maps.Copy(a.batch.Namespaces, b.batch.Namespaces)
@@ -253,6 +254,9 @@ func pieces(x *chaos) []edit {
 	deal(x.r, x.rows.IngressClasses, out, func(e edit) map[string]*ir.IngressClass { return e.batch.IngressClasses })
 	deal(x.r, x.rows.Sidecars, out, func(e edit) map[ir.ConfigKey]*ir.Sidecar { return e.batch.Sidecars })
 	deal(x.r, x.rows.PeerAuthentications, out, func(e edit) map[ir.ConfigKey]*ir.PeerAuthentication { return e.batch.PeerAuthentications })
+	deal(x.r, x.rows.RequestAuthentications, out, func(e edit) map[ir.ConfigKey]*ir.RequestAuthentication {
+		return e.batch.RequestAuthentications
+	})
 	deal(x.r, x.rows.ProxyConfigs, out, func(e edit) map[ir.ConfigKey]*ir.ProxyConfig { return e.batch.ProxyConfigs })
 	deal(x.r, x.rows.Credentials, out, func(e edit) map[ir.ConfigKey]*ir.Credential { return e.batch.Credentials })
 	deal(x.r, x.rows.Namespaces, out, func(e edit) map[string]*ir.Namespace { return e.batch.Namespaces })

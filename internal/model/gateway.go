@@ -161,12 +161,15 @@ func (p *GatewayPort) unclaimed(c *graph.Ctx, s *ir.Server) []string {
 
 // listener is the listener of a port, with the chains whose secrets are there; the
 // others are reported and come back with their Secret.
-func (m *Model) listener(c *graph.Ctx, class *ir.Class, p *GatewayPort) (*ir.GatewayListener, bool) {
+func (m *Model) listener(c *graph.Ctx, key string, class *ir.Class, p *GatewayPort) (*ir.GatewayListener, bool) {
 	mesh, ok := m.settings(c)
 	if !ok {
 		return nil, false
 	}
-	out := &ir.GatewayListener{Port: p.Port, Bind: p.Bind, HTTP3: p.HTTP3, AccessLogFile: mesh.AccessLogFile, Paths: mesh.Paths, Edge: mesh.Edge}
+	out := &ir.GatewayListener{
+		Port: p.Port, Bind: p.Bind, HTTP3: p.HTTP3, AccessLogFile: mesh.AccessLogFile, Paths: mesh.Paths, Edge: mesh.Edge,
+		Tokens: has(c, m.verifying, key),
+	}
 	for i := range p.Servers {
 		s := &p.Servers[i]
 		if !s.Server.IsHTTP() {

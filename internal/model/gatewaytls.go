@@ -49,7 +49,7 @@ func (m *Model) deriveGatewayListeners(g *graph.Graph) {
 				return
 			}
 			for i := range v.Ports {
-				if l, ok := m.listener(c, class, &v.Ports[i]); ok {
+				if l, ok := m.listener(c, key, class, &v.Ports[i]); ok {
 					emit(GatewayListenerKey{key, l.Name()}, l)
 				}
 			}

@@ -25,6 +25,7 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 				Default:       accepts.Default,
 				AccessLogFile: mesh.AccessLogFile,
 				Paths:         mesh.Paths,
+				Tokens:        has(c, m.verifying, key),
 				Origins:       accepts.Origins,
 			}
 			own := m.ownPorts(c, class)

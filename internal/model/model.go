@@ -5,10 +5,10 @@
 // All of it is tables of the incremental engine. The order below is the order of
 // evaluation; a table reads only tables above it.
 //
-//	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications proxyconfigs namespaces
+//	sources    mesh services slices pods nodes credentials routes policies gateways peerauthentications requestauthentications proxyconfigs namespaces
 //	           serviceEntries workloadEntries remembered sidecars classes
 //	injection  proxyDefaults
-//	security   peerAuth, peerAuthDisabling
+//	security   peerAuth, peerAuthDisabling, tokens
 //	hosts      wishes, addresses, allocations, entryHosts, serviceHosts, hosts
 //	scopes     sidecarRules, sidecars.chosen, homes, imported, unknowns, scopes
 //	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
@@ -50,6 +50,7 @@ type Sources struct {
 	Remembered      *graph.Source[ir.ConfigKey, *ir.Allocated] // by ServiceEntry: what its status says
 	Sidecars        *graph.Source[ir.ConfigKey, *ir.Sidecar]
 	PeerAuths       *graph.Source[ir.ConfigKey, *ir.PeerAuthentication]
+	RequestAuths    *graph.Source[ir.ConfigKey, *ir.RequestAuthentication]
 	ProxyConfigs    *graph.Source[ir.ConfigKey, *ir.ProxyConfig]
 	Namespaces      *graph.Source[string, *ir.Namespace]
 	Classes         *graph.Source[string, *ir.Class]
@@ -109,6 +110,9 @@ type Model struct {
 
 	ProxyDefaults *graph.Table[string, *ir.ProxyDefaults]
 
+	Tokens    *graph.Table[string, *ir.Tokens] // by class, of those that look at any
+	verifying *graph.Table[string, struct{}]   // classes that look at tokens
+
 	EndpointSets *graph.Table[string, *ir.EndpointSet]
 	Identities   *graph.Table[string, *ir.HostIdentity]
 
@@ -155,6 +159,7 @@ func New(g *graph.Graph) *Model {
 		Remembered:      graph.NewSource[ir.ConfigKey, *ir.Allocated](g, "remembered", ir.ConfigKey.Compare),
 		Sidecars:        graph.NewSource[ir.ConfigKey, *ir.Sidecar](g, "sidecars", ir.ConfigKey.Compare),
 		PeerAuths:       graph.NewSource[ir.ConfigKey, *ir.PeerAuthentication](g, "peerAuthentications", ir.ConfigKey.Compare),
+		RequestAuths:    graph.NewSource[ir.ConfigKey, *ir.RequestAuthentication](g, "requestAuthentications", ir.ConfigKey.Compare),
 		ProxyConfigs:    graph.NewSource[ir.ConfigKey, *ir.ProxyConfig](g, "proxyConfigs", ir.ConfigKey.Compare),
 		Namespaces:      graph.NewSource[string, *ir.Namespace](g, "namespaces", strings.Compare),
 		Classes:         graph.NewSource[string, *ir.Class](g, "classes", strings.Compare),
@@ -163,6 +168,7 @@ func New(g *graph.Graph) *Model {
 	m.deriveProxyDefaults(g)
 	m.derivePeerAuth(g)
 	m.deriveDisabling(g)
+	m.deriveTokens(g)
 	m.deriveEntries(g)
 	m.deriveHosts(g)
 	m.deriveSidecars(g)

@@ -51,6 +51,7 @@ func (s Scope) Kinds() []Kind {
 		{groupNetworking, KindWorkloadGroup, check(s.WorkloadGroup), &networking.WorkloadGroup{}, servedWorkloadGroup},
 		{groupNetworking, KindSidecar, check(s.Sidecar), &networking.Sidecar{}, servedSidecar},
 		{groupSecurity, KindPeerAuthentication, check(s.PeerAuthentication), &security.PeerAuthentication{}, servedPeerAuthentication},
+		{groupSecurity, KindRequestAuthentication, check(s.RequestAuthentication), &security.RequestAuthentication{}, servedRequestAuthentication},
 	}
 }
 

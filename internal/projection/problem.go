@@ -14,17 +14,18 @@ import (
 
 // The kinds whose objects get problems.
 const (
-	KindVirtualService     = "VirtualService"
-	KindDestinationRule    = "DestinationRule"
-	KindGateway            = "Gateway"
-	KindServiceEntry       = "ServiceEntry"
-	KindWorkloadEntry      = "WorkloadEntry"
-	KindWorkloadGroup      = "WorkloadGroup"
-	KindSidecar            = "Sidecar"
-	KindPeerAuthentication = "PeerAuthentication"
-	KindProxyConfig        = "ProxyConfig"
-	KindIngress            = "Ingress"
-	KindIngressClass       = "IngressClass"
+	KindVirtualService        = "VirtualService"
+	KindDestinationRule       = "DestinationRule"
+	KindGateway               = "Gateway"
+	KindServiceEntry          = "ServiceEntry"
+	KindWorkloadEntry         = "WorkloadEntry"
+	KindWorkloadGroup         = "WorkloadGroup"
+	KindSidecar               = "Sidecar"
+	KindPeerAuthentication    = "PeerAuthentication"
+	KindRequestAuthentication = "RequestAuthentication"
+	KindProxyConfig           = "ProxyConfig"
+	KindIngress               = "Ingress"
+	KindIngressClass          = "IngressClass"
 )
 
 // Reasons of problems. They are stable: users may wait for them.

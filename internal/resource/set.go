@@ -39,6 +39,7 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.autoEndpoints", m.AutoTargets, Key.Compare, autoEndpoints(m)),
 		graph.Derive(g, "resource.captures", m.Captures, Key.Compare, capture(m)),
 		graph.Derive(g, "resource.podTables", m.PodPorts, Key.Compare, podTable),
+		graph.Derive(g, "resource.tokens", m.Tokens, Key.Compare, tokens),
 		graph.Derive(g, "resource.portListeners", m.PortListeners, Key.Compare, portListener),
 		graph.Derive(g, "resource.tcpListeners", m.TCPListeners, Key.Compare, tcpListener),
 		graph.Derive(g, "resource.inboundListeners", m.Inbounds, Key.Compare, inboundListener),
@@ -206,6 +207,11 @@ func capture(m *model.Model) func(*graph.Ctx, ir.Layer, *ir.OutboundCapture, emi
 func podTable(c *graph.Ctx, k model.PortKey, in *ir.PodPort, emit emitter) {
 	built := filter.PodTable(in)
 	put(c, emit, k.Layer, TypeExtension, built.Name, built, nil)
+}
+
+func tokens(c *graph.Ctx, class string, in *ir.Tokens, emit emitter) {
+	built := filter.Tokens(in, false)
+	put(c, emit, ir.ClassLayer(class), TypeExtension, built.Name, built, in.Origins)
 }
 
 func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitter) {

@@ -20,16 +20,17 @@ const FieldManager = "meshwright-controlplane"
 
 // resources is the kinds whose status the control plane writes.
 var resources = map[string]schema.GroupVersionResource{
-	"VirtualService":     {Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"},
-	"DestinationRule":    {Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"},
-	"Gateway":            {Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
-	"ProxyConfig":        {Group: "networking.istio.io", Version: "v1beta1", Resource: "proxyconfigs"},
-	"ServiceEntry":       {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
-	"WorkloadEntry":      {Group: "networking.istio.io", Version: "v1", Resource: "workloadentries"},
-	"WorkloadGroup":      {Group: "networking.istio.io", Version: "v1", Resource: "workloadgroups"},
-	kindIngress:          {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
-	"Sidecar":            {Group: "networking.istio.io", Version: "v1", Resource: "sidecars"},
-	"PeerAuthentication": {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},
+	"VirtualService":        {Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"},
+	"DestinationRule":       {Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"},
+	"Gateway":               {Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
+	"ProxyConfig":           {Group: "networking.istio.io", Version: "v1beta1", Resource: "proxyconfigs"},
+	"ServiceEntry":          {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
+	"WorkloadEntry":         {Group: "networking.istio.io", Version: "v1", Resource: "workloadentries"},
+	"WorkloadGroup":         {Group: "networking.istio.io", Version: "v1", Resource: "workloadgroups"},
+	kindIngress:             {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
+	"Sidecar":               {Group: "networking.istio.io", Version: "v1", Resource: "sidecars"},
+	"PeerAuthentication":    {Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"},
+	"RequestAuthentication": {Group: "security.istio.io", Version: "v1", Resource: "requestauthentications"},
 }
 
 // applier writes by server-side apply on the status subresource.

@@ -115,6 +115,25 @@ func TestClustersAreRemovedAfterRoutes(t *testing.T) {
 	c.take("Cluster -c2")
 }
 
+// TestFiltersKeepTheirConfiguration: listeners that are going have connections left.
+func TestFiltersKeepTheirConfiguration(t *testing.T) {
+	s := one(t, Options{}, res(ListenerType, "l1", "1"), res(ExtensionConfigType, "f", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(ListenerType)
+	c.take("Listener l1=1")
+	c.subscribe(ExtensionConfigType, "f")
+	c.take("TypedExtensionConfig f=1")
+
+	s.hub.Publish(Batch{Delete: []Removal{{"base", ExtensionConfigType, "f"}}, Set: put("base", res(ListenerType, "l1", "2"))})
+	c.take("Listener l1=2")
+	c.quiet()
+	s.hub.Publish(Batch{Set: put("base", res(ExtensionConfigType, "f", "2"))})
+	c.take("TypedExtensionConfig f=2")
+	s.hub.Publish(Batch{Delete: []Removal{{"base", ExtensionConfigType, "f"}}})
+	c.unsubscribe(ExtensionConfigType, "f")
+	c.quiet()
+}
+
 func TestEndpointsAreAnnouncedAgainAfterTheirClusterChanged(t *testing.T) {
 	s := one(t, Options{}, eds("c1", "1"), res(EndpointType, "c1", "1"))
 	c := s.connect(t, "a", "n1")

@@ -46,6 +46,10 @@ func large() ([]Case, error) {
 		{"a thousand subsets", "DestinationRule", object{"host": "other", "subsets": repeat(1000, func(i int) any {
 			return object{"name": fmt.Sprintf("s%d", i), "labels": object{"v": "1"}}
 		})}},
+		{"keys of 1 MiB", "RequestAuthentication", object{"jwtRules": []any{object{"issuer": "x", "jwks": `{"keys":["` + strings.Repeat("a", 1<<20) + `"]}`}}}},
+		{"a thousand issuers", "RequestAuthentication", object{"jwtRules": repeat(1000, func(i int) any {
+			return object{"issuer": fmt.Sprintf("issuer-%d", i), "jwks": `{"keys":[{"kty":"oct","k":"AAAA"}]}`}
+		})}},
 		{"a thousand servers", "Gateway", object{"selector": object{"app": "edge"}, "servers": repeat(1000, func(i int) any {
 			return object{"port": object{"number": 10_000 + i, "name": fmt.Sprintf("http-%d", i), "protocol": "HTTP"}, "hosts": []any{"bad.example.com"}}
 		})}},

@@ -38,10 +38,11 @@ const (
 
 var groups = map[string]string{
 	"VirtualService": "networking.istio.io", "DestinationRule": "networking.istio.io", "Gateway": "networking.istio.io",
-	"Sidecar":            "networking.istio.io",
-	"PeerAuthentication": "security.istio.io",
-	"ServiceEntry":       "networking.istio.io",
-	"WorkloadEntry":      "networking.istio.io",
+	"Sidecar":               "networking.istio.io",
+	"PeerAuthentication":    "security.istio.io",
+	"RequestAuthentication": "security.istio.io",
+	"ServiceEntry":          "networking.istio.io",
+	"WorkloadEntry":         "networking.istio.io",
 }
 
 // Corpus is the cases of the files and those that are too large for one.

@@ -123,6 +123,8 @@ var kinds = map[string]kind{
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.Sidecar { return b.Sidecars }),
 	projection.KindPeerAuthentication: configured(projection.KindPeerAuthentication, scope.PeerAuthentication,
 		func(b *intake.Batch) map[ir.ConfigKey]*ir.PeerAuthentication { return b.PeerAuthentications }),
+	projection.KindRequestAuthentication: configured(projection.KindRequestAuthentication, scope.RequestAuthentication,
+		func(b *intake.Batch) map[ir.ConfigKey]*ir.RequestAuthentication { return b.RequestAuthentications }),
 }
 
 func objectKey(namespace, name string) ir.ObjectKey {

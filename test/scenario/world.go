@@ -116,6 +116,7 @@ func (w *World) Step() ([]string, error) {
 	merge(w.rows.WorkloadGroups, w.staged.WorkloadGroups)
 	merge(w.rows.Sidecars, w.staged.Sidecars)
 	merge(w.rows.PeerAuthentications, w.staged.PeerAuthentications)
+	merge(w.rows.RequestAuthentications, w.staged.RequestAuthentications)
 	merge(w.rows.ProxyConfigs, w.staged.ProxyConfigs)
 	merge(w.rows.Namespaces, w.staged.Namespaces)
 	merge(w.classes, w.connected)

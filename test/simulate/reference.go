@@ -36,6 +36,9 @@ func (p *Proxy) Dangling() []string {
 	}
 	for name, config := range p.extensions {
 		m := &setstatev3.Config{}
+		if !config.MessageIs(m) {
+			continue
+		}
 		if err := config.UnmarshalTo(m); err != nil {
 			out = append(out, "extension "+name+": "+err.Error())
 		}
@@ -72,6 +75,11 @@ func (p *Proxy) missing(chain *listenerv3.FilterChain, asked bool) []string {
 		case *hcmv3.HttpConnectionManager:
 			if name := m.GetRds().GetRouteConfigName(); name != "" && p.routes[name] == nil {
 				out = append(out, "no route configuration "+name)
+			}
+			for _, h := range m.HttpFilters {
+				if h.GetConfigDiscovery() != nil && p.extensions[h.Name] == nil {
+					out = append(out, "no extension "+h.Name)
+				}
 			}
 		case *tcpproxyv3.TcpProxy:
 			if p.clusters[m.GetCluster()] == nil && !asked {

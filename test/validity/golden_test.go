@@ -18,14 +18,18 @@ import (
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/data/dns/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/test/golden"
 )
 
@@ -68,6 +72,10 @@ func TestEnvoyLoadsGoldens(t *testing.T) {
 			b := bootstrap()
 			b.StaticResources.Listeners = append(b.StaticResources.Listeners, m)
 			t.Run(name, func(t *testing.T) { validate(t, b) })
+		case *corev3.TypedExtensionConfig:
+			b := bootstrap()
+			b.StaticResources.Listeners = append(b.StaticResources.Listeners, with(m))
+			t.Run(name, func(t *testing.T) { validate(t, b) })
 		case *dnsv3.DnsTable_DnsVirtualDomain:
 			// Agents read it.
 		case *tlsv3.Secret:
@@ -81,6 +89,24 @@ func TestEnvoyLoadsGoldens(t *testing.T) {
 	b.StaticResources.Listeners = inlined(t, routes, nil)
 	t.Run("routes", func(t *testing.T) { validate(t, b) })
 	t.Run("a bad one is refused", func(t *testing.T) { refuse(t, routes) })
+}
+
+// with is a listener with an HTTP filter.
+func with(m *corev3.TypedExtensionConfig) *listenerv3.Listener {
+	manager := &hcmv3.HttpConnectionManager{
+		StatPrefix:     "check",
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{Name: "check"}},
+		HttpFilters: []*hcmv3.HttpFilter{
+			{Name: m.Name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: m.TypedConfig}},
+			{Name: "router", ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: typed.Config(&routerv3.Router{})}},
+		},
+	}
+	return &listenerv3.Listener{
+		Name: "check", Address: typed.Address("127.0.0.1", 20000),
+		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
+			Name: "manager", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: typed.Config(manager)},
+		}}}},
+	}
 }
 
 // refuse makes sure that the check can fail.

@@ -33,6 +33,7 @@ type HTTP struct {
 	OnDemand      bool                        // asks for the hosts and clusters that a request lacks
 	AccessLogFile string
 	Paths         ir.PathNormalization
+	Tokens        bool // looks at the tokens of users
 }
 
 // Build is the network filter.
@@ -110,10 +111,13 @@ func (h HTTP) filters() []*hcmv3.HttpFilter {
 		out = append(out, onDemandFilter()) // first: it starts the request anew, and the others must see it once
 	}
 	if h.Routes == nil {
-		out = append(out,
-			corsFilter(),  // before faults, so that a browser may read what a fault answers
-			faultFilter(), // before all that would do work for a request that is to fail
-		)
+		out = append(out, corsFilter()) // before all that answers, so that a browser may read the answer
+	}
+	if h.Tokens {
+		out = append(out, tokenFilter()) // before all that a rule may do: which rule holds may depend on the token
+	}
+	if h.Routes == nil {
+		out = append(out, faultFilter()) // before all that would do work for a request that is to fail
 	}
 	return append(out,
 		httpFilter("envoy.filters.http.router", &routerv3.Router{}), // last: it is the one that answers

@@ -74,6 +74,7 @@ func requests(in *ir.GatewayListener, c *ir.GatewayChain, http3 bool) *listenerv
 			HTTP3:         http3,
 			AccessLogFile: in.AccessLogFile,
 			Paths:         in.Paths,
+			Tokens:        in.Tokens,
 		}.Build()},
 	}
 }

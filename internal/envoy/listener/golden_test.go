@@ -147,6 +147,14 @@ func TestGolden(t *testing.T) {
 		"http-paths-as-is": func() golden.Message {
 			return OutboundPort(&ir.PortOutbound{Port: 9080, HTTP: true, Paths: ir.PathAsIs})
 		},
+		"gateway-tokens": func() golden.Message {
+			return Gateway(&ir.GatewayListener{Port: 8443, Chains: []ir.GatewayChain{chain(nil, nil)}, Tokens: true})
+		},
+		"inbound-tokens": func() golden.Message {
+			return InboundCapture(&ir.Inbound{TrustDomain: "cluster.local", Default: ir.MTLSStrict, Tokens: true, Ports: []ir.InboundPort{
+				port(8080, ir.ProtocolHTTP, ir.MTLSStrict), port(8082, ir.ProtocolTCP, ir.MTLSStrict),
+			}})
+		},
 		"gateway-https": gateway(
 			chain([]string{"shop.example.com"}, &ir.ChainTLS{Certificates: certificates("shop")}),
 			ir.GatewayChain{TLS: &ir.ChainTLS{Certificates: certificates("rest", "rest-rsa")}, RouteConfig: "https.8443.rest.web.books", Origin: ir.Origin{Kind: "Gateway", Namespace: "books", Name: "web", Section: "rest"}},

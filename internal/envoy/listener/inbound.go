@@ -139,5 +139,6 @@ func application(in *ir.Inbound, port uint16, protocol ir.Protocol, clientCert b
 		Application:   clientCert,
 		AccessLogFile: in.AccessLogFile,
 		Paths:         in.Paths,
+		Tokens:        in.Tokens,
 	}.Build()
 }

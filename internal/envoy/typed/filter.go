@@ -9,6 +9,13 @@ const (
 	FilterFault = "envoy.filters.http.fault"
 )
 
+// FilterTokens is the HTTP filter that verifies tokens. TokenPayload is the part of its
+// metadata, which goes by the same name, that has the claims of a valid token.
+const (
+	FilterTokens = "envoy.filters.http.jwt_authn"
+	TokenPayload = "payload"
+)
+
 // StatePeerTLS is the state of a connection that says how the pod that it was made
 // to takes connections, if it is known to be one; PeerTLSMesh is mutual TLS.
 const (

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package filter
+
+import (
+	"testing"
+
+	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/test/golden"
+)
+
+const keySet = `{"keys":[{"kty":"EC","kid":"a","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`
+
+func tokens(routed bool, rules ...ir.TokenRule) func() golden.Message {
+	return func() golden.Message { return Tokens(&ir.Tokens{Rules: rules}, routed) }
+}
+
+func TestGolden(t *testing.T) {
+	golden.Messages(t, map[string]func() golden.Message{
+		"tokens": tokens(false, ir.TokenRule{
+			Issuer: "https://issuer.example.com", Keys: ir.TokenKeys{Set: keySet}, Lists: []string{"permission", "scope"},
+		}),
+		"tokens-routed": tokens(true, ir.TokenRule{
+			Issuer: "https://issuer.example.com", Audiences: []string{"a", "b"}, Keys: ir.TokenKeys{Set: keySet},
+			Headers: []ir.TokenHeader{{Name: "x-token", Prefix: "Bearer "}, {Name: "x-other"}}, Params: []string{"token"}, Cookies: []string{"session"},
+			Forward: true, PayloadHeader: "x-payload", Claims: []ir.ClaimHeader{{Header: "x-group", Claim: "a.group"}}, Lists: []string{"roles"},
+		}),
+		"tokens-without-keys": tokens(false, ir.TokenRule{Issuer: "https://issuer.example.com"}, ir.TokenRule{}),
+	})
+}

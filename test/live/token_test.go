@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration && linux
+
+package live
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meshwright/meshwright/internal/agent/node"
+)
+
+func tokensOf(name, namespace, selector string, rules ...string) string {
+	out := fmt.Sprintf("\napiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: %s, namespace: %s}\nspec:\n", name, namespace)
+	if selector != "" {
+		out += "  selector: {matchLabels: {" + selector + "}}\n"
+	}
+	out += "  jwtRules:\n"
+	for _, r := range rules {
+		out += "  - " + r + "\n"
+	}
+	return out
+}
+
+// TestTokens: tokens are verified at gateways and in front of applications, a request
+// without one passes, and edits of what is verified disturb no connection.
+func TestTokens(t *testing.T) {
+	w := New(t)
+	users, partners, strangers := NewIssuer(t, "https://users.example.com"), NewIssuer(t, "https://partners.example.com"), NewIssuer(t, "https://strangers.example.com")
+	forged := NewIssuer(t, users.Name)
+	rule := func(i *Issuer, more string) string {
+		return fmt.Sprintf("{issuer: %q, jwks: '%s'%s}", i.Name, i.JWKS(), more)
+	}
+	atGateway := tokensOf("users", RootNamespace, "istio: ingress",
+		rule(users, ", outputClaimToHeaders: [{header: x-user, claim: sub}], outputPayloadToHeader: x-payload, audiences: [shop]"),
+		rule(partners, ", fromHeaders: [{name: x-partner}], fromParams: [partner], fromCookies: [partner], forwardOriginalToken: true"))
+	w.Apply(shop + "---" + atGateway)
+	cart := w.Start(Spec{Namespace: "shop", Name: "cart-1", Labels: map[string]string{"app": "cart"}, Proxy: node.Sidecar})
+	cart.ServeEcho(8080)
+	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Labels: map[string]string{"app": "page"}, Proxy: node.Sidecar})
+	ingress := w.Start(Spec{Namespace: RootNamespace, Name: "ingress-1", Labels: map[string]string{"istio": "ingress"}, Proxy: node.Router})
+	outside := w.Start(Spec{Namespace: "other", Name: "client-1"})
+	call := Call{To: ingress.At(80), URL: "http://shop.example.com/"}
+	with := func(c Call, h http.Header) Call { c.Header = h; return c }
+	good := Claims{"aud": "shop"}
+	outside.Expect(call, "200 cart-1")
+
+	for name, c := range map[string]struct {
+		header http.Header
+		url    string
+		want   string
+	}{
+		"nothing":            {want: "200"},
+		"valid":              {header: users.Bearer(good), want: "200"},
+		"valid among others": {header: users.Bearer(Claims{"aud": []string{"other", "shop"}}), want: "200"},
+		"expired":            {header: users.Bearer(Claims{"aud": "shop", "exp": time.Now().Add(-time.Hour).Unix()}), want: "401"},
+		"not yet":            {header: users.Bearer(Claims{"aud": "shop", "nbf": time.Now().Add(time.Hour).Unix()}), want: "401"},
+		"another audience":   {header: users.Bearer(Claims{"aud": "other"}), want: "403"},
+		"another key":        {header: forged.Bearer(good), want: "401"},
+		"another issuer":     {header: strangers.Bearer(good), want: "401"},
+		"no token at all":    {header: http.Header{"Authorization": {"Bearer nonsense"}}, want: "401"},
+		"another scheme":     {header: http.Header{"Authorization": {"Basic dTpw"}}, want: "200"},
+		"in a parameter":     {url: "?access_token=" + users.Token(good), want: "200"},
+		"bad in a parameter": {url: "?access_token=" + forged.Token(good), want: "401"},
+		"in a header":        {header: http.Header{"X-Partner": {partners.Token(nil)}}, want: "200"},
+		"in a cookie":        {header: http.Header{"Cookie": {"partner=" + partners.Token(nil)}}, want: "200"},
+		"bad in a cookie":    {header: http.Header{"Cookie": {"partner=" + strangers.Token(nil)}}, want: "401"},
+		"in a wrong place":   {header: partners.Bearer(nil), want: "401"},
+		"both":               {header: http.Header{"Authorization": {"Bearer " + users.Token(good)}, "X-Partner": {partners.Token(nil)}}, want: "200"},
+		"the other is bad":   {header: http.Header{"Authorization": {"Bearer " + forged.Token(good)}, "X-Partner": {partners.Token(nil)}}, want: "401"},
+	} {
+		request := with(call, c.header)
+		request.URL += c.url
+		if got := outside.Call(request).String(); !strings.HasPrefix(got, c.want) {
+			t.Errorf("a token that is %s got %q, want %s", name, got, c.want)
+		}
+	}
+
+	spoofed := users.Bearer(good)
+	spoofed.Set("X-User", "mallory")
+	seen := outside.Expect(with(call, spoofed), "200").Echo().Header
+	if seen.Get("x-user") != "alice" || seen.Get("x-payload") == "" || seen.Get("authorization") != "" {
+		t.Errorf("the application sees %v", seen)
+	}
+	if seen := outside.Expect(with(call, http.Header{"X-User": {"mallory"}, "X-Payload": {"e30"}}), "200").Echo().Header; seen.Get("x-user")+seen.Get("x-payload") != "" {
+		t.Errorf("without a token the application sees %v", seen)
+	}
+	if seen := outside.Expect(with(call, http.Header{"X-Partner": {partners.Token(nil)}}), "200").Echo().Header; seen.Get("x-partner") == "" {
+		t.Error("a token that is to be forwarded is not")
+	}
+
+	// What is verified changes while connections are open.
+	ownCall := Call{To: "10.96.0.1:80", URL: "http://cart.shop/"}
+	ownCall.Client, call.Client = page.Client(ownCall.To, nil, false), outside.Client(call.To, nil, false)
+	stopOwn, stop := page.Hammer(ownCall, "200"), outside.Hammer(call, "200")
+	page.Expect(with(ownCall, strangers.Bearer(nil)), "200")
+	inFront := tokensOf("cart", "shop", "app: cart", rule(strangers, ""))
+	w.Apply(inFront)
+	page.Expect(with(ownCall, users.Bearer(good)), "401")
+	page.Expect(with(ownCall, strangers.Bearer(nil)), "200")
+	for range 5 {
+		w.Apply(tokensOf("users", RootNamespace, "istio: ingress", rule(strangers, "")))
+		outside.Expect(with(call, users.Bearer(good)), "401")
+		outside.Expect(with(call, strangers.Bearer(nil)), "200")
+		w.Apply(atGateway)
+		outside.Expect(with(call, users.Bearer(good)), "200")
+	}
+	w.Delete("RequestAuthentication", "shop", "cart")
+	page.Expect(with(ownCall, users.Bearer(good)), "200")
+	w.Delete("RequestAuthentication", RootNamespace, "users")
+	outside.Expect(with(call, forged.Bearer(good)), "200")
+	for _, stop := range []func() (int, []string){stopOwn, stop} {
+		if calls, wrong := stop(); len(wrong) > 0 {
+			t.Errorf("%d of %d calls failed while tokens were edited: %q", len(wrong), calls, wrong[:min(len(wrong), 5)])
+		} else {
+			t.Logf("%d calls while tokens were edited", calls)
+		}
+	}
+	if problems := append(w.Problems(), w.Refused()...); len(problems) > 0 {
+		t.Errorf("problems: %q", problems)
+	}
+}
