@@ -121,7 +121,7 @@ type Direct struct {
 // Match is a conjunction.
 type Match struct {
 	Path           *StringMatch
-	Headers        []HeaderMatch // sorted by name
+	Headers        []HeaderMatch // sorted by name; claims of the request's token among them
 	Query          []QueryMatch  // sorted by name
 	StatPrefix     string        // Envoy counts what matches under this name; "": it does not
 	PathIgnoreCase bool
@@ -141,6 +141,10 @@ type Place struct {
 
 // InSidecars tells whether a match can hold in the sidecars.
 func (p *Place) InSidecars() bool { return !p.GatewaysSet || p.Mesh }
+
+// TakesFromSidecars tells whether a match can take requests in the sidecars, where no
+// request has claims.
+func (m *Match) TakesFromSidecars() bool { return m.InSidecars() && !m.needsClaims() }
 
 // OnGateway tells whether a match can hold on a gateway.
 func (p *Place) OnGateway(gateway ConfigKey) bool {
@@ -166,7 +170,7 @@ type StringMatch struct {
 
 // HeaderMatch compares a request header. ":method" and ":authority" and ":scheme" are headers too.
 type HeaderMatch struct {
-	Name   string // lower case
+	Name   string // lower case, or of a claim
 	Match  StringMatch
 	Invert bool
 }

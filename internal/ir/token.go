@@ -2,6 +2,12 @@
 
 package ir
 
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
 // RequestAuthentication says which tokens of end users are valid.
 type RequestAuthentication struct {
 	Origin   Origin
@@ -30,7 +36,26 @@ type TokenRule struct {
 
 // TokenKeys is the keys that an issuer signs with. Without any, none of its tokens is valid.
 type TokenKeys struct {
-	Set string // a JSON Web Key Set of RFC 7517, with nothing in it but public and shared keys
+	Set  string // a JSON Web Key Set of RFC 7517, with nothing in it but public and shared keys
+	From KeysSource
+}
+
+// KeysSource is where proxies get keys; zero: nowhere.
+type KeysSource struct {
+	URI     string
+	Host    string // of the URI
+	Port    uint16
+	TLS     bool
+	Timeout time.Duration
+}
+
+// ClusterName is of the servers that have the keys.
+func (s *KeysSource) ClusterName() string {
+	scheme := "http"
+	if s.TLS {
+		scheme = "https"
+	}
+	return "keys|" + scheme + "|" + strconv.Itoa(int(s.Port)) + "|" + s.Host
 }
 
 // TokenHeader is a header that tokens come in.
@@ -49,4 +74,56 @@ type ClaimHeader struct {
 type Tokens struct {
 	Rules   []TokenRule // sorted by issuer
 	Origins []Origin    // of the objects that they come from, sorted
+}
+
+// Sources is where keys are fetched from, by the name of the cluster. Of several that
+// share one, the longest timeout counts.
+func (t *Tokens) Sources() map[string]KeysSource {
+	out := map[string]KeysSource{}
+	for i := range t.Rules {
+		from := t.Rules[i].Keys.From
+		if from == (KeysSource{}) {
+			continue
+		}
+		from.URI, from.Timeout = "", max(from.Timeout, out[from.ClusterName()].Timeout)
+		out[from.ClusterName()] = from
+	}
+	return out
+}
+
+// ClaimPrefix is before the names of claims among the headers of a match: a claim of a
+// valid token is compared as a header is.
+const ClaimPrefix = "@request.auth.claims"
+
+// ClaimName is the name of a claim, inside of those before it: PREFIX[OUTER][INNER].
+// None of them has brackets.
+func ClaimName(path ...string) string { return ClaimPrefix + "[" + strings.Join(path, "][") + "]" }
+
+// Claim is the claim that a match looks at, inside of those before it; nil for a header.
+func (h *HeaderMatch) Claim() []string {
+	name, ok := strings.CutPrefix(h.Name, ClaimPrefix+"[")
+	if !ok {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(name, "]"), "][")
+}
+
+// AsksForClaims tells whether a match looks at claims.
+func (m *Match) AsksForClaims() bool {
+	for i := range m.Headers {
+		if m.Headers[i].Claim() != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// needsClaims tells whether no request without a token fulfils a match.
+func (m *Match) needsClaims() bool {
+	for i := range m.Headers {
+		if h := &m.Headers[i]; h.Claim() != nil && !h.Invert {
+			return true
+		}
+	}
+	return false
 }

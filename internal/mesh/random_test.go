@@ -232,6 +232,11 @@ func (x *chaos) routes(k ir.ConfigKey) *ir.Routes {
 				rule.Matches[0].Gateways = out.Gateways
 			}
 			x.narrow(&rule.Matches[0].Place)
+			if x.r.IntN(3) == 0 {
+				rule.Matches[0].Headers = []ir.HeaderMatch{{
+					Name: ir.ClaimName("group"), Match: ir.StringMatch{Value: "dev"}, Invert: x.r.IntN(3) == 0,
+				}}
+			}
 		}
 		switch x.r.IntN(6) {
 		case 0:

@@ -4,6 +4,7 @@ package mesh
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -48,6 +49,11 @@ func (x *chaos) requestAuthentication(k ir.ConfigKey) *ir.RequestAuthentication 
 		rule := ir.TokenRule{
 			Origin: out.Origin, Issuer: pick(x.r, "one", "two", ""), Audiences: pick(x.r, nil, []string{"a"}, []string{"b"}),
 			Keys: ir.TokenKeys{Set: pick(x.r, "", "set")}, Forward: x.r.IntN(2) == 0,
+		}
+		if x.r.IntN(2) == 0 {
+			rule.Keys.From = ir.KeysSource{
+				URI: "http://" + pick(x.r, "a", "b"), Host: pick(x.r, "a", "b"), Port: 80, Timeout: time.Duration(1+x.r.IntN(2)) * time.Second,
+			}
 		}
 		rule.Origin.Section = fmt.Sprintf("jwtRules[%d]", i)
 		out.Rules = append(out.Rules, rule)

@@ -93,6 +93,13 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 			}
 		})
 	m.GatewayVirtualHosts = graph.Derive(g, "gatewayVirtualHosts", m.gatewayHosts, VirtualHostKey.Compare, m.gatewayVirtualHost)
+	m.claimed = graph.NewIndex(g, "gatewayVirtualHosts.byClaims", m.GatewayVirtualHosts, strings.Compare,
+		func(k VirtualHostKey, vh *ir.VirtualHost) []string {
+			if !slices.ContainsFunc(vh.Rules, asksForClaims) {
+				return nil
+			}
+			return []string{layerClass(k.Layer)}
+		}).Keys()
 	requested := graph.NewIndex(g, "gatewayVirtualHosts.byCluster", m.GatewayVirtualHosts, gatewayCluster.Compare,
 		func(k VirtualHostKey, vh *ir.VirtualHost) []gatewayCluster {
 			var out []gatewayCluster
@@ -246,13 +253,14 @@ func (m *Model) gatewayVirtualHost(
 			continue
 		}
 		vh.Origins = append(vh.Origins, r.Origins()...)
-		holds := func(x *ir.Place) bool { return x.OnGateway(ref.Gateway) }
+		holds := func(x *ir.Match) bool { return x.OnGateway(ref.Gateway) }
 		req := request{gh.Port, gh.TLS, class.Namespace, class.Labels}
 		vh.Rules = append(vh.Rules, m.resolve(c, r, req, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
 			return m.hashFor(c, viewer{namespace: class.Namespace, class: k.Class}, cl)
 		})...)
 	}
 	vh.Origins = slices.Compact(vh.Origins)
+	m.checkClaims(c, k.Class, class, vh.Rules)
 	if len(vh.Origins) > 1 {
 		shadows{}.report(c, k.Host.Host, "", vh.Rules)
 	}

@@ -112,6 +112,7 @@ type Model struct {
 
 	Tokens    *graph.Table[string, *ir.Tokens] // by class, of those that look at any
 	verifying *graph.Table[string, struct{}]   // classes that look at tokens
+	claimed   *graph.Table[string, struct{}]   // classes of gateways whose routes look at claims
 
 	EndpointSets *graph.Table[string, *ir.EndpointSet]
 	Identities   *graph.Table[string, *ir.HostIdentity]

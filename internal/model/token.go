@@ -107,3 +107,25 @@ func differsInAudiences(a, b *ir.TokenRule) bool {
 	x.Origin, x.Audiences, y.Origin, y.Audiences = ir.Origin{}, nil, ir.Origin{}, nil
 	return reflect.DeepEqual(x, y)
 }
+
+// ChoosesByClaims tells whether a class of gateway proxies has routes that look at claims.
+func (m *Model) ChoosesByClaims(c *graph.Ctx, class string) bool { return has(c, m.claimed, class) }
+
+func asksForClaims(r ir.ResolvedRule) bool {
+	return slices.ContainsFunc(r.Matches, func(x ir.Match) bool { return x.AsksForClaims() })
+}
+
+// checkClaims warns of rules that look at claims where no token is verified: there, no
+// request has any.
+func (m *Model) checkClaims(c *graph.Ctx, key string, class *ir.Class, rules []ir.ResolvedRule) {
+	for i := range rules {
+		if !asksForClaims(rules[i]) || has(c, m.verifying, key) {
+			continue
+		}
+		p := unresolved(rules[i].Origin, "TokensNotVerified", "spec."+rules[i].Origin.Section+".match",
+			"no RequestAuthentication selects the gateway "+class.Workload+" in namespace "+class.Namespace+
+				", so that no request there has claims; create one, there or in the root namespace")
+		p.Severity = ir.Warning
+		c.Report(p)
+	}
+}

@@ -156,7 +156,7 @@ func (m *Model) emitHost(
 		req := request{port: port.Port, namespace: by.namespace, labels: labels}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origins()...)
-			vh.Rules = append(vh.Rules, m.resolve(c, r, req, (*ir.Place).InSidecars, hash)...)
+			vh.Rules = append(vh.Rules, m.resolve(c, r, req, (*ir.Match).TakesFromSidecars, hash)...)
 		}
 		if len(routes) == 0 {
 			cl := ir.ClusterKey{Host: h.Name, Port: port.Port}
@@ -212,14 +212,14 @@ func (q request) redirect(in *ir.Redirect) *ir.Redirect {
 // resolve turns rules into clusters. It does not ask whether a subset exists:
 // deriveSubsets has done that, and a cluster that is not there answers 503.
 func (m *Model) resolve(
-	c *graph.Ctx, r *ir.Routes, req request, holds func(*ir.Place) bool, hash func(ir.ClusterKey) ir.LoadBalancer,
+	c *graph.Ctx, r *ir.Routes, req request, holds func(*ir.Match) bool, hash func(ir.ClusterKey) ir.LoadBalancer,
 ) []ir.ResolvedRule {
 	out := make([]ir.ResolvedRule, 0, len(r.HTTP))
 	for i := range r.HTTP {
 		rule := &r.HTTP[i]
 		matches := rule.Matches
 		if len(matches) > 0 {
-			matches = slices.DeleteFunc(slices.Clone(matches), func(x ir.Match) bool { return !holds(&x.Place) || !req.fits(&x.Place) })
+			matches = slices.DeleteFunc(slices.Clone(matches), func(x ir.Match) bool { return !holds(&x) || !req.fits(&x.Place) })
 			if len(matches) == 0 {
 				continue
 			}

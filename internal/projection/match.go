@@ -122,18 +122,18 @@ func (v *virtualService) headers(at path, in map[string]*networking.StringMatch,
 			v.notes.warn(ReasonUnreachable, here, "is ignored; use the field %s of the match", name)
 			continue
 		case strings.HasPrefix(name, "@"):
-			v.notes.refused(here, "this match on a claim of the request's token is left out")
-			continue
-		}
-		if err := checkHeader(name); err != nil {
-			v.notes.invalid(here, "%v", err)
-			continue
+			name = v.claim(here, name)
+		default:
+			if err := checkHeader(name); err != nil {
+				v.notes.invalid(here, "%v", err)
+			}
+			name = strings.ToLower(name)
 		}
 		m := ir.StringMatch{Kind: ir.MatchPresent}
 		if value != nil {
 			m = v.text(here, value)
 		}
-		out = append(out, ir.HeaderMatch{Name: strings.ToLower(name), Match: m, Invert: invert})
+		out = append(out, ir.HeaderMatch{Name: name, Match: m, Invert: invert})
 	}
 	return out
 }

@@ -35,6 +35,7 @@ const (
 	ReasonMalformed   = "Malformed"   // does not fit the type at all
 	ReasonUnreachable = "Unreachable" // right, but can never have an effect
 	ReasonLoop        = "Loop"        // right, but does the same again and again
+	ReasonUnsafe      = "Unsafe"      // right, but what it protects is not
 )
 
 // Malformed is the problem of an object whose spec does not fit its type. Such an

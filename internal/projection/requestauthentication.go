@@ -15,7 +15,7 @@ import (
 
 var servedRequestAuthentication = serves(
 	"selector.matchLabels",
-	"jwtRules[].issuer", "jwtRules[].audiences", "jwtRules[].jwks",
+	"jwtRules[].issuer", "jwtRules[].audiences", "jwtRules[].jwks", "jwtRules[].jwksUri", "jwtRules[].timeout",
 	"jwtRules[].fromHeaders", "jwtRules[].fromParams", "jwtRules[].fromCookies",
 	"jwtRules[].forwardOriginalToken", "jwtRules[].outputPayloadToHeader", "jwtRules[].outputClaimToHeaders",
 	"jwtRules[].spaceDelimitedClaims",
@@ -50,15 +50,11 @@ func (s Scope) RequestAuthentication(meta *metav1.ObjectMeta, text []byte) (*ir.
 		Selector: ir.NewLabels(in.GetSelector().GetMatchLabels()),
 	}
 	selects := workloadSelector(&r.notes, spec.field("selector").field("matchLabels"), out.Selector)
-	hidden := map[int]bool{} // rules whose keys are not served
 	for _, g := range servedRequestAuthentication.gaps(in.ProtoReflect()) {
 		switch g.pattern {
 		case "targetRef", "targetRefs[]":
 			r.notes.refused(g.at, "the object has no effect, as without this it would hold for other workloads; use spec.selector")
 			selects = false
-		case "jwtRules[].jwksUri":
-			r.notes.refused(g.at, "no token of this issuer is valid until its keys are in jwks")
-			hidden[g.indices[0]] = true
 		default:
 			r.notes.ignored(g.at)
 		}
@@ -72,7 +68,7 @@ func (s Scope) RequestAuthentication(meta *metav1.ObjectMeta, text []byte) (*ir.
 			r.notes.invalid(at.index(i), "is more than the %d rules that an object can have; split it", maxTokenRules)
 			break
 		}
-		out.Rules = append(out.Rules, r.rule(i, rule, hidden[i]))
+		out.Rules = append(out.Rules, r.rule(i, rule))
 	}
 	if !selects || len(out.Rules) == 0 {
 		out = nil // without the selector it would hold for other workloads
@@ -85,7 +81,7 @@ type requestAuthentication struct{ notes notes }
 
 // rule projects one issuer. Of one that is in error no token is valid: to leave it out
 // would let its tokens through without a look at them.
-func (r *requestAuthentication) rule(i int, in *security.JWTRule, hidden bool) ir.TokenRule {
+func (r *requestAuthentication) rule(i int, in *security.JWTRule) ir.TokenRule {
 	at := spec.field("jwtRules").index(i)
 	out := ir.TokenRule{Origin: r.notes.origin, Issuer: in.GetIssuer()}
 	out.Origin.Section = fmt.Sprintf("jwtRules[%d]", i)
@@ -105,7 +101,7 @@ func (r *requestAuthentication) rule(i int, in *security.JWTRule, hidden bool) i
 	out.Lists = slices.Concat(spacedClaims, r.texts(at.field("spaceDelimitedClaims"), in.GetSpaceDelimitedClaims()))
 	slices.Sort(out.Lists)
 	out.Lists = slices.Compact(out.Lists)
-	keys := r.keys(at, in, hidden)
+	keys := r.keys(at, in)
 	if r.notes.errors() > before {
 		return ir.TokenRule{Origin: out.Origin, Issuer: out.Issuer, Headers: out.Headers, Params: out.Params, Cookies: out.Cookies}
 	}
@@ -113,22 +109,26 @@ func (r *requestAuthentication) rule(i int, in *security.JWTRule, hidden bool) i
 	return out
 }
 
-func (r *requestAuthentication) keys(at path, in *security.JWTRule, hidden bool) ir.TokenKeys {
+func (r *requestAuthentication) keys(at path, in *security.JWTRule) ir.TokenKeys {
 	switch {
-	case hidden:
+	case in.GetJwks() == "" && in.GetJwksUri() == "":
+		r.notes.invalid(at, "needs the keys of the issuer: set jwksUri, or put them in jwks; they are not looked for at the issuer")
+		return ir.TokenKeys{}
+	case in.GetJwks() != "" && in.GetJwksUri() != "":
+		r.notes.invalid(at.field("jwksUri"), "cannot be combined with jwks")
 		return ir.TokenKeys{}
 	case in.GetJwks() == "":
-		r.notes.invalid(at, "needs the keys of the issuer; put them in jwks")
-		return ir.TokenKeys{}
+		return ir.TokenKeys{From: r.source(at, in)}
+	case in.GetTimeout() != nil:
+		r.notes.warn(ReasonUnreachable, at.field("timeout"), "has no effect without jwksUri")
 	}
 	set, left, err := keySet(in.GetJwks())
 	if err != nil {
 		r.notes.invalid(at.field("jwks"), "%v", err)
+		return ir.TokenKeys{}
 	}
 	for _, why := range left {
-		if err == nil {
-			r.notes.warn(ReasonInvalid, at.field("jwks"), "%s; the key is left out", why)
-		}
+		r.notes.warn(ReasonInvalid, at.field("jwks"), "%s; the key is left out", why)
 	}
 	return ir.TokenKeys{Set: set}
 }

@@ -70,6 +70,8 @@ type virtualService struct {
 	subnets int // so far, in the whole object
 
 	isDelegate bool // without hosts
+	inMesh     bool // bound to the sidecars
+	meshOnly   bool // and to no gateway
 }
 
 // ruleKey is where in an object a rule is.
@@ -95,6 +97,7 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 	} else {
 		out.Mesh, out.Gateways = v.gateways(spec.field("gateways"), in.Gateways)
 		out.Hosts = v.hosts(in.Hosts, out.Mesh)
+		v.inMesh, v.meshOnly = out.Mesh, out.Mesh && len(out.Gateways) == 0
 	}
 	written := map[string]int{} // matches by rule
 	for i, r := range in.Http {

@@ -39,7 +39,7 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.autoEndpoints", m.AutoTargets, Key.Compare, autoEndpoints(m)),
 		graph.Derive(g, "resource.captures", m.Captures, Key.Compare, capture(m)),
 		graph.Derive(g, "resource.podTables", m.PodPorts, Key.Compare, podTable),
-		graph.Derive(g, "resource.tokens", m.Tokens, Key.Compare, tokens),
+		graph.Derive(g, "resource.tokens", m.Tokens, Key.Compare, tokens(m)),
 		graph.Derive(g, "resource.portListeners", m.PortListeners, Key.Compare, portListener),
 		graph.Derive(g, "resource.tcpListeners", m.TCPListeners, Key.Compare, tcpListener),
 		graph.Derive(g, "resource.inboundListeners", m.Inbounds, Key.Compare, inboundListener),
@@ -209,9 +209,14 @@ func podTable(c *graph.Ctx, k model.PortKey, in *ir.PodPort, emit emitter) {
 	put(c, emit, k.Layer, TypeExtension, built.Name, built, nil)
 }
 
-func tokens(c *graph.Ctx, class string, in *ir.Tokens, emit emitter) {
-	built := filter.Tokens(in, false)
-	put(c, emit, ir.ClassLayer(class), TypeExtension, built.Name, built, in.Origins)
+func tokens(m *model.Model) func(*graph.Ctx, string, *ir.Tokens, emitter) {
+	return func(c *graph.Ctx, class string, in *ir.Tokens, emit emitter) {
+		built := filter.Tokens(in, m.ChoosesByClaims(c, class))
+		put(c, emit, ir.ClassLayer(class), TypeExtension, built.Name, built, in.Origins)
+		for name, source := range in.Sources() {
+			put(c, emit, ir.ClassLayer(class), TypeCluster, name, cluster.Keys(&source), in.Origins)
+		}
+	}
 }
 
 func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitter) {

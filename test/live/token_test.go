@@ -5,9 +5,11 @@
 package live
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,5 +124,126 @@ func TestTokens(t *testing.T) {
 	}
 	if problems := append(w.Problems(), w.Refused()...); len(problems) > 0 {
 		t.Errorf("problems: %q", problems)
+	}
+}
+
+const byClaims = `
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: cart, namespace: shop}
+spec:
+  host: cart
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: shop}
+spec:
+  hosts: [shop.example.com]
+  gateways: [web]
+  http:
+  - match:
+    - headers: {"@request.auth.claims.group": {exact: dev}}
+    - headers: {"@request.auth.claims[https://example.com/org][units]": {prefix: dev}}
+    - headers: {"@request.auth.claims.scope": {exact: preview}}
+    route: [{destination: {host: cart, subset: v2}}]
+  - match: [{uri: {prefix: /known}, withoutHeaders: {"@request.auth.claims.sub": {}}}]
+    directResponse: {status: 403}
+  - route: [{destination: {host: cart, subset: v1}}]
+`
+
+// TestClaims: claims of a valid token choose the route, and nothing else does.
+func TestClaims(t *testing.T) {
+	w := New(t)
+	users := NewIssuer(t, "https://users.example.com")
+	w.Apply(shop + "---" + byClaims)
+	for _, v := range []string{"v1", "v2"} {
+		w.Start(Spec{Namespace: "shop", Name: "cart-" + v, Labels: map[string]string{"app": "cart", "version": v}, Proxy: node.Sidecar}).ServeEcho(8080)
+	}
+	ingress := w.Start(Spec{Namespace: RootNamespace, Name: "ingress-1", Labels: map[string]string{"istio": "ingress"}, Proxy: node.Router})
+	outside := w.Start(Spec{Namespace: "other", Name: "client-1"})
+	call := Call{To: ingress.At(80), URL: "http://shop.example.com/"}
+	outside.Expect(call, "200 cart-v1")
+	dev := call
+	dev.Header = users.Bearer(Claims{"group": "dev"})
+	outside.Expect(dev, "200 cart-v1") // nothing looks at it
+
+	w.Apply(tokensOf("users", RootNamespace, "istio: ingress", fmt.Sprintf("{issuer: %q, jwks: '%s'}", users.Name, users.JWKS())))
+	outside.Expect(dev, "200 cart-v2")
+	for name, c := range map[string]struct {
+		claims Claims
+		path   string
+		want   string
+	}{
+		"in a list":           {claims: Claims{"group": []string{"ops", "dev"}}, want: "200 cart-v2"},
+		"of others":           {claims: Claims{"group": "ops"}, want: "200 cart-v1"},
+		"that only begins so": {claims: Claims{"group": "developers"}, want: "200 cart-v1"},
+		"not a text":          {claims: Claims{"group": map[string]any{"dev": true}}, want: "200 cart-v1"},
+		"inside another":      {claims: Claims{"https://example.com/org": Claims{"units": []string{"a", "dev-1"}}}, want: "200 cart-v2"},
+		"with spaces":         {claims: Claims{"scope": "read preview"}, want: "200 cart-v2"},
+		"known":               {claims: Claims{}, path: "known", want: "200 cart-v1"},
+		"expired":             {claims: Claims{"group": "dev", "exp": time.Now().Add(-time.Hour).Unix()}, want: "401"},
+	} {
+		request := call
+		request.URL += c.path
+		request.Header = users.Bearer(c.claims)
+		if got := outside.Call(request).String(); !strings.HasPrefix(got, c.want) {
+			t.Errorf("a claim %s got %q, want %s", name, got, c.want)
+		}
+	}
+	unknown := call
+	unknown.URL += "known"
+	outside.Expect(unknown, "403")
+	outside.Expect(call, "200 cart-v1")
+	if problems := append(w.Problems(), w.Refused()...); len(problems) > 0 {
+		t.Errorf("problems: %q", problems)
+	}
+}
+
+// TestKeysThatAreFetched: an issuer that is away keeps nobody out but those whose keys
+// nobody has, and keys that were fetched stay.
+func TestKeysThatAreFetched(t *testing.T) {
+	w := New(t)
+	users, others := NewIssuer(t, "https://users.example.com"), NewIssuer(t, "https://others.example.com")
+	forged := NewIssuer(t, users.Name)
+	idp := w.Start(Spec{Namespace: "idp", Name: "idp-1"})
+	w.Apply(shop + "---" + tokensOf("users", RootNamespace, "istio: ingress",
+		fmt.Sprintf("{issuer: %q, jwksUri: 'http://%s/jwks', timeout: 1s}", users.Name, idp.At(8000)),
+		fmt.Sprintf("{issuer: %q, jwks: '%s'}", others.Name, others.JWKS())))
+	w.Start(Spec{Namespace: "shop", Name: "cart-1", Labels: map[string]string{"app": "cart"}, Proxy: node.Sidecar}).ServeEcho(8080)
+	ingress := w.Start(Spec{Namespace: RootNamespace, Name: "ingress-1", Labels: map[string]string{"istio": "ingress"}, Proxy: node.Router})
+	outside := w.Start(Spec{Namespace: "other", Name: "client-1"})
+	call := Call{To: ingress.At(80), URL: "http://shop.example.com/"}
+	with := func(h http.Header) Call { c := call; c.Header = h; return c }
+
+	outside.Expect(call, "200 cart-1")
+	outside.Expect(with(others.Bearer(nil)), "200 cart-1")
+	outside.Expect(with(users.Bearer(nil)), "401")
+
+	var asked atomic.Int32
+	server := &http.Server{ReadHeaderTimeout: Patience, Handler: http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = out.Write([]byte(users.JWKS()))
+	})}
+	l := idp.Listen(":8000")
+	go func() { _ = server.Serve(l) }()
+	outside.Expect(with(users.Bearer(nil)), "200 cart-1")
+	outside.Expect(with(forged.Bearer(nil)), "401")
+	w.Eventually("the keys are fetched apart from requests", func() error {
+		if asked.Load() == 0 {
+			return errors.New("nobody asked for them")
+		}
+		return nil
+	})
+	_ = server.Close()
+	for range 100 {
+		outside.Expect(with(users.Bearer(nil)), "200 cart-1")
+	}
+	second := w.Start(Spec{Namespace: RootNamespace, Name: "ingress-2", Labels: map[string]string{"istio": "ingress"}, Proxy: node.Router})
+	call.To = second.At(80)
+	outside.Expect(call, "200 cart-1")
+	outside.Expect(with(users.Bearer(nil)), "401")
+	if refused := w.Refused(); len(refused) > 0 {
+		t.Errorf("refused: %q", refused)
 	}
 }

@@ -3,6 +3,7 @@
 package scenario
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -23,7 +24,8 @@ var outside = netip.MustParseAddr("203.0.113.1")
 // Call reads CLASS [METHOD] URL [HEADER=VALUE ...] and says what becomes of it.
 // The schemes are http, https, h3, tcp and tls; a URL to a gateway names the port of its
 // pods. To tls may be added sni=NAME, when it is not the URL's host, and alpn=NAME.
-// The header "host" is sent in place of the URL's host.
+// The header "host" is sent in place of the URL's host, and "claims", an object in JSON
+// without spaces, is what the request's token says.
 func (w *World) Call(line string) (string, error) {
 	words := strings.Fields(line)
 	if len(words) < 2 {
@@ -47,11 +49,16 @@ func (w *World) Call(line string) (string, error) {
 		if !ok {
 			return "", fmt.Errorf("call %q: %q is not HEADER=VALUE", line, word)
 		}
-		if name == "host" {
+		switch name {
+		case "host":
 			c.As = value
-			continue
+		case "claims":
+			if err := json.Unmarshal([]byte(value), &c.Claims); err != nil {
+				return "", fmt.Errorf("call %q: claims: %w", line, err)
+			}
+		default:
+			c.Headers[name] = value
 		}
-		c.Headers[name] = value
 	}
 	c.HTTP3 = u.Scheme == "h3"
 	c.TLS, c.HTTP = u.Scheme == "https" || u.Scheme == "tls" || c.HTTP3, u.Scheme == "https" || u.Scheme == "http" || c.HTTP3

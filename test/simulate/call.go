@@ -28,6 +28,7 @@ type Call struct {
 	Method  string            // "GET" when empty
 	Path    string            // with the query, if any
 	Headers map[string]string // lower-case names
+	Claims  map[string]any    // of the request's token, which is signed as its issuer does; nil: it has none
 }
 
 // authority is the Host header.
@@ -107,9 +108,13 @@ func (p *Proxy) request(m *hcmv3.HttpConnectionManager, c *Call) string {
 	if vh.RequireTls == routev3.VirtualHost_ALL && !c.TLS {
 		return "301: to https"
 	}
+	seen, refusal := p.verify(m, c)
+	if refusal != "" {
+		return refusal
+	}
 	for _, r := range vh.Routes {
-		if matches(r.Match, c) {
-			return p.act(r, c)
+		if matches(r.Match, seen) {
+			return p.act(r, seen)
 		}
 	}
 	return "404: no route"

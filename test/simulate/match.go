@@ -55,6 +55,11 @@ func matches(m *routev3.RouteMatch, c *Call) bool {
 			return false
 		}
 	}
+	for _, d := range m.DynamicMetadata {
+		if !claimMatches(d, c) {
+			return false
+		}
+	}
 	_, query, _ := strings.Cut(c.Path, "?")
 	values, err := url.ParseQuery(query)
 	for _, q := range m.QueryParameters {

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"testing"
+	"time"
 
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/test/golden"
@@ -42,6 +43,12 @@ func named(names ...string) *ir.Assignment {
 func TestGolden(t *testing.T) {
 	golden.Messages(t, map[string]func() golden.Message{
 		"http": outbound(func(*ir.OutboundCluster) {}),
+		"keys": func() golden.Message {
+			return Keys(&ir.KeysSource{Host: "issuer.example.com", Port: 443, TLS: true, Timeout: 5 * time.Second})
+		},
+		"keys-plaintext": func() golden.Message {
+			return Keys(&ir.KeysSource{Host: "192.0.2.1", Port: 8080, Timeout: time.Second})
+		},
 		"grpc": outbound(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolGRPC }),
 		"tcp":  outbound(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolTCP }),
 		"subset": outbound(func(in *ir.OutboundCluster) {

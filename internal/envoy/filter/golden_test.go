@@ -4,6 +4,7 @@ package filter
 
 import (
 	"testing"
+	"time"
 
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/test/golden"
@@ -24,6 +25,12 @@ func TestGolden(t *testing.T) {
 			Issuer: "https://issuer.example.com", Audiences: []string{"a", "b"}, Keys: ir.TokenKeys{Set: keySet},
 			Headers: []ir.TokenHeader{{Name: "x-token", Prefix: "Bearer "}, {Name: "x-other"}}, Params: []string{"token"}, Cookies: []string{"session"},
 			Forward: true, PayloadHeader: "x-payload", Claims: []ir.ClaimHeader{{Header: "x-group", Claim: "a.group"}}, Lists: []string{"roles"},
+		}),
+		"tokens-remote": tokens(false, ir.TokenRule{
+			Issuer: "https://issuer.example.com",
+			Keys: ir.TokenKeys{From: ir.KeysSource{
+				URI: "https://issuer.example.com/jwks", Host: "issuer.example.com", Port: 443, TLS: true, Timeout: 5 * time.Second,
+			}},
 		}),
 		"tokens-without-keys": tokens(false, ir.TokenRule{Issuer: "https://issuer.example.com"}, ir.TokenRule{}),
 	})

@@ -3,11 +3,15 @@
 package filter
 
 import (
+	"time"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -59,7 +63,14 @@ func provider(in *ir.TokenRule) *jwtv3.JwtProvider {
 		FromCookies:          in.Cookies,
 		ForwardPayloadHeader: in.PayloadHeader,
 		PayloadInMetadata:    typed.TokenPayload,
-		JwksSourceSpecifier:  keys(&in.Keys),
+	}
+	switch {
+	case in.Keys.From != (ir.KeysSource{}):
+		out.JwksSourceSpecifier = remote(&in.Keys.From)
+	case in.Keys.Set != "":
+		out.JwksSourceSpecifier = local(in.Keys.Set)
+	default:
+		out.JwksSourceSpecifier = local(noKeys)
 	}
 	if len(in.Lists) > 0 {
 		out.NormalizePayloadInMetadata = &jwtv3.JwtProvider_NormalizePayload{SpaceDelimitedClaims: in.Lists}
@@ -76,10 +87,33 @@ func provider(in *ir.TokenRule) *jwtv3.JwtProvider {
 // noKeys is a key set with which no token is valid.
 const noKeys = `{"keys":[]}`
 
-func keys(in *ir.TokenKeys) *jwtv3.JwtProvider_LocalJwks {
-	set := in.Set
-	if set == "" {
-		set = noKeys
-	}
+func local(set string) *jwtv3.JwtProvider_LocalJwks {
 	return &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: set}}}
+}
+
+const (
+	// keysLife is how old keys get before they are fetched again. Those that proxies
+	// have stay valid until then and as long as no others can be had.
+	keysLife = 5 * time.Minute
+	// keysPause is between failed attempts.
+	keysPause   = 5 * time.Second
+	keysBackoff = 200 * time.Millisecond
+)
+
+// remote fetches keys apart from requests. Listeners do not wait for them: an issuer
+// that is away must not keep requests without tokens, or with those of others, out.
+func remote(in *ir.KeysSource) *jwtv3.JwtProvider_RemoteJwks {
+	return &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: &jwtv3.RemoteJwks{
+		HttpUri: &corev3.HttpUri{
+			Uri:              in.URI,
+			HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: in.ClusterName()},
+			Timeout:          durationpb.New(in.Timeout),
+		},
+		CacheDuration: durationpb.New(keysLife),
+		AsyncFetch:    &jwtv3.JwksAsyncFetch{FastListener: true, FailedRefetchDuration: durationpb.New(keysPause)},
+		RetryPolicy: &corev3.RetryPolicy{
+			NumRetries:   wrapperspb.UInt32(1),
+			RetryBackOff: &corev3.BackoffStrategy{BaseInterval: durationpb.New(keysBackoff)},
+		},
+	}}
 }

@@ -52,6 +52,10 @@ func of(u ir.Unknown) *ir.RouteConfig { return &ir.RouteConfig{Name: "9080", Unk
 
 func TestGolden(t *testing.T) {
 	golden.Messages(t, map[string]func() golden.Message{
+		"claims": host(ir.ResolvedRule{Matches: []ir.Match{{Headers: []ir.HeaderMatch{
+			onHeader(ir.ClaimName("group"), ir.MatchExact, "dev", false), onHeader(ir.ClaimName("https://example.com/roles", "a"), ir.MatchRegex, "b|c", true),
+			onHeader(ir.ClaimName("email"), ir.MatchPresent, "", true), onHeader("x-debug", ir.MatchPresent, "", false),
+		}}}}),
 		"config":       config(true),
 		"config-empty": config(false),
 		"config-http3": func() golden.Message {

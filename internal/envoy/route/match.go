@@ -7,6 +7,7 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
@@ -34,7 +35,11 @@ func match(in *ir.Match) *routev3.RouteMatch {
 		}
 	}
 	for i := range in.Headers {
-		out.Headers = append(out.Headers, header(&in.Headers[i]))
+		if path := in.Headers[i].Claim(); path != nil {
+			out.DynamicMetadata = append(out.DynamicMetadata, claim(path, &in.Headers[i]))
+		} else {
+			out.Headers = append(out.Headers, header(&in.Headers[i]))
+		}
 	}
 	for i := range in.Query {
 		out.QueryParameters = append(out.QueryParameters, parameter(&in.Query[i]))
@@ -62,6 +67,27 @@ func header(in *ir.HeaderMatch) *routev3.HeaderMatcher {
 	// request without the header would not be one "without that value".
 	out.TreatMissingHeaderAsEmpty = in.Invert
 	out.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: text(in.Match)}
+	return out
+}
+
+// claim looks at a claim of the request's token, which is a text or a list of texts. A
+// claim that is not there has no value, also for a match that is inverted.
+func claim(path []string, in *ir.HeaderMatch) *matcherv3.MetadataMatcher {
+	out := &matcherv3.MetadataMatcher{Filter: typed.FilterTokens, Invert: in.Invert}
+	for _, key := range append([]string{typed.TokenPayload}, path...) {
+		out.Path = append(out.Path, &matcherv3.MetadataMatcher_PathSegment{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: key}})
+	}
+	if in.Match.Kind == ir.MatchPresent {
+		out.Value = &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_PresentMatch{PresentMatch: true}}
+		return out
+	}
+	one := &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_StringMatch{StringMatch: text(in.Match)}}
+	list := &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_ListMatch{ListMatch: &matcherv3.ListMatcher{
+		MatchPattern: &matcherv3.ListMatcher_OneOf{OneOf: one},
+	}}}
+	out.Value = &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_OrMatch{
+		OrMatch: &matcherv3.OrMatcher{ValueMatchers: []*matcherv3.ValueMatcher{one, list}},
+	}}
 	return out
 }
 
