@@ -3,6 +3,8 @@
 package ir
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,19 +78,20 @@ type Tokens struct {
 	Origins []Origin    // of the objects that they come from, sorted
 }
 
-// Sources is where keys are fetched from, by the name of the cluster. Of several that
-// share one, the longest timeout counts.
-func (t *Tokens) Sources() map[string]KeysSource {
-	out := map[string]KeysSource{}
+// Sources is where keys are fetched from, sorted by the name of the cluster, each once.
+// Of several that share one, the longest timeout counts.
+func (t *Tokens) Sources() []KeysSource {
+	var out []KeysSource
 	for i := range t.Rules {
-		from := t.Rules[i].Keys.From
-		if from == (KeysSource{}) {
-			continue
+		if from := t.Rules[i].Keys.From; from != (KeysSource{}) {
+			from.URI = ""
+			out = append(out, from)
 		}
-		from.URI, from.Timeout = "", max(from.Timeout, out[from.ClusterName()].Timeout)
-		out[from.ClusterName()] = from
 	}
-	return out
+	slices.SortFunc(out, func(a, b KeysSource) int {
+		return cmp.Or(strings.Compare(a.ClusterName(), b.ClusterName()), cmp.Compare(b.Timeout, a.Timeout))
+	})
+	return slices.CompactFunc(out, func(a, b KeysSource) bool { return a.ClusterName() == b.ClusterName() })
 }
 
 // ClaimPrefix is before the names of claims among the headers of a match: a claim of a

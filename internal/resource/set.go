@@ -213,8 +213,8 @@ func tokens(m *model.Model) func(*graph.Ctx, string, *ir.Tokens, emitter) {
 	return func(c *graph.Ctx, class string, in *ir.Tokens, emit emitter) {
 		built := filter.Tokens(in, m.ChoosesByClaims(c, class))
 		put(c, emit, ir.ClassLayer(class), TypeExtension, built.Name, built, in.Origins)
-		for name, source := range in.Sources() {
-			put(c, emit, ir.ClassLayer(class), TypeCluster, name, cluster.Keys(&source), in.Origins)
+		for _, source := range in.Sources() {
+			put(c, emit, ir.ClassLayer(class), TypeCluster, source.ClusterName(), cluster.Keys(&source), in.Origins)
 		}
 	}
 }
