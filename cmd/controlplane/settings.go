@@ -15,13 +15,6 @@ var normalizations = map[string]ir.PathNormalization{
 	meshconfig.NormalizeDecodeAndMergeSlashes: ir.PathDecodeAndMergeSlashes,
 }
 
-var forwardings = map[string]ir.ClientCertForwarding{
-	meshconfig.ForwardSanitize:      ir.CertSanitize,
-	meshconfig.ForwardOnly:          ir.CertForward,
-	meshconfig.ForwardAppend:        ir.CertAppendForward,
-	meshconfig.ForwardAlwaysForward: ir.CertAlwaysForward,
-}
-
 var ingressModes = map[string]ir.IngressMode{
 	meshconfig.IngressStrict:  ir.IngressStrict,
 	meshconfig.IngressDefault: ir.IngressAll,
@@ -38,8 +31,7 @@ func ingress(in *meshconfig.Ingress, own string) ir.IngressSettings {
 
 // settings is the mesh's row. What the maps above lack is the zero of its type.
 func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.Mesh {
-	edge := mesh.DefaultConfig.GatewayTopology
-	return &ir.Mesh{
+	out := &ir.Mesh{
 		TrustDomain: mesh.TrustDomain, RootNamespace: o.namespace,
 		ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
 		RegistryOnly:  mesh.OutboundTrafficPolicy.Mode == meshconfig.RegistryOnly,
@@ -48,10 +40,13 @@ func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.
 		Ingress:   ingress(&mesh.Ingress, o.namespace),
 		Near:      &ir.Nearness{},
 		Paths:     normalizations[mesh.PathNormalization.Normalization],
-		Edge: ir.EdgeTopology{
-			TrustedProxies: edge.NumTrustedProxies,
-			ClientCert:     forwardings[edge.ForwardClientCertDetails],
-			ProxyProtocol:  edge.ProxyProtocol != nil,
-		},
 	}
+	if edge := mesh.DefaultConfig.Topology; edge != nil {
+		out.Edge = *edge
+	}
+	if dialect := mesh.DefaultConfig.Dialect; dialect != nil {
+		out.Dialect = *dialect
+	}
+	out.Dialect.HTTP10 = mesh.DefaultConfig.TakesHTTP10()
+	return out
 }

@@ -32,3 +32,19 @@ type EdgeTopology struct {
 	ClientCert     ClientCertForwarding
 	ProxyProtocol  bool // connections begin with a header of the PROXY protocol
 }
+
+// Dialect is how proxies speak HTTP, where users want it otherwise. The zero value is
+// the usual one.
+type Dialect struct {
+	HTTP10       bool   // requests of HTTP/1.0 are taken
+	PreserveCase bool   // names of headers are sent on in the letters in which they came, by HTTP/1
+	Server       string // the header "server" of every answer; empty: the application's
+	NoRequestID  bool   // x-request-id is not made
+	NoEnvoyTimes bool   // nor the headers of answers with which Envoy tells of itself
+	TellPort     bool   // x-forwarded-port is
+
+	// ClientCert is what a sidecar in front of an application does with
+	// x-forwarded-client-cert, if it is set; else it appends its client's.
+	ClientCert    ClientCertForwarding
+	ClientCertSet bool
+}

@@ -16,6 +16,7 @@ type Inbound struct {
 	Default       MTLSMode      // of all other ports; never unset
 	AccessLogFile string
 	Paths         PathNormalization
+	Dialect       Dialect
 	Tokens        bool     // are looked at; which ones is no matter of the listener
 	Origins       []Origin // policies that shaped it, sorted
 }
@@ -38,6 +39,7 @@ type GatewayListener struct {
 	Paths         PathNormalization
 	Tokens        bool // as of Inbound
 	Edge          EdgeTopology
+	Dialect       Dialect
 }
 
 // Name is ADDRESS_PORT.

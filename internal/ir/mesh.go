@@ -21,6 +21,7 @@ type Mesh struct {
 	AccessLogFile string // empty: no access log
 	Paths         PathNormalization
 	Edge          EdgeTopology
+	Dialect       Dialect
 	Near          *Nearness // of hosts with outlier detection; nil: none
 
 	// Detection is for how long a client's first bytes are waited for where its
@@ -104,6 +105,29 @@ type Class struct {
 	Locality       Locality
 	DiscoveryScope DiscoveryScope // as the pods say
 	Group          string         // of machines: their WorkloadGroup; empty for pods
+
+	// What the pods say of what they serve; nil: as the mesh says.
+	Edge    *EdgeTopology
+	Dialect *Dialect
+	HTTP10  bool // whatever Dialect says
+}
+
+// Topology is what stands between the proxies of a class and their clients.
+func (c *Class) Topology(mesh *Mesh) EdgeTopology {
+	if c.Edge != nil {
+		return *c.Edge
+	}
+	return mesh.Edge
+}
+
+// Speaks is how the proxies of a class speak with their clients.
+func (c *Class) Speaks(mesh *Mesh) Dialect {
+	out := mesh.Dialect
+	if c.Dialect != nil {
+		out = *c.Dialect
+	}
+	out.HTTP10 = mesh.Dialect.HTTP10 || c.HTTP10
+	return out
 }
 
 // Layer is a set of resources that several classes share; see the xds package.

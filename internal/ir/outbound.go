@@ -63,6 +63,7 @@ type OutboundCluster struct {
 	Settings    PolicySettings
 	Identities  []string // SPIFFE ids that may answer, sorted; empty: any of the trust domain
 	TrustDomain string
+	KeepCase    bool // of the names of headers
 	Weighted    bool // localities have shares of the requests
 	Origins     []Origin
 	External    bool        // no endpoint takes the mesh's mutual TLS, unless Settings say so
@@ -144,6 +145,7 @@ type TCPOutbound struct {
 	RouteConfig   string            // of connections that begin with HTTP; empty: all are bytes
 	Detection     time.Duration     // with RouteConfig
 	Paths         PathNormalization // with RouteConfig
+	Dialect       Dialect           // with RouteConfig
 	AccessLogFile string
 
 	// OnDemand tells that all connections go to the cluster of the host's port, so that
@@ -194,6 +196,7 @@ type PortOutbound struct {
 	Detection     time.Duration
 	AccessLogFile string
 	Paths         PathNormalization
+	Dialect       Dialect
 }
 
 // TakesBytes tells whether bytes that are no TLS and no requests are for some host.

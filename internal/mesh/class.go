@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
 // replicaLabels differ between pods of one workload and say nothing that a
@@ -67,6 +68,10 @@ func classOf(node *corev3.Node) (*ir.Class, error) {
 		}
 	}
 	c.Labels = ir.NewLabels(labels)
+	c.HTTP10 = proxyconfig.IsTrue(text(meta, "HTTP10"))
+	// What is wrong in it was refused at injection; from elsewhere it counts as not said.
+	own, _, _ := proxyconfig.Parse([]byte(text(meta, "PROXY_CONFIG")))
+	c.Edge, c.Dialect = own.Topology, own.Dialect
 	return c, nil
 }
 
@@ -74,9 +79,22 @@ func classOf(node *corev3.Node) (*ir.Class, error) {
 func classKey(c *ir.Class) string {
 	sum := xxhash.Sum64String(strings.Join([]string{
 		c.Cluster, c.Network, c.ServiceAccount, c.Labels.String(),
-		c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.DiscoveryScope.String(), c.Group,
+		c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.DiscoveryScope.String(), c.Group, spoken(c),
 	}, "\x00"))
 	return fmt.Sprintf("%s/%s/%s/%016x", c.Role, c.Namespace, c.Workload, sum)
+}
+
+// spoken is what the pods say of what they serve.
+func spoken(c *ir.Class) string {
+	var edge ir.EdgeTopology
+	var dialect ir.Dialect
+	if c.Edge != nil {
+		edge = *c.Edge
+	}
+	if c.Dialect != nil {
+		dialect = *c.Dialect
+	}
+	return fmt.Sprintf("%t %v %t %v %t", c.Edge != nil, edge, c.Dialect != nil, dialect, c.HTTP10)
 }
 
 func text(m map[string]*structpb.Value, key string) string { return m[key].GetStringValue() }

@@ -64,20 +64,12 @@ const MaxDetection = 10 * time.Second
 // DefaultConfig is a ProxyConfig as package proxyconfig reads it.
 type DefaultConfig struct {
 	proxyconfig.Settings
-	// GatewayTopology is for gateways, which are not injected.
-	GatewayTopology GatewayTopology
-	problem         error
+	problem error
 }
 
 // UnmarshalJSON implements json.Unmarshaler. What is wrong is kept for Parse to report.
 func (d *DefaultConfig) UnmarshalJSON(text []byte) error {
-	topology, rest, err := takeTopology(text)
-	if err != nil {
-		d.problem = err
-		return nil
-	}
-	d.GatewayTopology = topology
-	settings, ignored, err := proxyconfig.Parse(rest)
+	settings, ignored, err := proxyconfig.Parse(text)
 	if err == nil && len(ignored) > 0 {
 		err = fmt.Errorf("%s; the fields that are served: %s", strings.Join(ignored, "; "), strings.Join(proxyconfig.Fields(), ", "))
 	}
@@ -107,7 +99,7 @@ func Parse(data []byte) (Config, error) {
 	if err := yaml.UnmarshalStrict(data, &config); err != nil {
 		return Config{}, fmt.Errorf("mesh configuration: %w", err)
 	}
-	errs := append(config.PathNormalization.check("pathNormalization"), config.DefaultConfig.GatewayTopology.check("defaultConfig.gatewayTopology")...)
+	errs := config.PathNormalization.check("pathNormalization")
 	if problems := validation.IsDNS1123Subdomain(config.TrustDomain); len(problems) > 0 {
 		errs = append(errs, fmt.Errorf("trustDomain: %q: %s", config.TrustDomain, strings.Join(problems, "; ")))
 	}

@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
@@ -31,8 +32,10 @@ func TestParse(t *testing.T) {
 			"proxies", "pathNormalization: {normalization: MERGE_SLASHES}\ndefaultConfig: {gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: SANITIZE, proxyProtocol: {}}}\n",
 			Config{
 				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny},
-				PathNormalization:        PathNormalization{NormalizeMergeSlashes},
-				DefaultConfig:            DefaultConfig{GatewayTopology: GatewayTopology{2, ForwardSanitize, &ProxyProtocol{}}},
+				PathNormalization: PathNormalization{NormalizeMergeSlashes},
+				DefaultConfig: DefaultConfig{Settings: proxyconfig.Settings{
+					Topology: &ir.EdgeTopology{TrustedProxies: 2, ClientCert: ir.CertSanitize, ProxyProtocol: true},
+				}},
 				DiscoveryScope:           Default().DiscoveryScope,
 				ProtocolDetectionTimeout: Default().ProtocolDetectionTimeout,
 				Ingress:                  defaultIngress(),
@@ -40,7 +43,7 @@ func TestParse(t *testing.T) {
 			"",
 		},
 		{"normalization", "pathNormalization: {normalization: ALL}\n", Config{}, "pathNormalization.normalization"},
-		{"certificates", "defaultConfig: {gatewayTopology: {forwardClientCertDetails: MAYBE}}\n", Config{}, "defaultConfig.gatewayTopology.forwardClientCertDetails"},
+		{"certificates", "defaultConfig: {gatewayTopology: {forwardClientCertDetails: MAYBE}}\n", Config{}, "defaultConfig: gatewayTopology: forwardClientCertDetails"},
 		{"trusted proxies", "defaultConfig: {gatewayTopology: {numTrustedProxies: 65}}\n", Config{}, "numTrustedProxies"},
 		{"unknown topology", "defaultConfig: {gatewayTopology: {hops: 2}}\n", Config{}, "gatewayTopology"},
 		{"empty policy keeps the default", "outboundTrafficPolicy: {}\n", Default(), ""},

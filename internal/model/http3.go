@@ -17,7 +17,7 @@ import (
 // it in this way have none.
 func (m *Model) http3Ports(c *graph.Ctx, class *ir.Class) map[uint16]ir.HTTP3Port {
 	mesh, ok := m.settings(c)
-	if !ok || mesh.Edge.ProxyProtocol {
+	if !ok || class.Topology(mesh).ProxyProtocol {
 		return nil
 	}
 	out := map[uint16]ir.HTTP3Port{}

@@ -26,6 +26,7 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 				AccessLogFile: mesh.AccessLogFile,
 				Paths:         mesh.Paths,
 				Tokens:        has(c, m.verifying, key),
+				Dialect:       class.Speaks(mesh),
 				Origins:       accepts.Origins,
 			}
 			own := m.ownPorts(c, class)

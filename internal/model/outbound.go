@@ -72,5 +72,6 @@ func (m *Model) portOutbound(c *graph.Ctx, uses portUses, mesh *ir.Mesh, by view
 	return &ir.PortOutbound{
 		Port: port, HTTP: use.HTTP, Pods: use.Pods, Bytes: use.Bytes, Streams: m.portChains(c, by, port), Ranges: m.rangesAt(c, port),
 		AccessLogFile: mesh.AccessLogFile, Unknown: m.unknownFor(c, mesh, by), Paths: mesh.Paths, Detection: mesh.Detection,
+		Dialect: mesh.Dialect,
 	}
 }

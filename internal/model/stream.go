@@ -145,7 +145,8 @@ func (m *Model) bytesOf(
 			}
 			at := &ir.TCPOutbound{Host: h.Name, Addr: addr, Chains: streamChains(here), AccessLogFile: mesh.AccessLogFile}
 			if isAlone(h, p) && !slices.ContainsFunc(at.Chains, tunnels) {
-				at.RouteConfig, at.Detection, at.Paths = ir.HostRouteName(h.Name, p.Port), mesh.Detection, mesh.Paths
+				at.RouteConfig, at.Detection = ir.HostRouteName(h.Name, p.Port), mesh.Detection
+				at.Paths, at.Dialect = mesh.Paths, mesh.Dialect
 			}
 			at.OnDemand = m.isOnDemand(c, at)
 			out[addr] = at

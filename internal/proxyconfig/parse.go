@@ -36,6 +36,8 @@ var fields = map[string]func(*Settings, []byte) error{
 	"proxyStatsMatcher":               parseStats,
 	"holdApplicationUntilProxyStarts": parseHold,
 	"statusPort":                      parseStatusPort,
+	"gatewayTopology":                 parseTopology,
+	"proxyHeaders":                    parseHeaders,
 }
 
 // Fields are the names of the fields that are read, sorted.

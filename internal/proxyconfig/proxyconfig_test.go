@@ -25,6 +25,8 @@ statusPort: 15020
 image: {imageType: distroless}
 proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true", GOGC: "50"}
 proxyStatsMatcher: {inclusionPrefixes: [a, b], inclusionRegexps: [c.*]}
+gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: FORWARD_ONLY, proxyProtocol: {}}
+proxyHeaders: {forwardedClientCert: SANITIZE, preserveHttp1HeaderCase: true, server: {value: shop}, requestId: {disabled: true}, xForwardedPort: {enabled: true}, attemptCount: {disabled: true}}
 tracing: {sampling: 1}
 discoveryAddress: null
 `))
@@ -35,6 +37,8 @@ discoveryAddress: null
 	want := Settings{
 		Concurrency: &two, Environment: map[string]string{DNSCapture: "true", "GOGC": "50"}, ImageType: "distroless",
 		Drain: 30*time.Second + 500*time.Millisecond, StatsPrefixes: []string{"a", "b"}, StatsRegexps: []string{"c.*"},
+		Topology: &ir.EdgeTopology{TrustedProxies: 2, ClientCert: ir.CertForward, ProxyProtocol: true},
+		Dialect:  &ir.Dialect{PreserveCase: true, Server: "shop", NoRequestID: true, TellPort: true, ClientCert: ir.CertSanitize, ClientCertSet: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -42,7 +46,7 @@ discoveryAddress: null
 	if !got.CapturesDNS() || (Settings{}).CapturesDNS() {
 		t.Error("the wish for DNS capture was not understood")
 	}
-	if want := []string{"discoveryAddress: not served by this mesh", "tracing: not served by this mesh"}; !slices.Equal(ignored, want) {
+	if want := []string{"discoveryAddress: not served by this mesh", "proxyHeaders: attemptCount: not served by this mesh", "tracing: not served by this mesh"}; !slices.Equal(ignored, want) {
 		t.Errorf("ignored %q, want %q", ignored, want)
 	}
 	if _, ignored, err := Parse([]byte("{statusPort: 0, image: {imageType: debug}}")); err != nil || len(ignored) != 2 {
@@ -55,22 +59,27 @@ discoveryAddress: null
 
 func TestParseNamesWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
-		"concurrency: -1":                                 "concurrency: -1",
-		"concurrency: many":                               "concurrency: \"many\"",
-		"drainDuration: 10":                               "drainDuration: 10",
-		"drainDuration: 2h":                               "drainDuration: \"2h\"",
-		"proxyMetadata: [a]":                              "proxyMetadata: is not a map",
-		"proxyMetadata: {A: 1}":                           "proxyMetadata: A: 1 is not text; put it in quotes",
-		"proxyMetadata: {a-b: x}":                         "proxyMetadata: a-b",
-		"proxyMetadata: {POD_IP: x}":                      "proxyMetadata: POD_IP",
-		"proxyMetadata: {ISTIO_META_DNS_CAPTURE: x}":      "proxyMetadata: ISTIO_META_DNS_CAPTURE",
-		"image: {type: debug}":                            "image: ",
-		"proxyStatsMatcher: {inclusionPrefixes: [a,b]":    "is not YAML",
-		"proxyStatsMatcher: {inclusionSuffixes: ['a,b']}": "comma",
-		"holdApplicationUntilProxyStarts: 1":              "holdApplicationUntilProxyStarts",
-		"- a":                                             "set of fields",
-		"{concurrency: 1, concurrency: 2}":                "concurrency",
-		strings.Repeat("#", maxText+1):                    "larger",
+		"concurrency: -1":                                  "concurrency: -1",
+		"concurrency: many":                                "concurrency: \"many\"",
+		"drainDuration: 10":                                "drainDuration: 10",
+		"drainDuration: 2h":                                "drainDuration: \"2h\"",
+		"proxyMetadata: [a]":                               "proxyMetadata: is not a map",
+		"proxyMetadata: {A: 1}":                            "proxyMetadata: A: 1 is not text; put it in quotes",
+		"proxyMetadata: {a-b: x}":                          "proxyMetadata: a-b",
+		"proxyMetadata: {POD_IP: x}":                       "proxyMetadata: POD_IP",
+		"proxyMetadata: {ISTIO_META_DNS_CAPTURE: x}":       "proxyMetadata: ISTIO_META_DNS_CAPTURE",
+		"image: {type: debug}":                             "image: ",
+		"proxyStatsMatcher: {inclusionPrefixes: [a,b]":     "is not YAML",
+		"proxyStatsMatcher: {inclusionSuffixes: ['a,b']}":  "comma",
+		"holdApplicationUntilProxyStarts: 1":               "holdApplicationUntilProxyStarts",
+		"gatewayTopology: {numTrustedProxies: 65}":         "gatewayTopology: numTrustedProxies",
+		"gatewayTopology: {hops: 2}":                       "gatewayTopology: ",
+		"gatewayTopology: {forwardClientCertDetails: ANY}": "gatewayTopology: forwardClientCertDetails",
+		"proxyHeaders: {forwardedClientCert: ANY}":         "proxyHeaders: forwardedClientCert",
+		"proxyHeaders: {server: {value: \"a\\nb\"}}":       "proxyHeaders: server.value",
+		"- a":                              "set of fields",
+		"{concurrency: 1, concurrency: 2}": "concurrency",
+		strings.Repeat("#", maxText+1):     "larger",
 	} {
 		if _, _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: got %v, want an error with %q", text, err, want)

@@ -9,7 +9,6 @@ package proxyconfig
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/meshwright/meshwright/internal/ir"
@@ -33,6 +32,9 @@ type Settings struct {
 	Drain time.Duration
 	// The metrics to keep besides the usual ones.
 	StatsPrefixes, StatsSuffixes, StatsRegexps []string
+	// Topology is what stands in front of a gateway, and Dialect how HTTP is spoken; nil says nothing.
+	Topology *ir.EdgeTopology
+	Dialect  *ir.Dialect
 }
 
 // Over is s laid over weaker settings.
@@ -57,13 +59,18 @@ func (s Settings) Over(weaker Settings) Settings {
 	if len(s.StatsPrefixes)+len(s.StatsSuffixes)+len(s.StatsRegexps) > 0 {
 		out.StatsPrefixes, out.StatsSuffixes, out.StatsRegexps = s.StatsPrefixes, s.StatsSuffixes, s.StatsRegexps
 	}
+	if s.Topology != nil {
+		out.Topology = s.Topology
+	}
+	if s.Dialect != nil {
+		out.Dialect = s.Dialect
+	}
 	return out
 }
 
 // CapturesDNS tells whether the application's DNS queries go through the agent.
 func (s Settings) CapturesDNS() bool {
-	on, err := strconv.ParseBool(s.Environment[DNSCapture])
-	return err == nil && on
+	return IsTrue(s.Environment[DNSCapture])
 }
 
 // Variables is the environment in order.

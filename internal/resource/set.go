@@ -146,7 +146,7 @@ func addressCluster(m *model.Model) func(*graph.Ctx, model.TCPKey, model.TargetK
 
 func inboundClusters(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
 	for _, p := range in.Ports {
-		built := cluster.Inbound(p.Port, p.Protocol)
+		built := cluster.Inbound(p.Port, p.Protocol, in.Dialect.PreserveCase)
 		put(c, emit, ir.ClassLayer(class), TypeCluster, built.Name, built, in.Origins)
 	}
 }

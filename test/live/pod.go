@@ -25,11 +25,12 @@ type Spec struct {
 	Namespace, Name string
 	Labels          map[string]string
 	Annotations     map[string]string
-	ServiceAccount  string    // "default" when empty
-	Workload        string    // the pod's name when empty
-	Proxy           node.Role // node.Sidecar, node.Router, or "" for a pod outside the mesh
-	NodeName        string    // of an applied Node
-	IPv6            bool      // has an address of each family
+	Metadata        map[string]string // of ISTIO_META_ variables
+	ServiceAccount  string            // "default" when empty
+	Workload        string            // the pod's name when empty
+	Proxy           node.Role         // node.Sidecar, node.Router, or "" for a pod outside the mesh
+	NodeName        string            // of an applied Node
+	IPv6            bool              // has an address of each family
 }
 
 // Pod is a running pod.

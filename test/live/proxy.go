@@ -109,7 +109,7 @@ func (p *Pod) useResolver(b *bootstrapv3.Bootstrap) {
 func (p *Pod) message(name string) (*corev3.Node, error) {
 	return node.Pod{
 		Role: p.Proxy, Name: name, Namespace: p.Namespace, IPs: p.Addresses, ServiceAccount: p.ServiceAccount, WorkloadName: p.Workload,
-		NodeName: p.NodeName, ClusterID: scope.Cluster, ClusterDomain: clusterDomain, Labels: p.Labels, Annotations: p.Annotations,
+		NodeName: p.NodeName, ClusterID: scope.Cluster, ClusterDomain: clusterDomain, Labels: p.Labels, Annotations: p.Annotations, Metadata: p.Metadata,
 	}.Message()
 }
 

@@ -40,6 +40,9 @@ func ParseRole(value string) (Role, error) {
 // annotationScope chooses how much of the mesh the proxy is told.
 const annotationScope = "meshwright.dev/discovery-scope"
 
+// annotationSettings is the settings of the proxy, of which the control plane serves some.
+const annotationSettings = "proxy.istio.io/config"
+
 // maxInfoBytes bounds the downward API files; the API server bounds annotations to 256 KiB.
 const maxInfoBytes = 1 << 20
 
@@ -122,6 +125,9 @@ func (p Pod) Message() (*corev3.Node, error) {
 	}
 	if p.Probed {
 		fields["WORKLOAD_PROBED"] = "true"
+	}
+	if settings := p.Annotations[annotationSettings]; settings != "" {
+		fields["PROXY_CONFIG"] = settings
 	}
 	maps.Copy(fields, map[string]any{
 		"NAMESPACE":       p.Namespace,

@@ -49,8 +49,9 @@ func TestGolden(t *testing.T) {
 		"keys-plaintext": func() golden.Message {
 			return Keys(&ir.KeysSource{Host: "192.0.2.1", Port: 8080, Timeout: time.Second})
 		},
-		"grpc": outbound(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolGRPC }),
-		"tcp":  outbound(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolTCP }),
+		"grpc":           outbound(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolGRPC }),
+		"tcp":            outbound(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolTCP }),
+		"http-keep-case": outbound(func(in *ir.OutboundCluster) { in.KeepCase = true }),
 		"subset": outbound(func(in *ir.OutboundCluster) {
 			in.Key.Subset = "v1"
 			in.Identities = []string{"spiffe://cluster.local/ns/books/sa/a", "spiffe://cluster.local/ns/books/sa/b"}
@@ -119,10 +120,10 @@ func TestGolden(t *testing.T) {
 		},
 		"unknown":             func() golden.Message { return Unknown("cluster.local", false) },
 		"unknown-registry":    func() golden.Message { return Unknown("cluster.local", true) },
-		"inbound-detected":    func() golden.Message { return Inbound(7000, ir.ProtocolAuto) },
-		"inbound-http":        func() golden.Message { return Inbound(8080, ir.ProtocolHTTP) },
-		"inbound-grpc":        func() golden.Message { return Inbound(8081, ir.ProtocolGRPC) },
-		"inbound-tcp":         func() golden.Message { return Inbound(8082, ir.ProtocolTCP) },
+		"inbound-detected":    func() golden.Message { return Inbound(7000, ir.ProtocolAuto, false) },
+		"inbound-http":        func() golden.Message { return Inbound(8080, ir.ProtocolHTTP, false) },
+		"inbound-grpc":        func() golden.Message { return Inbound(8081, ir.ProtocolGRPC, false) },
+		"inbound-tcp":         func() golden.Message { return Inbound(8082, ir.ProtocolTCP, false) },
 		"inbound-passthrough": func() golden.Message { return InboundPassthrough() },
 		"passthrough":         func() golden.Message { return Passthrough("cluster.local") },
 		"black-hole":          func() golden.Message { return BlackHole() },

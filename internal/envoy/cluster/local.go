@@ -39,7 +39,7 @@ func Passthrough(trustDomain string) *clusterv3.Cluster {
 	peers{mesh: func(alpn string) *corev3.TransportSocket {
 		return tls.MeshClient(trustDomain, nil, "", alpn)
 	}, detected: true}.whereKnown(c)
-	c.TypedExtensionProtocolOptions = downstreamOptions()
+	c.TypedExtensionProtocolOptions = downstreamOptions(false)
 	return c
 }
 
@@ -55,14 +55,14 @@ func Unknown(trustDomain string, registryOnly bool) *clusterv3.Cluster {
 }
 
 // Inbound is the application's port behind a sidecar.
-func Inbound(port uint16, protocol ir.Protocol) *clusterv3.Cluster {
+func Inbound(port uint16, protocol ir.Protocol, keepCase bool) *clusterv3.Cluster {
 	c := originalDst(ir.InboundClusterName(port))
 	c.UpstreamBindConfig = fromInbound()
 	switch {
 	case protocol.IsHTTP():
-		c.TypedExtensionProtocolOptions = httpOptions(protocol.IsHTTP2())
+		c.TypedExtensionProtocolOptions = httpOptions(protocol.IsHTTP2(), keepCase)
 	case protocol.MayBeHTTP():
-		c.TypedExtensionProtocolOptions = downstreamOptions()
+		c.TypedExtensionProtocolOptions = downstreamOptions(keepCase)
 	}
 	return c
 }
@@ -94,19 +94,19 @@ func fromInbound() *corev3.BindConfig {
 const httpOptionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 // httpOptions speaks HTTP/1.1 or HTTP/2, as the port declares.
-func httpOptions(http2 bool) map[string]*anypb.Any {
-	out := &httpv3.HttpProtocolOptions{UpstreamProtocolOptions: explicitVersion(nil)}
+func httpOptions(http2, keepCase bool) map[string]*anypb.Any {
+	out := &httpv3.HttpProtocolOptions{UpstreamProtocolOptions: explicitVersion(nil, keepCase)}
 	if http2 {
-		out.UpstreamProtocolOptions = explicitVersion(&corev3.Http2ProtocolOptions{})
+		out.UpstreamProtocolOptions = explicitVersion(&corev3.Http2ProtocolOptions{}, keepCase)
 	}
 	return map[string]*anypb.Any{httpOptionsName: typed.Config(out)}
 }
 
 // explicitVersion speaks HTTP/2 with options, else HTTP/1.1.
-func explicitVersion(http2 *corev3.Http2ProtocolOptions) *httpv3.HttpProtocolOptions_ExplicitHttpConfig_ {
+func explicitVersion(http2 *corev3.Http2ProtocolOptions, keepCase bool) *httpv3.HttpProtocolOptions_ExplicitHttpConfig_ {
 	explicit := &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 		ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
-			HttpProtocolOptions: &corev3.Http1ProtocolOptions{},
+			HttpProtocolOptions: http1(keepCase),
 		},
 	}
 	if http2 != nil {
@@ -117,17 +117,25 @@ func explicitVersion(http2 *corev3.Http2ProtocolOptions) *httpv3.HttpProtocolOpt
 	return &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: explicit}
 }
 
+func http1(keepCase bool) *corev3.Http1ProtocolOptions {
+	out := &corev3.Http1ProtocolOptions{}
+	if keepCase {
+		out.HeaderKeyFormat = typed.KeepCase()
+	}
+	return out
+}
+
 // downstreamOptions speaks what the application spoke.
-func downstreamOptions() map[string]*anypb.Any {
+func downstreamOptions(keepCase bool) map[string]*anypb.Any {
 	return map[string]*anypb.Any{httpOptionsName: typed.Config(&httpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: clientVersion(&corev3.Http2ProtocolOptions{}),
+		UpstreamProtocolOptions: clientVersion(&corev3.Http2ProtocolOptions{}, keepCase),
 	})}
 }
 
-func clientVersion(http2 *corev3.Http2ProtocolOptions) *httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig {
+func clientVersion(http2 *corev3.Http2ProtocolOptions, keepCase bool) *httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig {
 	return &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
 		UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
-			HttpProtocolOptions:  &corev3.Http1ProtocolOptions{},
+			HttpProtocolOptions:  http1(keepCase),
 			Http2ProtocolOptions: http2,
 		},
 	}

@@ -94,11 +94,11 @@ func outboundOptions(in *ir.OutboundCluster) map[string]*anypb.Any {
 	}
 	switch {
 	case p.ClientProtocol || in.Protocol == ir.ProtocolAuto && !p.Upgrade:
-		out.UpstreamProtocolOptions = clientVersion(http2)
+		out.UpstreamProtocolOptions = clientVersion(http2, in.KeepCase)
 	case speaksHTTP2(in):
-		out.UpstreamProtocolOptions = explicitVersion(http2)
+		out.UpstreamProtocolOptions = explicitVersion(http2, in.KeepCase)
 	default:
-		out.UpstreamProtocolOptions = explicitVersion(nil)
+		out.UpstreamProtocolOptions = explicitVersion(nil, in.KeepCase)
 	}
 	return map[string]*anypb.Any{httpOptionsName: typed.Config(out)}
 }

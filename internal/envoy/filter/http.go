@@ -34,6 +34,7 @@ type HTTP struct {
 	AccessLogFile string
 	Paths         ir.PathNormalization
 	Tokens        bool // looks at the tokens of users
+	Dialect       ir.Dialect
 }
 
 // Build is the network filter.
@@ -53,7 +54,11 @@ func (h HTTP) Build() *listenerv3.Filter {
 	normalize(m, h.Paths)
 	if h.Application {
 		// What the clients of a gateway showed it stays, with the gateway behind it.
-		forwardClientCert(m, ir.CertAppendForward)
+		how := ir.CertAppendForward
+		if h.Dialect.ClientCertSet {
+			how = h.Dialect.ClientCert
+		}
+		forwardClientCert(m, how)
 	}
 	if h.Edge != nil {
 		m.RequestHeadersTimeout = durationpb.New(edgeHeadersTimeout)
@@ -62,6 +67,7 @@ func (h HTTP) Build() *listenerv3.Filter {
 	} else {
 		m.SkipXffAppend = true
 	}
+	speak(m, h.Dialect)
 	if h.HTTP3 {
 		m.CodecType, m.Http3ProtocolOptions = hcmv3.HttpConnectionManager_HTTP3, &corev3.Http3ProtocolOptions{}
 	}
@@ -120,7 +126,7 @@ func (h HTTP) filters() []*hcmv3.HttpFilter {
 		out = append(out, faultFilter()) // before all that would do work for a request that is to fail
 	}
 	return append(out,
-		httpFilter("envoy.filters.http.router", &routerv3.Router{}), // last: it is the one that answers
+		httpFilter("envoy.filters.http.router", &routerv3.Router{SuppressEnvoyHeaders: h.Dialect.NoEnvoyTimes}), // last: it is the one that answers
 	)
 }
 

@@ -166,6 +166,17 @@ func TestGolden(t *testing.T) {
 				chain([]string{"old.example.com"}, &ir.ChainTLS{Certificates: certificates("shop"), MaxVersion: "TLSV1_2"}),
 			}})
 		},
+		"gateway-dialect": func() golden.Message {
+			return Gateway(&ir.GatewayListener{Port: 8080, Chains: []ir.GatewayChain{chain(nil, nil)}, Dialect: ir.Dialect{
+				HTTP10: true, PreserveCase: true, Server: "shop", NoRequestID: true, NoEnvoyTimes: true, TellPort: true,
+			}})
+		},
+		"inbound-dialect": func() golden.Message {
+			return InboundCapture(&ir.Inbound{
+				TrustDomain: "cluster.local", Default: ir.MTLSStrict, Ports: []ir.InboundPort{port(8080, ir.ProtocolHTTP, ir.MTLSStrict)},
+				Dialect: ir.Dialect{HTTP10: true, ClientCert: ir.CertSanitize, ClientCertSet: true},
+			})
+		},
 		"gateway-mutual": gateway(chain([]string{"*.example.com"}, &ir.ChainTLS{
 			Mode: ir.ServerMutual, Certificates: certificates("shop"), CA: ir.SecretKey{Kind: ir.SecretCA, Credential: "shop"},
 			MinVersion: "TLSV1_2", MaxVersion: "TLSV1_3", CipherSuites: []string{"ECDHE-RSA-AES128-GCM-SHA256"},

@@ -140,5 +140,6 @@ func application(in *ir.Inbound, port uint16, protocol ir.Protocol, clientCert b
 		AccessLogFile: in.AccessLogFile,
 		Paths:         in.Paths,
 		Tokens:        in.Tokens,
+		Dialect:       in.Dialect,
 	}.Build()
 }

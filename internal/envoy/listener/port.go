@@ -83,6 +83,7 @@ func requestChains(in *ir.PortOutbound, name string, known []*listenerv3.Filter)
 			OnDemand:      true,
 			AccessLogFile: in.AccessLogFile,
 			Paths:         in.Paths,
+			Dialect:       in.Dialect,
 		}.Build()),
 	}
 	var subnets []netip.Prefix

@@ -50,7 +50,7 @@ func requestChain(in *ir.TCPOutbound) *listenerv3.FilterChain {
 			filter.Carries(typed.CarriesRequests),
 			filter.HTTP{
 				StatPrefix: "outbound_" + in.ListenerName(), RouteConfig: in.RouteConfig, OnDemand: true,
-				Paths: in.Paths, AccessLogFile: in.AccessLogFile,
+				Paths: in.Paths, Dialect: in.Dialect, AccessLogFile: in.AccessLogFile,
 			}.Build(),
 		},
 	}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// TestClassSaysHowItSpeaks: proxies whose pods say other things of what they serve are
+// of other classes, and what the pods say goes before what the mesh says.
+func TestClassSaysHowItSpeaks(t *testing.T) {
+	mesh := &ir.Mesh{Edge: ir.EdgeTopology{TrustedProxies: 1}, Dialect: ir.Dialect{Server: "mesh"}}
+	keys := map[string]string{}
+	for _, c := range []struct {
+		metadata map[string]any
+		edge     ir.EdgeTopology
+		dialect  ir.Dialect
+	}{
+		{nil, mesh.Edge, mesh.Dialect},
+		{map[string]any{"HTTP10": "1"}, mesh.Edge, ir.Dialect{Server: "mesh", HTTP10: true}},
+		{map[string]any{"PROXY_CONFIG": "gatewayTopology: {numTrustedProxies: 2}"}, ir.EdgeTopology{TrustedProxies: 2}, mesh.Dialect},
+		{map[string]any{"PROXY_CONFIG": "gatewayTopology: {}"}, ir.EdgeTopology{}, mesh.Dialect},
+		{map[string]any{"PROXY_CONFIG": "proxyHeaders: {preserveHttp1HeaderCase: true}"}, mesh.Edge, ir.Dialect{PreserveCase: true}},
+		{map[string]any{"PROXY_CONFIG": "gatewayTopology: {numTrustedProxies: 999}", "X": "not of a class"}, mesh.Edge, mesh.Dialect},
+	} {
+		fields := map[string]any{"NAMESPACE": "edge"}
+		for k, v := range c.metadata {
+			fields[k] = v
+		}
+		metadata, err := structpb.NewStruct(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		class, err := classOf(&corev3.Node{Id: "router~10.0.0.1~a.edge~edge.svc.cluster.local", Metadata: metadata})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if class.Topology(mesh) != c.edge || class.Speaks(mesh) != c.dialect {
+			t.Errorf("%v: %+v, %+v", c.metadata, class.Topology(mesh), class.Speaks(mesh))
+		}
+		key := classKey(class)
+		if _, odd := c.metadata["X"]; odd {
+			if keys[key] == "" {
+				t.Errorf("%v: a class of its own", c.metadata)
+			}
+			continue
+		}
+		if keys[key] != "" {
+			t.Errorf("%v: the class of %s", c.metadata, keys[key])
+		}
+		keys[key] = metadata.String() + "."
+	}
+}
