@@ -37,7 +37,7 @@ func newStatuses(env environment, current func(ir.Origin) []byte) (*statuses, er
 	}
 	log := env.log.WithName("status")
 	out := &statuses{Aggregator: status.New(status.Options{
-		Writer: status.NewWriter(writer), Current: status.FromStatus(current), Log: log,
+		Writer: status.NewWriter(writer), Teller: status.NewTeller(writer, replica), Current: status.FromStatus(current), Log: log,
 	})}
 	out.board = &status.Board{
 		Client: typed.CoreV1().ConfigMaps(env.options.namespace), Name: env.options.name() + "-refusals",

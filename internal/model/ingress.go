@@ -61,10 +61,11 @@ func (m *Model) deriveIngresses(g *graph.Graph) {
 			if !ok {
 				return
 			}
-			at := mesh.Ingress.Service
+			at, out := mesh.Ingress.Service, &ir.Allocated{}
 			if s, ok := graph.Get(c, m.Services.Table(), ir.ObjectKey{Cluster: mesh.ClusterID, Namespace: at.Namespace, Name: at.Name}); ok {
-				emit(k, &ir.Allocated{Addresses: s.Outside})
+				out.Addresses = s.Outside
 			}
+			emit(k, out) // without an address, too: it is served
 		})
 }
 

@@ -50,6 +50,7 @@ type object struct {
 	peers      map[string]string // the same, of proxies of other replicas
 	advance    advance
 	allocated  []ir.HostAddress // of the mesh, for the object's hosts
+	served     bool             // an Ingress: it is for this mesh
 }
 
 // refused is what proxies of any replica refused.
@@ -106,7 +107,7 @@ func (a *Aggregator) Allocated(changed map[ir.Origin]*ir.Allocated) {
 		if o == nil {
 			continue // it is gone, and its addresses with it
 		}
-		o.allocated = nil
+		o.allocated, o.served = nil, got != nil
 		if got != nil {
 			o.allocated = got.Addresses
 		}

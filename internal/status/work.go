@@ -22,6 +22,7 @@ type work struct {
 
 	mu      sync.Mutex
 	written map[ir.Origin]written // by us in this term
+	told    map[ir.Origin][]ir.Problem
 }
 
 type written struct {
@@ -42,11 +43,15 @@ func (w *work) write(ctx context.Context, key ir.Origin) (again time.Duration, e
 	if !ok {
 		w.mu.Lock()
 		delete(w.written, key)
+		delete(w.told, key)
 		w.mu.Unlock()
 		return 0, nil
 	}
 	if key.Kind == kindIngress {
-		return 0, w.lead(ctx, key, &o)
+		if err := w.lead(ctx, key, &o); err != nil {
+			return 0, err
+		}
+		return 0, w.tell(ctx, key, &o)
 	}
 	options := &w.aggregator.options
 	now := options.Now()

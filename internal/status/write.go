@@ -52,6 +52,8 @@ type Options struct {
 	// Current is what an object's status has of us now, as far as is known, sorted as
 	// it is listed; empty when nothing is known. It spares writes after a start.
 	Current func(object ir.Origin) Report
+	// Teller tells of objects whose status has no conditions; nil: nobody does.
+	Teller Teller
 	// Log defaults to no log.
 	Log logr.Logger
 	// Now defaults to the system's clock.
@@ -79,7 +81,7 @@ func (o *Options) complete() {
 // It is for the leader; it may be called again after it has returned.
 func (a *Aggregator) Start(ctx context.Context) error {
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[ir.Origin](minBackoff, maxBackoff))
-	w := &work{aggregator: a, queue: queue, pace: newPace(a.options.WritesPerSecond), written: map[ir.Origin]written{}}
+	w := &work{aggregator: a, queue: queue, pace: newPace(a.options.WritesPerSecond), written: map[ir.Origin]written{}, told: map[ir.Origin][]ir.Problem{}}
 	done := make(chan struct{})
 	for range writers {
 		go func() {
