@@ -70,6 +70,26 @@ type OutboundCluster struct {
 	Endpoints   *Assignment // with DiscoverDNS
 
 	SubjectAltNames []string // one of which the server's certificate has, where Settings name none
+
+	Secrets *ClientSecrets // that Settings.TLS names; nil: it names none, or the proxy may not have them
+}
+
+// ClientSecrets is what a client of TLS asks for over its discovery.
+type ClientSecrets struct {
+	Certificate SecretKey // zero: it has none
+	CA          SecretKey // zero: servers are not checked
+	Missing     bool      // not all of it is there: nothing may be sent
+}
+
+// All is the keys that are there to be asked for.
+func (s *ClientSecrets) All() []SecretKey {
+	var out []SecretKey
+	for _, k := range []SecretKey{s.Certificate, s.CA} {
+		if !k.IsZero() && !s.Missing {
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // VirtualHost is a host of a route configuration with its rules in order.

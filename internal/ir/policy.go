@@ -3,6 +3,7 @@
 package ir
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,29 @@ func (p *TrafficPolicy) Subset(name string) (*Subset, bool) {
 		}
 	}
 	return nil, false
+}
+
+// AllSettings is the settings of all levels.
+func (p *TrafficPolicy) AllSettings() iter.Seq[*PolicySettings] {
+	return func(yield func(*PolicySettings) bool) {
+		ports := func(ports []PortPolicy) bool {
+			for i := range ports {
+				if !yield(&ports[i].Settings) {
+					return false
+				}
+			}
+			return true
+		}
+		if !yield(&p.Settings) || !ports(p.Ports) {
+			return
+		}
+		for i := range p.Subsets {
+			s := &p.Subsets[i]
+			if s.Settings != nil && !yield(s.Settings) || !ports(s.Ports) {
+				return
+			}
+		}
+	}
 }
 
 // Merged is the policy that several for one host make, the one that decides first:
@@ -229,7 +253,14 @@ type ClientTLS struct {
 	SNI                string
 	SubjectAltNames    []string
 	InsecureSkipVerify bool
-	CACertificates     string // file in the proxy
+	CACertificates     string // file in the proxy; empty: the system's
+	CRL                string // file in the proxy
 	ClientCertificate  string // file in the proxy
 	PrivateKey         string // file in the proxy
+	Credential         string // Secret in the namespace of the proxy, in place of the files
+}
+
+// HasNames tells whether it is said which names a server has, or that none counts.
+func (t *ClientTLS) HasNames() bool {
+	return t.SNI != "" || len(t.SubjectAltNames) > 0 || t.InsecureSkipVerify
 }

@@ -274,6 +274,9 @@ func (x *chaos) settings() ir.PolicySettings {
 	}
 	if x.r.IntN(3) == 0 {
 		out.TLS = &ir.ClientTLS{Mode: pick(x.r, ir.TLSDisable, ir.TLSMesh, ir.TLSSimple)}
+		if x.r.IntN(2) == 0 {
+			out.TLS.Mode, out.TLS.Credential = pick(x.r, ir.TLSSimple, ir.TLSMutual), fmt.Sprintf("c%d", x.r.IntN(2))
+		}
 	}
 	return out
 }

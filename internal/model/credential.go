@@ -10,8 +10,8 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// credentialState is what of a Secret decides whether servers can use it. A renewed
-// certificate leaves it as it was, so that no listener is looked at.
+// credentialState is what of a Secret decides whether it can be used. A renewed
+// certificate leaves it as it was, so that no listener and no cluster is looked at.
 type credentialState struct {
 	Exists          bool
 	Certificate, CA credentialPart
@@ -27,19 +27,28 @@ type credentialPart struct {
 
 const notProgrammed = "the server is not programmed: "
 
+const (
+	reasonCredentialNotFound = "CredentialNotFound"
+	reasonCredentialInvalid  = "CredentialInvalid"
+)
+
 // problem says what is wrong with the part, and what becomes of the server.
 func (p credentialPart) problem(s *ir.Server, reason, message string) ir.Problem {
-	effect := notProgrammed
+	return ir.Problem{Origin: s.Origin, Condition: ir.Programmed, Field: "tls", Reason: reason, Message: p.effect(notProgrammed) + message}
+}
+
+// effect is what becomes of those who need the part.
+func (p credentialPart) effect(without string) string {
 	if p.Served {
-		effect = "what was good before is served as long as the control plane runs: "
+		return "what was good before is served as long as the control plane runs: "
 	}
-	return ir.Problem{Origin: s.Origin, Condition: ir.Programmed, Field: "tls", Reason: reason, Message: effect + message}
+	return without
 }
 
 // deriveCredentials keeps certificates and CAs as they last were good while a
-// Gateway names their Secret: one that is broken, deleted or replaced by an expired
-// one takes nothing away, neither from gateways that run nor from those that start.
-// What is served on is gone when no Gateway names it.
+// Gateway or a DestinationRule names their Secret: one that is broken, deleted or replaced by an expired
+// one takes nothing away, neither from proxies that run nor from those that start.
+// What is served on is gone when nothing names it.
 //
 // Only what was good before can stay, so a control plane that starts at such a
 // moment has nothing to serve; of an expired certificate it serves what there is,
@@ -49,7 +58,8 @@ func (m *Model) deriveCredentials(g *graph.Graph) {
 		func(k ir.ConfigKey, _ *ir.Credential) []string { return []string{k.Name} })
 	named := graph.Union(g, "credentialsNamed", strings.Compare,
 		graph.NewIndex(g, "gateways.byCredential", m.Gateways.Table(), strings.Compare, credentialNames).Keys(),
-		graph.NewIndex(g, "ingressGateways.byCredential", m.ingressGateways, strings.Compare, credentialNames).Keys())
+		graph.NewIndex(g, "ingressGateways.byCredential", m.ingressGateways, strings.Compare, credentialNames).Keys(),
+		graph.NewIndex(g, "policies.byCredential", m.Policies.Table(), strings.Compare, clientCredentialNames).Keys())
 	m.credentials = graph.Derive(g, "credentialsKept", named, ir.ConfigKey.Compare,
 		func(c *graph.Ctx, name string, _ struct{}, emit func(ir.ConfigKey, *ir.Credential)) {
 			before := map[ir.ConfigKey]*ir.Credential{}

@@ -22,19 +22,7 @@ func (k GatewayListenerKey) Compare(o GatewayListenerKey) int {
 	return cmp.Or(strings.Compare(k.Class, o.Class), strings.Compare(k.Name, o.Name))
 }
 
-// GatewaySecretKey is a secret that a class of gateway proxies asks for.
-type GatewaySecretKey struct {
-	Class  string
-	Secret ir.SecretKey
-}
-
-// Compare orders by class, then secret.
-func (k GatewaySecretKey) Compare(o GatewaySecretKey) int {
-	return cmp.Or(strings.Compare(k.Class, o.Class), k.Secret.Compare(o.Secret))
-}
-
 func (m *Model) deriveGatewayListeners(g *graph.Graph) {
-	m.deriveCredentials(g)
 	m.routesByStreamGateway = graph.NewIndex(g, "routes.byStreamGateway", m.settled, ir.ConfigKey.Compare,
 		func(_ ir.ConfigKey, r *ir.Routes) []ir.ConfigKey {
 			if len(r.TLS)+len(r.TCP) == 0 {
@@ -54,22 +42,21 @@ func (m *Model) deriveGatewayListeners(g *graph.Graph) {
 				}
 			}
 		})
-	m.secretUsers = graph.NewIndex(g, "gatewayListeners.bySecret", m.GatewayListeners, GatewaySecretKey.Compare,
-		func(k GatewayListenerKey, l *ir.GatewayListener) []GatewaySecretKey {
-			var out []GatewaySecretKey
+	m.secretUsers = graph.NewIndex(g, "gatewayListeners.bySecret", m.GatewayListeners, SecretKey.Compare,
+		func(k GatewayListenerKey, l *ir.GatewayListener) []SecretKey {
+			var out []SecretKey
 			for t := range l.Terminations() {
 				for _, s := range t.Secrets() {
-					out = append(out, GatewaySecretKey{k.Class, s})
+					out = append(out, SecretKey{k.Class, s})
 				}
 			}
 			return out
 		})
-	m.GatewaySecrets = m.secretUsers.Keys()
 }
 
-// Secret is what a secret of a gateway is made of, and whose servers use it. The
-// credential is nil when the secret is files of the proxy.
-func (m *Model) Secret(c *graph.Ctx, k GatewaySecretKey) (cred *ir.Credential, users []ir.Origin, ok bool) {
+// Secret is what a secret of a class is made of, and whose servers or clients use it.
+// The credential is nil when the secret is files of the proxy.
+func (m *Model) Secret(c *graph.Ctx, k SecretKey) (cred *ir.Credential, users []ir.Origin, ok bool) {
 	class, ok := graph.Get(c, m.Classes.Table(), k.Class)
 	if !ok {
 		return nil, nil, false
@@ -79,6 +66,11 @@ func (m *Model) Secret(c *graph.Ctx, k GatewaySecretKey) (cred *ir.Credential, u
 			if slices.Contains(t.Secrets(), k.Secret) {
 				users = append(users, origins...)
 			}
+		}
+	}
+	for _, clients := range m.secretClients {
+		for _, s := range graph.Each(c, clients, k) {
+			users = append(users, s.origins...)
 		}
 	}
 	slices.SortFunc(users, ir.Origin.Compare)
@@ -146,12 +138,12 @@ func (m *Model) certificate(c *graph.Ctx, namespace string, s *ir.Server, k ir.S
 	part := state.Certificate
 	switch {
 	case !state.Exists:
-		return part.problem(s, "CredentialNotFound", "there is no Secret "+key.String()+
+		return part.problem(s, reasonCredentialNotFound, "there is no Secret "+key.String()+
 			" with tls.crt and tls.key; create it in the namespace of the gateway's pods"), part.Served
 	case part.Invalid != "":
-		return part.problem(s, "CredentialInvalid", "Secret "+key.String()+": "+part.Invalid), part.Served
+		return part.problem(s, reasonCredentialInvalid, "Secret "+key.String()+": "+part.Invalid), part.Served
 	case !part.Current:
-		return part.problem(s, "CredentialInvalid", "Secret "+key.String()+" has neither tls.crt nor tls.key; add both"), part.Served
+		return part.problem(s, reasonCredentialInvalid, "Secret "+key.String()+" has neither tls.crt nor tls.key; add both"), part.Served
 	case part.Expired != "":
 		return ir.Problem{
 			Origin: s.Origin, Condition: ir.Programmed, Severity: ir.Warning, Field: "tls", Reason: "CredentialExpired",
@@ -181,14 +173,14 @@ func (m *Model) clientCA(c *graph.Ctx, namespace string, s *ir.Server) (ir.Secre
 		var p ir.Problem
 		switch {
 		case part.Invalid != "":
-			return ca, part.problem(s, "CredentialInvalid", "Secret "+key.String()+": "+part.Invalid), part.Served
+			return ca, part.problem(s, reasonCredentialInvalid, "Secret "+key.String()+": "+part.Invalid), part.Served
 		case part.Current:
 			return ca, ir.Problem{}, true
 		case state.Exists:
-			p = part.problem(s, "CredentialInvalid", "Secret "+key.String()+
+			p = part.problem(s, reasonCredentialInvalid, "Secret "+key.String()+
 				" has no ca.crt, which this tls.mode needs to check client certificates; add it")
 		default:
-			p = part.problem(s, "CredentialNotFound", "there is no Secret "+key.String()+
+			p = part.problem(s, reasonCredentialNotFound, "there is no Secret "+key.String()+
 				" with ca.crt; create it in the namespace of the gateway's pods")
 		}
 		if found.IsZero() {

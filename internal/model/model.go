@@ -18,7 +18,7 @@
 //	           tcpListeners, addressOwners, captures
 //	inbound    inbounds
 //	dns        names
-//	gateways   gatewayViews, credentialsKept, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, autoTargets
+//	gateways   gatewayViews, credentialsKept, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, clientSecrets, gatewayClientSecrets, secrets, autoTargets
 //	reports    routeReferences, sidecarReferences, policyReferences
 package model
 
@@ -106,7 +106,11 @@ type Model struct {
 
 	credentials      *graph.Table[ir.ConfigKey, *ir.Credential] // as they last were good
 	credentialStates *graph.Table[ir.ConfigKey, credentialState]
-	secretUsers      *graph.Index[GatewaySecretKey, GatewayListenerKey, *ir.GatewayListener]
+	secretUsers      *graph.Index[SecretKey, GatewayListenerKey, *ir.GatewayListener]
+
+	clientSecrets        *graph.Table[TargetKey, *clientSecrets]
+	gatewayClientSecrets *graph.Table[TargetKey, *clientSecrets]
+	secretClients        []*graph.Index[SecretKey, TargetKey, *clientSecrets]
 
 	ProxyDefaults *graph.Table[string, *ir.ProxyDefaults]
 
@@ -131,10 +135,10 @@ type Model struct {
 	Inbounds      *graph.Table[string, *ir.Inbound]
 	Scopes        *graph.Table[string, *ir.Scope] // by class
 	Names         *graph.Table[NameKey, *ir.Name]
+	Secrets       *graph.Table[SecretKey, struct{}]
 
 	GatewayViews        *graph.Table[string, *GatewayView]
 	GatewayListeners    *graph.Table[GatewayListenerKey, *ir.GatewayListener]
-	GatewaySecrets      *graph.Table[GatewaySecretKey, struct{}]
 	GatewayVirtualHosts *graph.Table[VirtualHostKey, *ir.VirtualHost]
 	GatewayRouteConfigs *graph.Table[GatewayRouteConfigKey, *ir.RouteConfig]
 }
@@ -185,8 +189,10 @@ func New(g *graph.Graph) *Model {
 	m.deriveInbound(g)
 	m.deriveNames(g)
 	m.deriveGateways(g)
+	m.deriveCredentials(g)
 	m.deriveGatewayListeners(g)
 	m.deriveGatewayHosts(g)
+	m.deriveSecrets(g)
 	m.deriveAutoTargets(g)
 	m.deriveReferences(g)
 	return m

@@ -154,6 +154,9 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 	}
 	out.SubjectAltNames = t.Names
 	out.Settings = m.settingsOf(c, k, t)
+	if !t.Auto {
+		out.Secrets = m.secretsFor(c, k, t)
+	}
 	out.Origins = shaping(m.policies(c, t.Choice), t, k.Cluster.Subset)
 	out.Weighted = t.Discovery == ir.DiscoverEDS && m.nearFor(c, k, t).Weighted()
 	if t.Gateway && out.Settings.LoadBalancer.Balance == ir.BalancePassthrough {

@@ -23,14 +23,19 @@ func (d *destinationRule) clientTLS(at path, in *networking.ClientTLSSettings) *
 		SubjectAltNames:    slices.Clone(in.SubjectAltNames),
 		InsecureSkipVerify: in.InsecureSkipVerify.GetValue(),
 		CACertificates:     in.CaCertificates,
+		CRL:                in.CaCrl,
+		Credential:         in.CredentialName,
+	}
+	if in.CaCertificates == systemRoots {
+		out.CACertificates = ""
 	}
 	d.serverNames(at, in, out)
 	switch in.Mode {
 	case networking.ClientTLSSettings_DISABLE:
 		return &ir.ClientTLS{Mode: ir.TLSDisable}
 	case networking.ClientTLSSettings_ISTIO_MUTUAL:
-		if in.ClientCertificate != "" || in.PrivateKey != "" || in.CaCertificates != "" {
-			d.notes.warn(ReasonUnreachable, at, "ISTIO_MUTUAL uses the mesh's certificates; files named here have no effect")
+		if in.ClientCertificate != "" || in.PrivateKey != "" || in.CaCertificates != "" || in.CredentialName != "" || in.CaCrl != "" {
+			d.notes.warn(ReasonUnreachable, at, "ISTIO_MUTUAL uses the mesh's certificates; those named here have no effect")
 		}
 		return &ir.ClientTLS{Mode: ir.TLSMesh, SNI: out.SNI, SubjectAltNames: out.SubjectAltNames}
 	case networking.ClientTLSSettings_SIMPLE:
@@ -42,16 +47,36 @@ func (d *destinationRule) clientTLS(at path, in *networking.ClientTLSSettings) *
 	default:
 		d.notes.invalid(at.field("mode"), "%d is no TLS mode", in.Mode)
 	}
+	d.authority(at, in)
 	if in.CredentialName != "" && (in.ClientCertificate != "" || in.PrivateKey != "" || in.CaCertificates != "") {
 		d.notes.invalid(at, "must not have both credentialName and files")
 	}
 	if out.InsecureSkipVerify && (in.CaCertificates != "" || len(in.SubjectAltNames) > 0) {
 		d.notes.invalid(at.field("insecureSkipVerify"), "contradicts caCertificates and subjectAltNames; remove one of them")
 	}
-	if d.notes.errors() > before || slices.Contains(d.hidden, at) {
-		return &ir.ClientTLS{Mode: ir.TLSSimple, SNI: out.SNI, SubjectAltNames: out.SubjectAltNames, CACertificates: out.CACertificates}
+	if d.notes.errors() > before {
+		return &ir.ClientTLS{Mode: ir.TLSSimple, SNI: out.SNI, SubjectAltNames: out.SubjectAltNames, CACertificates: out.CACertificates, Credential: out.Credential}
 	}
 	return out
+}
+
+// systemRoots is the word of caCertificates for the roots of the proxy's system, which
+// hold where nothing is said, too.
+const systemRoots = "system"
+
+// authority checks by what servers are to be checked.
+func (d *destinationRule) authority(at path, in *networking.ClientTLSSettings) {
+	if in.CredentialName != "" {
+		if err := checkName(in.CredentialName); err != nil {
+			d.notes.invalid(at.field("credentialName"), "Secret name %v", err)
+		}
+	}
+	if in.CaCrl != "" {
+		checkFile(&d.notes, at.field("caCrl"), in.CaCrl)
+	}
+	if in.CaCrl != "" && in.InsecureSkipVerify.GetValue() {
+		d.notes.warn(ReasonUnreachable, at.field("caCrl"), "with insecureSkipVerify no certificate is checked")
+	}
 }
 
 // serverNames leaves out names that no server can have. Those that name a cluster of
@@ -70,7 +95,7 @@ func (d *destinationRule) serverNames(at path, in *networking.ClientTLSSettings,
 
 func (d *destinationRule) clientFiles(at path, in *networking.ClientTLSSettings) {
 	if in.CredentialName != "" {
-		return // reported as not served
+		return
 	}
 	if in.ClientCertificate == "" {
 		d.notes.invalid(at.field("clientCertificate"), "is required with mode MUTUAL")

@@ -61,7 +61,7 @@ func servedSettings(levels ...string) []string {
 			"outlierDetection.minHealthPercent",
 			"outlierDetection.outlierDetectionHttpErrorCodes",
 			"tls.mode", "tls.clientCertificate", "tls.privateKey", "tls.caCertificates",
-			"tls.subjectAltNames", "tls.sni", "tls.insecureSkipVerify",
+			"tls.subjectAltNames", "tls.sni", "tls.insecureSkipVerify", "tls.credentialName", "tls.caCrl",
 		} {
 			out = append(out, level+"."+field)
 		}
@@ -112,8 +112,7 @@ func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.Traffi
 // destinationRule is one projection under way.
 type destinationRule struct {
 	notes   notes
-	guarded bool   // the top level has outlier detection
-	hidden  []path // tls settings that lean on something that is not served
+	guarded bool // the top level has outlier detection
 }
 
 // selector projects which workloads of its own namespace a rule is for. A selector
@@ -137,14 +136,7 @@ func (d *destinationRule) selector(out *ir.TrafficPolicy, at path, in *networkin
 // findGaps reports what is not served.
 func (d *destinationRule) findGaps(in *networking.DestinationRule) {
 	for _, g := range servedDestinationRule.gaps(in.ProtoReflect()) {
-		switch {
-		case strings.HasSuffix(g.pattern, "tls.credentialName"), strings.HasSuffix(g.pattern, "tls.caCrl"):
-			at := path(strings.TrimSuffix(string(g.at), g.pattern[strings.LastIndexByte(g.pattern, '.'):]))
-			d.hidden = append(d.hidden, at)
-			d.notes.refused(g.at, "clients check the server with the system's roots; name files in the proxy instead")
-		default:
-			d.notes.ignored(g.at)
-		}
+		d.notes.ignored(g.at)
 	}
 }
 

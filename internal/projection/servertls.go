@@ -204,15 +204,20 @@ func (g *gateway) filePair(at path, out []ir.SecretKey, certificate, key string)
 
 // file checks a path in the gateway's pods.
 func (g *gateway) file(at path, name string) bool {
-	switch {
-	case name == "":
+	if name == "" {
 		g.notes.invalid(at, "is required: the path of a file in the gateway's pods")
-	case !filepath.IsAbs(name) || filepath.Clean(name) != name || strings.ContainsAny(name, "~\x00"):
-		g.notes.invalid(at, `%q must be an absolute path without "..", "//" and "~"`, name)
-	default:
-		return true
+		return false
 	}
-	return false
+	return checkFile(&g.notes, at, name)
+}
+
+// checkFile checks a path in a proxy's pod, which becomes part of a resource's name.
+func checkFile(n *notes, at path, name string) bool {
+	if !filepath.IsAbs(name) || filepath.Clean(name) != name || strings.ContainsAny(name, "~\x00") {
+		n.invalid(at, `%q must be an absolute path without "..", "//" and "~"`, name)
+		return false
+	}
+	return true
 }
 
 // clientCA is where the CA of client certificates is. It may stay open: then it is

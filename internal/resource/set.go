@@ -49,7 +49,7 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.gatewayRouteConfigs", m.GatewayRouteConfigs, Key.Compare, gatewayRouteConfig),
 		graph.Derive(g, "resource.virtualHosts", m.VirtualHosts, Key.Compare, virtualHost),
 		graph.Derive(g, "resource.gatewayVirtualHosts", m.GatewayVirtualHosts, Key.Compare, virtualHost),
-		graph.Derive(g, "resource.secrets", m.GatewaySecrets, Key.Compare, secrets(m)),
+		graph.Derive(g, "resource.secrets", m.Secrets, Key.Compare, secrets(m)),
 		graph.Derive(g, "resource.names", m.Names, Key.Compare, name),
 	}}
 }
@@ -307,8 +307,8 @@ func name(c *graph.Ctx, k model.NameKey, in *ir.Name, emit emitter) {
 	put(c, emit, k.Layer, TypeName, k.Host, dns.Domain(in), nil)
 }
 
-func secrets(m *model.Model) func(*graph.Ctx, model.GatewaySecretKey, struct{}, emitter) {
-	return func(c *graph.Ctx, k model.GatewaySecretKey, _ struct{}, emit emitter) {
+func secrets(m *model.Model) func(*graph.Ctx, model.SecretKey, struct{}, emitter) {
+	return func(c *graph.Ctx, k model.SecretKey, _ struct{}, emit emitter) {
 		if cred, users, ok := m.Secret(c, k); ok {
 			put(c, emit, ir.ClassLayer(k.Class), TypeSecret, k.Secret.Name(), tls.Secret(k.Secret, cred), users)
 		}

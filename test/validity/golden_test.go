@@ -124,14 +124,16 @@ func refuse(t *testing.T, routes map[string]*routev3.RouteConfiguration) {
 	}
 }
 
-// writePair makes root.pem, cert.pem and key.pem: Envoy reads files when it loads a cluster.
+// writePair makes root.pem, list.pem, cert.pem and key.pem: Envoy reads files when it loads a cluster.
 func writePair(t *testing.T, dir string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), SubjectKeyId: []byte{1}, KeyUsage: x509.KeyUsageCRLSign,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +142,13 @@ func writePair(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	list, err := x509.CreateRevocationList(rand.Reader,
+		&x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour)}, template, key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, block := range map[string]*pem.Block{
+		"list.pem": {Type: "X509 CRL", Bytes: list},
 		"root.pem": {Type: "CERTIFICATE", Bytes: der}, "cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: secret},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {

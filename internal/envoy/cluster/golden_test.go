@@ -96,12 +96,26 @@ func TestGolden(t *testing.T) {
 		"tls-mesh-named": secured(ir.ClientTLS{
 			Mode: ir.TLSMesh, SNI: "door.example.com", SubjectAltNames: []string{"spiffe://cluster.local/ns/edge/sa/door"},
 		}, ir.ProtocolHTTP),
+		"tls-named":       secured(ir.ClientTLS{Mode: ir.TLSSimple, SNI: "a.example.com", SubjectAltNames: []string{"a.example.com"}}, ir.ProtocolHTTP),
+		"tls-crl":         secured(ir.ClientTLS{Mode: ir.TLSSimple, CRL: "/etc/certs/list.pem"}, ir.ProtocolTCP),
 		"tls-simple-h2":   secured(ir.ClientTLS{Mode: ir.TLSSimple}, ir.ProtocolHTTP2),
 		"tls-skip-verify": secured(ir.ClientTLS{Mode: ir.TLSSimple, InsecureSkipVerify: true}, ir.ProtocolHTTP),
 		"tls-mutual": secured(ir.ClientTLS{
 			Mode: ir.TLSMutual, ClientCertificate: "/etc/certs/cert.pem", PrivateKey: "/etc/certs/key.pem", CACertificates: "/etc/certs/root.pem",
 		}, ir.ProtocolHTTP),
-		"detected": outbound(func(in *ir.OutboundCluster) { in.Protocol, in.Detected = ir.ProtocolAuto, true }),
+		"tls-secret": outbound(func(in *ir.OutboundCluster) {
+			in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSMutual, Credential: "shop", SubjectAltNames: []string{"a.example.com"}}
+			in.Secrets = &ir.ClientSecrets{
+				Certificate: ir.SecretKey{Kind: ir.SecretCertificate, Credential: "shop"},
+				CA:          ir.SecretKey{Kind: ir.SecretCA, Credential: "shop-cacert"},
+			}
+		}),
+		"tls-secret-missing": outbound(func(in *ir.OutboundCluster) {
+			in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSSimple, Credential: "shop"}
+			in.Secrets = &ir.ClientSecrets{Missing: true}
+		}),
+		"tls-secret-of-others": secured(ir.ClientTLS{Mode: ir.TLSMutual, Credential: "shop"}, ir.ProtocolHTTP),
+		"detected":             outbound(func(in *ir.OutboundCluster) { in.Protocol, in.Detected = ir.ProtocolAuto, true }),
 		"detected-tls": outbound(func(in *ir.OutboundCluster) {
 			in.Protocol, in.Detected, in.Settings.TLS = ir.ProtocolAuto, true, &ir.ClientTLS{Mode: ir.TLSSimple}
 		}),

@@ -28,7 +28,7 @@ func Keys(in *ir.KeysSource) *clusterv3.Cluster {
 		},
 	}
 	if in.TLS {
-		c.TransportSocket = tls.Origination(&ir.ClientTLS{Mode: ir.TLSSimple, SNI: in.Host, SubjectAltNames: []string{in.Host}}, false)
+		c.TransportSocket = tls.Origination(&ir.ClientTLS{Mode: ir.TLSSimple, SNI: in.Host, SubjectAltNames: []string{in.Host}}, nil, false)
 	}
 	return c
 }

@@ -25,6 +25,11 @@ const connectTimeout = 10 * time.Second
 
 // Outbound is a client's cluster for one host, port and subset.
 func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
+	if in.Secrets != nil && in.Secrets.Missing {
+		closed := Empty(in.Key.Name())
+		closed.Metadata = typed.Origins(in.Origins)
+		return closed
+	}
 	c := &clusterv3.Cluster{
 		Name:            in.Key.Name(),
 		ConnectTimeout:  durationpb.New(connectTimeout),
@@ -124,12 +129,20 @@ func secure(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	case set.Mode == ir.TLSMesh:
 		to.everywhere(c)
 	default:
-		own := *set
-		if len(own.SubjectAltNames) == 0 && !own.InsecureSkipVerify {
-			own.SubjectAltNames = in.SubjectAltNames
-		}
-		c.TransportSocket = tls.Origination(&own, speaksHTTP2(in))
+		c.TransportSocket = tls.Origination(ownTLS(in), in.Secrets, speaksHTTP2(in))
 	}
+}
+
+// ownTLS is the settings of a client of TLS that is not the mesh's.
+func ownTLS(in *ir.OutboundCluster) *ir.ClientTLS {
+	own := *in.Settings.TLS
+	if len(own.SubjectAltNames) == 0 && !own.InsecureSkipVerify {
+		own.SubjectAltNames = in.SubjectAltNames
+	}
+	if own.Credential != "" && in.Secrets == nil {
+		own.Mode = ir.TLSSimple // the certificate is for others
+	}
+	return &own
 }
 
 // names joins the names that a server's certificate may have.

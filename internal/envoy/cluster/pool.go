@@ -91,6 +91,8 @@ func outboundOptions(in *ir.OutboundCluster) map[string]*anypb.Any {
 	out := &httpv3.HttpProtocolOptions{
 		CommonHttpProtocolOptions: commonOptions(p),
 		OutlierDetection:          errorCodes(in.Settings.Outliers),
+
+		UpstreamHttpProtocolOptions: byAuthority(in),
 	}
 	switch {
 	case p.ClientProtocol || in.Protocol == ir.ProtocolAuto && !p.Upgrade:
@@ -101,6 +103,16 @@ func outboundOptions(in *ir.OutboundCluster) map[string]*anypb.Any {
 		out.UpstreamProtocolOptions = explicitVersion(nil, in.KeepCase)
 	}
 	return map[string]*anypb.Any{httpOptionsName: typed.Config(out)}
+}
+
+// byAuthority asks servers of TLS for the name that a request names, and checks them by
+// it, where nobody says otherwise.
+func byAuthority(in *ir.OutboundCluster) *corev3.UpstreamHttpProtocolOptions {
+	t := in.Settings.TLS
+	if t == nil || t.Mode != ir.TLSSimple && t.Mode != ir.TLSMutual || t.SNI != "" {
+		return nil
+	}
+	return &corev3.UpstreamHttpProtocolOptions{AutoSni: true, AutoSanValidation: len(in.SubjectAltNames) == 0 && !t.HasNames()}
 }
 
 // commonOptions is nil when Envoy's defaults hold.

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/typed"
-	"github.com/meshwright/meshwright/internal/ir"
 )
 
 // ALPN is the protocol name by which a server's proxy knows a mesh connection
@@ -62,33 +61,6 @@ func MeshServer(trustDomain string) *corev3.TransportSocket {
 		RequireClientCertificate: wrapperspb.Bool(true),
 		CommonTlsContext:         ctx,
 	})
-}
-
-// Origination is TLS to a server outside the mesh, by the client's own settings.
-func Origination(t *ir.ClientTLS, http2 bool) *corev3.TransportSocket {
-	ctx := &tlsv3.CommonTlsContext{}
-	if http2 {
-		ctx.AlpnProtocols = []string{"h2"}
-	}
-	if t.Mode == ir.TLSMutual {
-		ctx.TlsCertificates = []*tlsv3.TlsCertificate{{
-			CertificateChain: file(t.ClientCertificate),
-			PrivateKey:       file(t.PrivateKey),
-		}}
-	}
-	if !t.InsecureSkipVerify {
-		ca := t.CACertificates
-		if ca == "" {
-			ca = "/etc/ssl/certs/ca-certificates.crt"
-		}
-		ctx.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{
-			ValidationContext: &tlsv3.CertificateValidationContext{
-				TrustedCa:                 file(ca),
-				MatchTypedSubjectAltNames: dnsOrURI(t.SubjectAltNames),
-			},
-		}
-	}
-	return socket(&tlsv3.UpstreamTlsContext{Sni: t.SNI, CommonTlsContext: ctx})
 }
 
 func meshContext(trustDomain string, identities, alpn []string) *tlsv3.CommonTlsContext {
