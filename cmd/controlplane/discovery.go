@@ -17,7 +17,6 @@ import (
 	"github.com/meshwright/meshwright/controllers/security"
 	"github.com/meshwright/meshwright/controllers/traffic"
 	"github.com/meshwright/meshwright/internal/intake"
-	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/mesh"
 	"github.com/meshwright/meshwright/internal/notebook"
 	"github.com/meshwright/meshwright/internal/projection"
@@ -29,7 +28,11 @@ import (
 // the status of what users wrote.
 func discovery(env environment) (part, error) {
 	o := env.options
-	inbox, scope := intake.NewInbox(), projection.Scope{Cluster: o.clusterID, Domain: o.clusterDomain}
+	said, exports, err := settings(&env.mesh, o)
+	if err != nil {
+		return part{}, fmt.Errorf("--mesh-config=%s: %w", o.meshConfig, err)
+	}
+	inbox, scope := intake.NewInbox(), projection.Scope{Cluster: o.clusterID, Domain: o.clusterDomain, Exports: exports}
 	cluster, err := intake.NewCluster(intake.Options{
 		Config: rest.CopyConfig(env.manager.GetConfig()), Scope: scope,
 		SecretNamespaces: o.gatewayNamespaces,
@@ -49,10 +52,6 @@ func discovery(env environment) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
-	discoveryScope, ok := ir.ParseDiscoveryScope(env.mesh.DiscoveryScope)
-	if !ok {
-		return part{}, fmt.Errorf("there is no discovery scope %q", env.mesh.DiscoveryScope)
-	}
 	typed, err := kubernetes.NewForConfigAndClient(env.manager.GetConfig(), env.manager.GetHTTPClient())
 	if err != nil {
 		return part{}, fmt.Errorf("client for what workloads use: %w", err)
@@ -65,7 +64,7 @@ func discovery(env environment) (part, error) {
 		Intake: intake.NewBarrier(inbox, append(configs.Synced(), cluster.Synced())...),
 		Status: statuses, Proxies: env.proxies, Workers: runtime.GOMAXPROCS(0), Log: env.log.WithName("mesh"),
 		Machines: registrar,
-		Settings: settings(&env.mesh, o, discoveryScope),
+		Settings: said,
 		Notebook: notebook.New(typed, o.namespace, o.name()+"-lessons", env.log.WithName("notebook")),
 	})
 	if err != nil {

@@ -4,9 +4,11 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 
 	"github.com/meshwright/meshwright/internal/ir"
 	"github.com/meshwright/meshwright/internal/meshconfig"
+	"github.com/meshwright/meshwright/internal/projection"
 )
 
 var normalizations = map[string]ir.PathNormalization{
@@ -29,8 +31,21 @@ func ingress(in *meshconfig.Ingress, own string) ir.IngressSettings {
 	}
 }
 
-// settings is the mesh's row. What the maps above lack is the zero of its type.
-func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.Mesh {
+// settings is the mesh's row, and who sees objects that do not say it. What the maps
+// above lack is the zero of its type.
+func settings(mesh *meshconfig.Config, o *options) (*ir.Mesh, *projection.Exports, error) {
+	scope, ok := ir.ParseDiscoveryScope(mesh.DiscoveryScope)
+	if !ok {
+		return nil, nil, fmt.Errorf("there is no discovery scope %q", mesh.DiscoveryScope)
+	}
+	objects, retryBudget, err := mesh.JSON()
+	if err != nil {
+		return nil, nil, err
+	}
+	defaults, err := projection.Mesh(objects, retryBudget)
+	if err != nil {
+		return nil, nil, err
+	}
 	out := &ir.Mesh{
 		TrustDomain: mesh.TrustDomain, RootNamespace: o.namespace,
 		ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
@@ -38,7 +53,8 @@ func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.
 		AccessLogFile: mesh.AccessLogFile, DiscoveryScope: scope,
 		Detection: mesh.ProtocolDetectionTimeout.Duration,
 		Ingress:   ingress(&mesh.Ingress, o.namespace),
-		Near:      &ir.Nearness{},
+		Near:      defaults.Near,
+		Clients:   defaults.Clients,
 		Paths:     normalizations[mesh.PathNormalization.Normalization],
 	}
 	if edge := mesh.DefaultConfig.Topology; edge != nil {
@@ -48,5 +64,5 @@ func settings(mesh *meshconfig.Config, o *options, scope ir.DiscoveryScope) *ir.
 		out.Dialect = *dialect
 	}
 	out.Dialect.HTTP10 = mesh.DefaultConfig.TakesHTTP10()
-	return out
+	return out, &defaults.Exports, nil
 }

@@ -24,6 +24,8 @@ type Mesh struct {
 	Dialect       Dialect
 	Near          *Nearness // of hosts with outlier detection; nil: none
 
+	Clients ClientDefaults
+
 	// Detection is for how long a client's first bytes are waited for where its
 	// protocol is not known. 0: nothing is detected, such ports carry bytes.
 	Detection time.Duration
@@ -31,6 +33,16 @@ type Mesh struct {
 	Ingress IngressSettings // zero: Ingresses of Kubernetes are not served
 
 	DiscoveryScope DiscoveryScope // of sidecars whose namespace and pods say nothing
+}
+
+// ClientDefaults is how hosts are called of which no route and no policy says it. The
+// zero value is the control plane's own way.
+type ClientDefaults struct {
+	Retry          *Retry
+	RetryBudget    *RetryBudget
+	ConnectTimeout time.Duration
+	Keepalive      *Keepalive
+	Upgrade        bool // HTTP/2 to servers of the mesh whose ports declare HTTP
 }
 
 // DiscoveryScope is how much of the mesh a sidecar is told.

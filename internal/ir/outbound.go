@@ -61,7 +61,8 @@ type OutboundCluster struct {
 	Protocol    Protocol
 	Detected    bool // the server's protocol is not known; it goes by the name that a client of its kind offers
 	Settings    PolicySettings
-	Identities  []string // SPIFFE ids that may answer, sorted; empty: any of the trust domain
+	Defaults    ClientDefaults // but for Retry, which is of routes
+	Identities  []string       // SPIFFE ids that may answer, sorted; empty: any of the trust domain
 	TrustDomain string
 	KeepCase    bool // of the names of headers
 	Weighted    bool // localities have shares of the requests
@@ -97,9 +98,10 @@ type VirtualHost struct {
 	Key         VirtualHostKey
 	Domains     []string // sorted, unique within the route configuration
 	Rules       []ResolvedRule
-	RedirectTLS bool // every request is sent to https
-	Covered     bool // a pattern has requests for some of its names where the host itself is not held
-	Alone       bool // the only one of its route configuration, which need not ask for it
+	RedirectTLS bool   // every request is sent to https
+	Covered     bool   // a pattern has requests for some of its names where the host itself is not held
+	Alone       bool   // the only one of its route configuration, which need not ask for it
+	Retry       *Retry // of rules that say nothing
 	Origins     []Origin
 }
 

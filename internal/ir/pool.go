@@ -23,6 +23,7 @@ type ConnectionPool struct {
 	HTTPIdleTimeout          time.Duration
 	MaxConcurrentStreams     uint32
 	Upgrade                  bool // HTTP/2 whatever the port declares
+	AsDeclared               bool // what the port declares, whatever the mesh's default is
 	ClientProtocol           bool // the version of HTTP that the client speaks
 	Ping                     *Ping
 }

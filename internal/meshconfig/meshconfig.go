@@ -52,6 +52,7 @@ type Config struct {
 	// they carry, at most MaxDetection. 0s carries all such ports as bytes.
 	ProtocolDetectionTimeout metav1.Duration `json:"protocolDetectionTimeout,omitzero"`
 	Ingress                  `json:",inline"`
+	Clients                  `json:",inline"`
 }
 
 // DefaultDetection is long enough for a client that is stopped for its share of CPU, and what a server that speaks
@@ -115,6 +116,7 @@ func Parse(data []byte) (Config, error) {
 	if s := config.DiscoveryScope; s != OnDemand && s != Full {
 		errs = append(errs, fmt.Errorf("discoveryScope: %q is neither %s nor %s", s, OnDemand, Full))
 	}
+	errs = append(errs, oneOf("h2UpgradePolicy", config.H2UpgradePolicy, H2Upgrade, H2DoNotUpgrade)...)
 	if d := config.ProtocolDetectionTimeout.Duration; d < 0 || d > MaxDetection {
 		errs = append(errs, fmt.Errorf("protocolDetectionTimeout: %s is not between 0s, which switches detection off, and %s", d, MaxDetection))
 	}

@@ -63,6 +63,24 @@ func TestParse(t *testing.T) {
 		{"ingress mode", "ingressControllerMode: SOME\n", Config{}, "ingressControllerMode"},
 		{"ingress service", "ingressService: A/b\n", Config{}, "ingressService"},
 		{"ingress selector", "ingressSelector: 'a b'\n", Config{}, "ingressSelector"},
+		{
+			"clients", "defaultHttpRetryPolicy: {attempts: 1, backoff: 1s}\nconnectTimeout: 5s\ntcpKeepalive: {time: 10s}\nh2UpgradePolicy: UPGRADE\n" +
+				"defaultRetryBudget: {percent: 5}\nlocalityLbSetting: {failover: [{from: a, to: b}]}\ndefaultServiceExportTo: [.]\n",
+			Config{
+				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny}, DiscoveryScope: OnDemand,
+				ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection}, Ingress: defaultIngress(),
+				Clients: Clients{
+					Objects: Objects{
+						DefaultHTTPRetryPolicy: &RetryPolicy{Attempts: 1, Backoff: "1s"}, ConnectTimeout: "5s", TCPKeepalive: &Keepalive{Time: "10s"},
+						H2UpgradePolicy: H2Upgrade, LocalityLBSetting: &LocalityLBSetting{Failover: []Failover{{"a", "b"}}}, DefaultServiceExportTo: []string{"."},
+					},
+					DefaultRetryBudget: &RetryBudget{Percent: new(5.0)},
+				},
+			},
+			"",
+		},
+		{"upgrade policy", "h2UpgradePolicy: MAYBE\n", Config{}, "h2UpgradePolicy"},
+		{"a field of retries that is not served", "defaultHttpRetryPolicy: {perTryTimeout: 1s}\n", Config{}, "perTryTimeout"},
 		{"trust domain", "trustDomain: a/b\n", Config{}, "trustDomain"},
 		{"mode", "outboundTrafficPolicy: {mode: NO}\n", Config{}, "outboundTrafficPolicy.mode"},
 		{"log file", "accessLogFile: /etc/passwd\n", Config{}, "accessLogFile"},

@@ -243,7 +243,7 @@ func (m *Model) gatewayVirtualHost(
 	if !ok {
 		return
 	}
-	vh := &ir.VirtualHost{Key: k.Host, Domains: []string{k.Host.Host}, RedirectTLS: gh.RedirectTLS}
+	vh := &ir.VirtualHost{Key: k.Host, Domains: []string{k.Host.Host}, RedirectTLS: gh.RedirectTLS, Retry: m.defaultRetry(c)}
 	if gh.Answer != 0 {
 		vh.Rules = []ir.ResolvedRule{{Direct: &ir.Direct{Status: gh.Answer}}}
 	}

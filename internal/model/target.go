@@ -135,7 +135,7 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 	}
 	out := &ir.OutboundCluster{
 		Key: k.Cluster, Auto: t.Auto, Discovery: t.Discovery, Alias: t.Alias, Of: t.Of, Protocol: t.Protocol,
-		TrustDomain: mesh.TrustDomain, KeepCase: mesh.Dialect.PreserveCase,
+		TrustDomain: mesh.TrustDomain, KeepCase: mesh.Dialect.PreserveCase, Defaults: mesh.Clients,
 	}
 	if out.Detected = t.Protocol == ir.ProtocolAuto; out.Detected && t.Gateway {
 		out.Protocol = ir.ProtocolHTTP // a client of a gateway must not choose what the server gets

@@ -59,7 +59,9 @@ func (d *destinationRule) httpPool(out *ir.ConnectionPool, at path, in *networki
 	out.MaxConcurrentStreams = d.limit(at.field("maxConcurrentStreams"), in.MaxConcurrentStreams)
 	out.ClientProtocol = in.UseClientProtocol
 	switch in.H2UpgradePolicy {
-	case networking.ConnectionPoolSettings_HTTPSettings_DEFAULT, networking.ConnectionPoolSettings_HTTPSettings_DO_NOT_UPGRADE:
+	case networking.ConnectionPoolSettings_HTTPSettings_DEFAULT:
+	case networking.ConnectionPoolSettings_HTTPSettings_DO_NOT_UPGRADE:
+		out.AsDeclared = true
 	case networking.ConnectionPoolSettings_HTTPSettings_UPGRADE:
 		if in.UseClientProtocol {
 			d.notes.invalid(at.field("useClientProtocol"), "contradicts h2UpgradePolicy UPGRADE; remove one of them")

@@ -88,7 +88,7 @@ func (s Scope) DestinationRule(meta *metav1.ObjectMeta, text []byte) (*ir.Traffi
 		Origin:   d.notes.origin,
 		Created:  created(meta),
 		Host:     s.resolve(in.Host, meta.Namespace),
-		ExportTo: exportTo(&d.notes, spec.field("exportTo"), meta.Namespace, in.ExportTo),
+		ExportTo: exportTo(&d.notes, spec.field("exportTo"), meta.Namespace, orDefault(in.ExportTo, s.exports().Policies)),
 	}
 	selects := d.selector(out, spec.field("workloadSelector"), in)
 	err := checkHost(in.Host)

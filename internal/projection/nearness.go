@@ -20,17 +20,6 @@ const maxPriorities = 16
 // annotationTrafficDistribution says the same as a Service's field, and is asked first.
 const annotationTrafficDistribution = "networking.istio.io/traffic-distribution"
 
-// MeshNearness projects the mesh's localityLbSetting from JSON; at is its path there.
-func MeshNearness(text []byte) (*ir.Nearness, []ir.Problem, error) {
-	in := &networking.LocalityLoadBalancerSetting{}
-	if err := decode(text, in); err != nil {
-		return nil, nil, err
-	}
-	d := &destinationRule{}
-	out := d.nearness("localityLbSetting", in)
-	return out, d.notes.sorted(), nil
-}
-
 // nearness projects which places clients prefer; what is in error prefers nothing. See
 // https://istio.io/latest/docs/reference/config/networking/destination-rule/#LocalityLoadBalancerSetting.
 func (d *destinationRule) nearness(at path, in *networking.LocalityLoadBalancerSetting) *ir.Nearness {

@@ -14,6 +14,22 @@ import (
 type Scope struct {
 	Cluster string // id of the cluster that the object comes from
 	Domain  string // DNS domain of the cluster, "cluster.local"
+	Exports *Exports
+}
+
+// Exports is who sees objects that do not say it, in the words of exportTo; what is
+// empty is everybody. Nil is all empty.
+type Exports struct {
+	Services []string // and ServiceEntries
+	Routes   []string // VirtualServices
+	Policies []string // DestinationRules
+}
+
+func (s Scope) exports() Exports {
+	if s.Exports == nil {
+		return Exports{}
+	}
+	return *s.Exports
 }
 
 // Host is the fully qualified name of a Service.

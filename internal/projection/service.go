@@ -29,7 +29,7 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		Created:        created(&in.ObjectMeta),
 		Near:           serviceNearness(in),
 		PublishUnready: in.Spec.PublishNotReadyAddresses,
-		ExportTo:       serviceExport(&in.ObjectMeta),
+		ExportTo:       s.serviceExport(&in.ObjectMeta),
 		Outside:        outside(in),
 	}
 	if in.Spec.Type == corev1.ServiceTypeExternalName {
@@ -77,16 +77,15 @@ func outside(in *corev1.Service) []ir.HostAddress {
 
 // serviceExport reads who sees a Service: nil is everybody. Services have no status
 // for problems, so an entry that is in error narrows the Service to its own namespace.
-func serviceExport(meta *metav1.ObjectMeta) *ir.Visibility {
+func (s Scope) serviceExport(meta *metav1.ObjectMeta) *ir.Visibility {
 	text := strings.TrimSpace(meta.Annotations[annotationExportTo])
-	if text == "" {
-		return nil
+	var entries []string
+	for entry := range strings.SplitSeq(text, ",") {
+		if text != "" {
+			entries = append(entries, strings.TrimSpace(entry))
+		}
 	}
-	entries := strings.Split(text, ",")
-	for i := range entries {
-		entries[i] = strings.TrimSpace(entries[i])
-	}
-	out := exportTo(&notes{}, spec, meta.Namespace, entries)
+	out := exportTo(&notes{}, spec, meta.Namespace, orDefault(entries, s.exports().Services))
 	if out.All {
 		return nil
 	}

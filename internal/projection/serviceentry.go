@@ -52,7 +52,7 @@ func (s Scope) ServiceEntry(meta *metav1.ObjectMeta, text []byte) (*ir.ServiceEn
 		Origin:   e.notes.origin,
 		Created:  created(meta),
 		External: in.Location == networking.ServiceEntry_MESH_EXTERNAL,
-		ExportTo: exportTo(&e.notes, spec.field("exportTo"), meta.Namespace, in.ExportTo),
+		ExportTo: exportTo(&e.notes, spec.field("exportTo"), meta.Namespace, orDefault(in.ExportTo, s.exports().Services)),
 	}
 	known := e.resolution(in, out)
 	out.Ports = e.ports(in.Ports)

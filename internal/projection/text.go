@@ -103,6 +103,14 @@ func duration(d *durationpb.Duration) (time.Duration, error) {
 	return out, nil
 }
 
+// orDefault is what an object says, else what the mesh does.
+func orDefault(own, mesh []string) []string {
+	if len(own) > 0 {
+		return own
+	}
+	return mesh
+}
+
 // exportTo reads who sees an object: everybody when nothing is said.
 // https://istio.io/latest/docs/reference/config/networking/virtual-service/#VirtualService
 func exportTo(n *notes, at path, namespace string, in []string) ir.Visibility {

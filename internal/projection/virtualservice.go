@@ -90,7 +90,7 @@ func (v *virtualService) project(in *networking.VirtualService) *ir.Routes {
 	out := &ir.Routes{
 		Origin:   v.notes.origin,
 		Created:  created(v.meta),
-		ExportTo: exportTo(&v.notes, spec.field("exportTo"), v.meta.Namespace, in.ExportTo),
+		ExportTo: exportTo(&v.notes, spec.field("exportTo"), v.meta.Namespace, orDefault(in.ExportTo, v.scope.exports().Routes)),
 	}
 	if v.isDelegate = len(in.Hosts) == 0; v.isDelegate {
 		v.checkDelegate(in)

@@ -27,19 +27,10 @@ var restricted = map[int32]int32{80: 8080, 443: 8443}
 func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (map[string]any, error) {
 	values := p.common()
 	if m := p.spec.MeshConfig; m != nil {
-		mesh := map[string]any{}
-		setString(mesh, "trustDomain", m.TrustDomain)
-		if m.OutboundTrafficPolicy != nil && m.OutboundTrafficPolicy.Mode != "" {
-			mesh["outboundTrafficPolicy"] = map[string]any{"mode": string(m.OutboundTrafficPolicy.Mode)}
+		mesh, err := meshValues(m)
+		if err != nil {
+			return nil, err
 		}
-		if m.AccessLogFile != nil {
-			mesh["accessLogFile"] = *m.AccessLogFile
-		}
-		if d := m.DefaultConfig; d != nil {
-			mesh["defaultConfig"] = defaultConfig(d)
-		}
-		setString(mesh, "discoveryScope", string(m.DiscoveryScope))
-		setString(mesh, "protocolDetectionTimeout", m.ProtocolDetectionTimeout)
 		values["meshConfig"] = mesh
 	}
 	var elsewhere []any
@@ -58,18 +49,6 @@ func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (ma
 		return values, nil
 	}
 	return over(values, p.spec.Values.ControlPlane, "controlplane")
-}
-
-func defaultConfig(d *v1alpha1.ProxyDefaults) map[string]any {
-	out := map[string]any{}
-	if d.Concurrency != nil {
-		out["concurrency"] = int64(*d.Concurrency)
-	}
-	setString(out, "drainDuration", d.DrainDuration)
-	if len(d.ProxyMetadata) > 0 {
-		out["proxyMetadata"] = stringMap(d.ProxyMetadata)
-	}
-	return out
 }
 
 func (p plan) gatewayValues(g placed) (map[string]any, error) {

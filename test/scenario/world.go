@@ -79,12 +79,18 @@ func (w *World) Configure(setting string) error {
 		}
 	case setting == "detect":
 		next.Detection = ir.DefaultDetection
+	case strings.HasPrefix(setting, "defaults="):
+		said, err := projection.Mesh([]byte(strings.TrimPrefix(setting, "defaults=")), nil)
+		if err != nil {
+			return fmt.Errorf("mesh %q: %w", setting, err)
+		}
+		next.Clients, next.Near = said.Clients, said.Near
 	case setting == "registryOnly":
 		next.RegistryOnly = true
 	case log:
 		next.AccessLogFile = file
 	default:
-		return fmt.Errorf("mesh %q is none of registryOnly, detect, accessLogFile=FILE, discoveryScope=SCOPE", setting)
+		return fmt.Errorf("mesh %q is none of registryOnly, detect, defaults=JSON, accessLogFile=FILE, discoveryScope=SCOPE", setting)
 	}
 	w.settings = &next
 	w.engine.SetMesh(w.settings)

@@ -51,6 +51,9 @@ type MeshConfig struct {
 	// +kubebuilder:validation:MaxLength=8
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s))+$`
 	ProtocolDetectionTimeout string `json:"protocolDetectionTimeout,omitempty"`
+
+	MeshIngress `json:",inline"`
+	MeshClients `json:",inline"`
 }
 
 // ProxyDefaults are settings of injected proxies.

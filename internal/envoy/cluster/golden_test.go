@@ -21,6 +21,11 @@ func outbound(edit func(*ir.OutboundCluster)) func() golden.Message {
 	}
 }
 
+var defaults = ir.ClientDefaults{
+	RetryBudget: &ir.RetryBudget{Percent: 5, MinConcurrency: 2}, ConnectTimeout: 3 * time.Second,
+	Keepalive: &ir.Keepalive{Time: time.Minute}, Upgrade: true,
+}
+
 func balanced(b ir.Balance) func() golden.Message {
 	return outbound(func(in *ir.OutboundCluster) { in.Settings.LoadBalancer.Balance = b })
 }
@@ -115,7 +120,13 @@ func TestGolden(t *testing.T) {
 			in.Secrets = &ir.ClientSecrets{Missing: true}
 		}),
 		"tls-secret-of-others": secured(ir.ClientTLS{Mode: ir.TLSMutual, Credential: "shop"}, ir.ProtocolHTTP),
-		"detected":             outbound(func(in *ir.OutboundCluster) { in.Protocol, in.Detected = ir.ProtocolAuto, true }),
+		"defaults":             outbound(func(in *ir.OutboundCluster) { in.Defaults = defaults }),
+		"defaults-outside":     outbound(func(in *ir.OutboundCluster) { in.Defaults, in.External = defaults, true }),
+		"defaults-over": outbound(func(in *ir.OutboundCluster) {
+			in.Defaults = defaults
+			in.Settings.Pool = &ir.ConnectionPool{ConnectTimeout: time.Second, Keepalive: &ir.Keepalive{Probes: 9}, AsDeclared: true, MaxRetries: 4}
+		}),
+		"detected": outbound(func(in *ir.OutboundCluster) { in.Protocol, in.Detected = ir.ProtocolAuto, true }),
 		"detected-tls": outbound(func(in *ir.OutboundCluster) {
 			in.Protocol, in.Detected, in.Settings.TLS = ir.ProtocolAuto, true, &ir.ClientTLS{Mode: ir.TLSSimple}
 		}),

@@ -32,7 +32,7 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 	}
 	c := &clusterv3.Cluster{
 		Name:            in.Key.Name(),
-		ConnectTimeout:  durationpb.New(connectTimeout),
+		ConnectTimeout:  durationpb.New(cmp.Or(in.Defaults.ConnectTimeout, connectTimeout)),
 		CircuitBreakers: unlimited(),
 		CommonLbConfig:  noPanic(),
 		Metadata:        typed.Origins(in.Origins),
@@ -51,6 +51,8 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 		secure(c, in)
 		proxyProtocol(c, in.Settings.ProxyProtocol)
 	}
+	keepalive(c, in.Defaults.Keepalive)
+	retries(c, in.Defaults.RetryBudget)
 	pool(c, in.Settings.Pool)
 	retries(c, in.Settings.RetryBudget)
 	outliers(c, in.Settings.Outliers)

@@ -25,13 +25,7 @@ func pool(c *clusterv3.Cluster, p *ir.ConnectionPool) {
 	if p.ConnectTimeout > 0 {
 		c.ConnectTimeout = durationpb.New(p.ConnectTimeout)
 	}
-	if k := p.Keepalive; k != nil {
-		c.UpstreamConnectionOptions = &clusterv3.UpstreamConnectionOptions{TcpKeepalive: &corev3.TcpKeepalive{
-			KeepaliveProbes:   positive(k.Probes),
-			KeepaliveTime:     positive(uint32(k.Time / time.Second)),
-			KeepaliveInterval: positive(uint32(k.Interval / time.Second)),
-		}}
-	}
+	keepalive(c, p.Keepalive)
 	limits := c.CircuitBreakers.Thresholds[0]
 	set := func(field **wrapperspb.UInt32Value, limit uint32) {
 		if limit > 0 {
@@ -45,6 +39,18 @@ func pool(c *clusterv3.Cluster, p *ir.ConnectionPool) {
 		limits.MaxRetries = wrapperspb.UInt32(p.MaxRetries)
 		limits.RetryBudget = nil // it would hide the number
 	}
+}
+
+// keepalive lets connections be probed; nil leaves it as it is.
+func keepalive(c *clusterv3.Cluster, k *ir.Keepalive) {
+	if k == nil {
+		return
+	}
+	c.UpstreamConnectionOptions = &clusterv3.UpstreamConnectionOptions{TcpKeepalive: &corev3.TcpKeepalive{
+		KeepaliveProbes:   positive(k.Probes),
+		KeepaliveTime:     positive(uint32(k.Time / time.Second)),
+		KeepaliveInterval: positive(uint32(k.Interval / time.Second)),
+	}}
 }
 
 // retries sets the budget of retries; it comes before a number of them.
@@ -71,8 +77,18 @@ func speaksHTTP2(in *ir.OutboundCluster) bool {
 		return false
 	case p != nil && p.Upgrade:
 		return true
+	case in.Defaults.Upgrade && isInside(in) && (p == nil || !p.AsDeclared):
+		return true
 	}
 	return in.Protocol.IsHTTP2()
+}
+
+// isInside tells whether a server declares HTTP and is of the mesh, where nobody says
+// that it is spoken to by TLS of its own.
+func isInside(in *ir.OutboundCluster) bool {
+	t := in.Settings.TLS
+	return in.Protocol.IsHTTP() && !in.Detected && !in.External && (t == nil || t.Mode == ir.TLSMesh) &&
+		(in.Discovery == ir.DiscoverEDS || in.Discovery == ir.DiscoverPod)
 }
 
 // outboundOptions is how HTTP is spoken to a host.

@@ -91,7 +91,16 @@ func TestGolden(t *testing.T) {
 		"direct":      host(ir.ResolvedRule{Direct: &ir.Direct{Status: 500}}),
 		"direct-body": host(ir.ResolvedRule{Direct: &ir.Direct{Status: 503, Body: "closed"}}),
 		"timeout":     host(ir.ResolvedRule{Timeout: int64(1500 * time.Millisecond)}),
-		"no-retry":    host(ir.ResolvedRule{Retry: &ir.Retry{}}),
+		"retry-of-mesh": func() golden.Message {
+			return VirtualHost(&ir.VirtualHost{
+				Key:     ir.VirtualHostKey{RouteConfig: "9080", Host: "reviews.books.svc.cluster.local"},
+				Domains: []string{"reviews"}, Retry: &ir.Retry{Attempts: 1, On: "connect-failure"},
+				Rules: []ir.ResolvedRule{
+					{Targets: []ir.Target{to("v1", 100)}, Retry: &ir.Retry{}}, {Targets: []ir.Target{to("v2", 100)}},
+				},
+			})
+		},
+		"no-retry": host(ir.ResolvedRule{Retry: &ir.Retry{}}),
 		"retry": host(ir.ResolvedRule{Retry: &ir.Retry{
 			Attempts: 3, PerTryTimeout: time.Second, On: "gateway-error,retriable-status-codes", StatusCodes: []uint32{409, 503},
 		}}),

@@ -52,7 +52,11 @@ func VirtualHost(in *ir.VirtualHost) *routev3.VirtualHost {
 		out.RequireTls = routev3.VirtualHost_ALL
 	}
 	for i := range in.Rules {
-		out.Routes = append(out.Routes, rule(&in.Rules[i])...)
+		r := in.Rules[i]
+		if r.Retry == nil {
+			r.Retry = in.Retry
+		}
+		out.Routes = append(out.Routes, rule(&r)...)
 	}
 	return out
 }
