@@ -57,6 +57,10 @@ var (
 	octAlgs = []string{"HS256", "HS384", "HS512"}
 )
 
+// exponents is the public exponents of RSA keys that proxies take: they refuse the whole
+// set for any other, and with it all that they would verify.
+var exponents = []string{"\x03", "\x01\x00\x01"}
+
 // keySet reads a JSON Web Key Set and writes it again with the keys that proxies can
 // use, and of them only what verification needs: what is written in any other way must
 // not reach them. The texts in left are why keys are left out.
@@ -118,11 +122,13 @@ func rsaKey(k jwk) (jwk, error) {
 		return jwk{}, errors.New(`has an "alg" that is none of ` + strings.Join(rsaAlgs, ", "))
 	}
 	n, ok := positive(k.N)
-	if !ok || len(n) < minModulus || len(n) > maxModulus {
+	switch e, known := positive(k.E); {
+	case !ok || len(n) < minModulus || len(n) > maxModulus:
 		return jwk{}, fmt.Errorf(`needs an "n" of %d to %d bits in base64url`, minModulus*8, maxModulus*8)
-	}
-	if e, ok := positive(k.E); !ok || len(e) == 0 || len(e) > 4 || e[len(e)-1]%2 == 0 || string(e) == "\x01" {
-		return jwk{}, errors.New(`needs an "e" that is odd, greater than 1 and has up to 32 bits, in base64url`)
+	case n[len(n)-1]%2 == 0:
+		return jwk{}, errors.New(`has an "n" that is even, and so no product of two primes`)
+	case !known || !slices.Contains(exponents, string(e)):
+		return jwk{}, errors.New(`needs an "e" of 3 or 65537 in base64url: proxies take no other`)
 	}
 	return jwk{Kty: k.Kty, Kid: k.Kid, Alg: k.Alg, N: trimmed(k.N), E: trimmed(k.E)}, nil
 }

@@ -3,6 +3,12 @@
 package filter
 
 import (
+	"crypto/ecdh"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,4 +40,20 @@ func TestGolden(t *testing.T) {
 		}),
 		"tokens-without-keys": tokens(false, ir.TokenRule{Issuer: "https://issuer.example.com"}, ir.TokenRule{}),
 	})
+}
+
+// TestNobodyHasTheKey: who chose x otherwise could know the private key.
+func TestNobodyHasTheKey(t *testing.T) {
+	var set struct{ Keys []struct{ X, Y string } }
+	if err := json.Unmarshal([]byte(noKeys), &set); err != nil || len(set.Keys) != 1 {
+		t.Fatalf("%d keys (%v)", len(set.Keys), err)
+	}
+	x, errX := base64.RawURLEncoding.DecodeString(set.Keys[0].X)
+	y, errY := base64.RawURLEncoding.DecodeString(set.Keys[0].Y)
+	if _, err := ecdh.P256().NewPublicKey(slices.Concat([]byte{4}, x, y)); errors.Join(errX, errY, err) != nil {
+		t.Errorf("it is no point of the curve: %v", errors.Join(errX, errY, err))
+	}
+	if want := sha256.Sum256([]byte("no token is valid")); string(x) != string(want[:]) {
+		t.Errorf("x is %x, and not the digest %x", x, want)
+	}
 }

@@ -84,8 +84,9 @@ func provider(in *ir.TokenRule) *jwtv3.JwtProvider {
 	return out
 }
 
-// noKeys is a key set with which no token is valid.
-const noKeys = `{"keys":[]}`
+// noKeys is a key set with which no token is valid. Envoy refuses an empty one, so it has
+// a point of the curve of which nobody knows the private key: its x is a digest of words.
+const noKeys = `{"keys":[{"kty":"EC","crv":"P-256","x":"3WICT8IwcI-KyBKvx5m4IOYDp04Pbd6bf_mcR-A2Vac","y":"PmrWqT8d4b5Wnuky7Jga9iO_9A-XLgLA7SqTynnY5_w"}]}`
 
 func local(set string) *jwtv3.JwtProvider_LocalJwks {
 	return &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: set}}}
