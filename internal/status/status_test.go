@@ -358,6 +358,8 @@ func TestDeletedObjectsAreLeftAlone(t *testing.T) {
 		if got := w.take(); len(got) != 0 {
 			t.Errorf("written %v", got)
 		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		if len(a.objects)+len(a.rejected)+len(a.dirty) != 0 {
 			t.Errorf("left behind: %v %v %v", a.objects, a.rejected, a.dirty)
 		}
