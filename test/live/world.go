@@ -60,6 +60,9 @@ type World struct {
 	inbox     *intake.Inbox
 	mesh      *mesh.Mesh
 	switched  namespace // where the pods' cables end
+	// Drain is how long proxies that start from now on let connections to a
+	// listener end that is changed. It is short, or tests would wait for them.
+	Drain time.Duration
 
 	mu       sync.Mutex
 	pods     []*Pod
@@ -82,7 +85,7 @@ func New(t testing.TB, options ...func(*ir.Mesh)) *World {
 	for _, o := range options {
 		o(settings)
 	}
-	w := &World{t: t, dir: directory(t), inbox: intake.NewInbox(), services: map[string]*corev1.Service{}, status: newStatus()}
+	w := &World{t: t, dir: directory(t), inbox: intake.NewInbox(), services: map[string]*corev1.Service{}, status: newStatus(), Drain: time.Second}
 	w.envoy = w.binary()
 	bundle, err := ca.NewBundle(trustDomain, time.Now())
 	w.must(err)
