@@ -100,8 +100,10 @@ func parseHeaders(s *Settings, text []byte) error {
 		name string
 		text json.RawMessage
 	}{
-		{"attemptCount", in.AttemptCount}, {"metadataExchangeHeaders", in.Exchange},
-		{"setCurrentClientCertDetails", in.Details}, {"xForwardedHost", in.XForwardedHost},
+		{"attemptCount", in.AttemptCount},
+		{"metadataExchangeHeaders", in.Exchange},
+		{"setCurrentClientCertDetails", in.Details},
+		{"xForwardedHost", in.XForwardedHost},
 	} {
 		if len(f.text) > 0 && string(f.text) != "null" {
 			errs = append(errs, unserved(f.name+": not served by this mesh"))

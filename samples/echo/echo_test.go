@@ -6,13 +6,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/meshwright/meshwright/test/port"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshwright/meshwright/test/port"
 )
 
 func start(t *testing.T, version string) string {

@@ -5,13 +5,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"github.com/meshwright/meshwright/test/port"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/meshwright/meshwright/test/port"
 )
 
 // process is the control plane under test.

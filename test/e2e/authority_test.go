@@ -117,7 +117,9 @@ func outsideSecrets(ctx context.Context) error {
 		return err
 	}
 	for _, s := range []struct{ namespace, name, subject string }{
-		{plainSpace, "outside-a", outsideA}, {plainSpace, "outside-b", outsideB}, {appSpace, "outside-client", "asker"},
+		{plainSpace, "outside-a", outsideA},
+		{plainSpace, "outside-b", outsideB},
+		{appSpace, "outside-client", "asker"},
 		{appSpace, "peer-own", peerOwn},
 	} {
 		p, err := ca.issue(s.subject)

@@ -72,8 +72,12 @@ func testConsistentHash(t *testing.T) {
 		rule("hash-ring", "httpHeaderName: x-user, ringHash: {minimumRingSize: 512}"),
 		rule("hash-cookie", "httpCookie: {name: user, ttl: 0s}"), rule("hash-query", "httpQueryParameterName: user"), rule("hash-source", "useSourceIp: true"))
 	for _, c := range []struct{ host, path, header string }{
-		{"hash-header", "/", "x-user:%s"}, {"hash-maglev", "/", "x-user:%s"}, {"hash-ring", "/", "x-user:%s"},
-		{"hash-cookie", "/", "cookie:user=%s"}, {"hash-query", "/?user=%s", ""}, {"hash-source", "/", ""},
+		{"hash-header", "/", "x-user:%s"},
+		{"hash-maglev", "/", "x-user:%s"},
+		{"hash-ring", "/", "x-user:%s"},
+		{"hash-cookie", "/", "cookie:user=%s"},
+		{"hash-query", "/?user=%s", ""},
+		{"hash-source", "/", ""},
 	} {
 		ask := func(key string, count int) env.Report {
 			url, header := "http://"+c.host+":8080"+c.path, c.header

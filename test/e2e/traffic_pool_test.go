@@ -141,8 +141,11 @@ func testOrigination(t *testing.T) {
 		entry("tls-anybod", "mode: SIMPLE, insecureSkipVerify: true, sni: any.example"),
 		entry("tls-disabled", "mode: DISABLE"))
 	for _, c := range []struct{ host, server, client, failure string }{
-		{"tls-a", outsideA, "", ""}, {"tls-mutua", outsideA, "asker", ""}, {"tls-anybod", "any.example", "", ""},
-		{"tls-wro", "", "", "503"}, {"tls-disabled", "", "", "400"},
+		{"tls-a", outsideA, "", ""},
+		{"tls-mutua", outsideA, "asker", ""},
+		{"tls-anybod", "any.example", "", ""},
+		{"tls-wro", "", "", "503"},
+		{"tls-disabled", "", "", "400"},
 	} {
 		r, err := askerCalls(t.Context(), fmt.Sprintf("http://192.0.2.%d/", 10+len(c.host)), "--host="+c.host+".e2e.example")
 		must(t, err)
