@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/tools/txtar"
@@ -136,10 +137,7 @@ func (c *Corpus) takeApart(m protoreflect.Message) {
 		case files[f.Name()]:
 			m.Clear(f)
 		case f.IsMap():
-			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				c.entries[f.FullName()] = append(c.entries[f.FullName()], entry{k, v})
-				return true
-			})
+			c.entries[f.FullName()] = append(c.entries[f.FullName()], entries(v.Map())...)
 		case f.IsList():
 			for i := range v.List().Len() {
 				c.takeValue(f, v.List().Get(i))
@@ -149,6 +147,18 @@ func (c *Corpus) takeApart(m protoreflect.Message) {
 		}
 		return true
 	})
+}
+
+// entries is those of a map in the order of the keys: the same edits must follow from
+// the same seed.
+func entries(m protoreflect.Map) []entry {
+	var out []entry
+	m.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		out = append(out, entry{k, v})
+		return true
+	})
+	slices.SortFunc(out, func(a, b entry) int { return strings.Compare(a.key.String(), b.key.String()) })
+	return out
 }
 
 func (c *Corpus) takeValue(f protoreflect.FieldDescriptor, v protoreflect.Value) {

@@ -3,7 +3,9 @@
 package edit
 
 import (
+	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,11 +15,13 @@ import (
 	"github.com/meshwright/meshwright/test/scenario"
 )
 
+var seeds = flag.Int("seeds", 3, "how many sequences of edits TestEdits makes")
+
 // TestEdits makes random edits in a mesh. After each, what is derived step by step is
 // checked against what is derived anew, and no table may report of what is not an
 // object of a user's.
 func TestEdits(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(*seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { edits(t, seed) })
 	}
 }
@@ -59,14 +63,17 @@ func edits(t *testing.T, seed uint64) {
 		}
 	}
 	t.Logf("%d edits, %d candidates refused, by kind %v", edits, editor.Refused, kinds)
-	// What waits for a subset says what it said before, which a rebuilt mesh cannot know.
-	for _, o := range waiting(w) {
-		if err := w.Delete(o.Kind, o.Namespace, o.Name); err != nil {
+	// What waits for a subset, or keeps one, goes by the past, which a rebuilt mesh cannot
+	// know. Each removal may let another object take effect.
+	for all := waiting(w); len(all) > 0; all = waiting(w) {
+		for _, o := range all {
+			if err := w.Delete(o.Kind, o.Namespace, o.Name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Step(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := w.Step(); err != nil {
-		t.Fatal(err)
 	}
 	fresh, err := w.Rebuilt()
 	if err != nil {
@@ -88,14 +95,26 @@ func edits(t *testing.T, seed uint64) {
 	}
 }
 
-// waiting is the objects that stay in effect as they were.
+// waiting is the objects that stay in effect as they were, and those that name subsets
+// which are not defined.
 func waiting(w *scenario.World) []ir.Origin {
-	var out []ir.Origin
+	found := map[ir.Origin]bool{}
 	for _, line := range w.Problems() {
-		object, rest, _ := strings.Cut(line, " ")
-		if name := strings.Split(object, "/"); strings.Contains(rest, " WaitsForSubset ") && len(name) == 3 {
-			out = append(out, ir.Origin{Kind: name[0], Namespace: name[1], Name: name[2]})
+		words := strings.Fields(line)
+		switch object, reason := words[0], words[2]; reason {
+		case "WaitsForSubset", "SubsetNotFound":
+			found[origin(object)] = true
+		case "SubsetStillNamed": // told to the DestinationRule, of who names it
+			_, rest, _ := strings.Cut(line, " while ")
+			found[origin(strings.Fields(rest)[0])] = true
 		}
 	}
-	return out
+	return slices.Collect(maps.Keys(found))
+}
+
+// origin reads KIND/NAMESPACE/NAME, with or without a part of the object behind a #.
+func origin(text string) ir.Origin {
+	text, _, _ = strings.Cut(text, "#")
+	name := strings.Split(text, "/")
+	return ir.Origin{Kind: name[0], Namespace: name[1], Name: name[2]}
 }

@@ -199,8 +199,9 @@ func (v View) putAssignment(a *endpointv3.ClusterLoadAssignment) {
 // quiet is how long nothing must come, after an answer for each type, for all to be whole.
 const quiet = 250 * time.Millisecond
 
-// Due is what a proxy of the pod's class that starts now is sent. It subscribes to the
-// names that the other view has.
+// Due is what a proxy of the pod's class is sent that connects now with the listeners of
+// another view, each of a version that is out of date. It subscribes to the names that the
+// view has.
 func (p *Pod) Due(held View) (View, error) {
 	w := p.world
 	message, err := p.message(p.Name + "-again")
@@ -228,6 +229,9 @@ func (p *Pod) Due(held View) (View, error) {
 		if !wild {
 			request.ResourceNamesSubscribe = names[typ]
 		}
+		if typ == xds.ListenerType { // who asks may keep what a newcomer is not sent
+			request.InitialResourceVersions = held.versions(typ)
+		}
 		asked[typ] = true
 		if err := stream.Send(request); err != nil {
 			return nil, err
@@ -249,6 +253,17 @@ func (v View) names() map[string][]string {
 		case "VirtualHost": // as a proxy does that asks for the hosts that it needs
 			_, host, _ := strings.Cut(name, " ")
 			out[xds.VirtualHostType] = append(out[xds.VirtualHostType], host)
+		}
+	}
+	return out
+}
+
+// versions are resources of a type with versions that none has.
+func (v View) versions(typ string) map[string]string {
+	out := map[string]string{}
+	for k := range v {
+		if kind, name, _ := strings.Cut(k, " "); strings.HasSuffix(typ, "."+kind) {
+			out[name] = "out of date"
 		}
 	}
 	return out
