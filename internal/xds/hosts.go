@@ -81,6 +81,17 @@ func (s *session) dropRoute(h *Hub, text string) {
 	}
 }
 
+// askRoute notes that the client asks for a route configuration, maybe again: one whose
+// listener goes while another comes that needs the same asks once more and never says
+// that it dropped what it had. Its hosts wait until it has the route configuration.
+func (s *session) askRoute(text string, c cell) cell {
+	if _, known := s.routes[text]; known {
+		s.setRoute(text, routeUnknown)
+		return c.with(serialNone)
+	}
+	return c
+}
+
 // routeTaken lets the hosts of a route configuration follow it.
 func (s *session) routeTaken(it item) {
 	text, state := it.name.text, routeAcked

@@ -483,6 +483,13 @@ func (p *proxy) command(n int) {
 	switch kind := rng.IntN(10); {
 	case kind < 4 && typ != VirtualHostType:
 		p.answerAll()
+		if typ == RouteType && p.asked[typ][name] && rng.IntN(2) == 0 {
+			// A listener goes while one comes that needs the same.
+			p.unset(typ, name)
+			delete(p.routes, name)
+			p.dropHosts(name)
+			p.void(name)
+		}
 		p.asked[typ][name] = true
 		p.send(&discovery.DeltaDiscoveryRequest{TypeUrl: typ, ResourceNamesSubscribe: []string{name}})
 	case kind < 6 && p.asked[typ][name]:

@@ -317,6 +317,36 @@ func TestHostsFollowTheirRouteConfiguration(t *testing.T) {
 	c.quiet()
 }
 
+func TestHostsFollowARouteConfigurationThatIsAskedForAgain(t *testing.T) {
+	s := one(t, Options{}, res(RouteType, "80", "1"), res(VirtualHostType, "80/a", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(RouteType, "80")
+	c.take("RouteConfiguration 80=1")
+	c.subscribe(VirtualHostType)
+	hosts := c.expect("VirtualHost 80/a=1")
+	// The listener that used it went, another came, and Envoy asks once for both.
+	c.subscribe(RouteType, "80")
+	routes := c.expect("RouteConfiguration 80=1+")
+	c.ack(hosts)
+	c.quiet()
+	c.ack(routes)
+	c.take("VirtualHost 80/a=1")
+	c.take("RouteConfiguration 80=1")
+	c.quiet()
+	// The same in two steps, while hosts are on their way.
+	s.hub.Publish(Batch{Set: put("base", res(VirtualHostType, "80/b", "1"))})
+	hosts = c.expect("VirtualHost 80/b=1")
+	c.unsubscribe(RouteType, "80")
+	c.subscribe(RouteType, "80")
+	routes = c.expect("RouteConfiguration 80=1+")
+	c.ack(hosts)
+	c.quiet() // Removals would tell a listener that there are no hosts to wait for.
+	c.ack(routes)
+	c.take("VirtualHost 80/a=1 80/b=1")
+	c.take("RouteConfiguration 80=1")
+	c.quiet()
+}
+
 func TestHostsThatAClientHoldsInVainAreSentAgain(t *testing.T) {
 	all := []*Resource{res(RouteType, "80", "1"), res(RouteType, "81", "1"), res(VirtualHostType, "80/a", "1"), res(VirtualHostType, "81/a", "1")}
 	hosts := map[string]string{"80/a": "1", "81/a": "1"}

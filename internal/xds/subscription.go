@@ -195,6 +195,9 @@ func (h *Hub) ask(s *session, l *lane, text []byte, first bool) {
 	if !first {
 		c = c.forced()
 		l.disown(n.text)
+		if l.table.typ == RouteType {
+			c = s.askRoute(n.text, c)
+		}
 	}
 	l.hold(n.id, c)
 	l.pending.add(n.id, h.batch, h.batch)
