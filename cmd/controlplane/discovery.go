@@ -33,18 +33,7 @@ func discovery(env environment) (part, error) {
 		return part{}, fmt.Errorf("--mesh-config=%s: %w", o.meshConfig, err)
 	}
 	inbox, scope := intake.NewInbox(), projection.Scope{Cluster: o.clusterID, Domain: o.clusterDomain, Exports: exports}
-	cluster, err := intake.NewCluster(intake.Options{
-		Config: rest.CopyConfig(env.manager.GetConfig()), Scope: scope,
-		SecretNamespaces: o.gatewayNamespaces,
-		Inbox:            inbox, Log: env.log.WithName("intake"),
-	})
-	if err != nil {
-		return part{}, err
-	}
-	configs, err := row.NewSet(
-		row.Options{Config: rest.CopyConfig(env.manager.GetConfig()), Inbox: inbox, Log: env.log.WithName("intake")},
-		slices.Concat(traffic.Kinds(scope), security.Kinds(scope))...,
-	)
+	cluster, configs, err := readers(env, inbox, scope)
 	if err != nil {
 		return part{}, err
 	}
@@ -89,6 +78,25 @@ func discovery(env environment) (part, error) {
 			m.Hub().Close()
 		},
 	}, nil
+}
+
+// readers put what is in the cluster into the inbox: what Kubernetes has, and what
+// users wrote of the mesh.
+func readers(env environment, inbox *intake.Inbox, scope projection.Scope) (*intake.Cluster, *row.Set, error) {
+	log := env.log.WithName("intake")
+	cluster, err := intake.NewCluster(intake.Options{
+		Config: rest.CopyConfig(env.manager.GetConfig()), Scope: scope,
+		SecretNamespaces: env.options.gatewayNamespaces,
+		Inbox:            inbox, Log: log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	configs, err := row.NewSet(
+		row.Options{Config: rest.CopyConfig(env.manager.GetConfig()), Inbox: inbox, Log: log},
+		slices.Concat(traffic.Kinds(scope), security.Kinds(scope))...,
+	)
+	return cluster, configs, err
 }
 
 // admission reviews what users write with the same code that discovery reads it with.

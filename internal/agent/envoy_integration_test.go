@@ -60,7 +60,7 @@ func newRig(t *testing.T, role node.Role, ttl time.Duration) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, plain: freeAddress(t), secure: freeAddress(t), result: make(chan error, 1)}
+	r := &rig{t: t, plain: port.Address(t), secure: port.Address(t), result: make(chan error, 1)}
 	r.app = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		switch req.URL.Path {
 		case "/slow":
@@ -88,8 +88,8 @@ func newRig(t *testing.T, role node.Role, ttl time.Duration) *rig {
 			Labels: map[string]string{"app": "reviews"},
 		},
 		DiscoveryAddress: r.plane.address, TrustDomain: "cluster.local", DrainLimit: 10 * time.Second, DrainMinimum: time.Second,
-		Concurrency: 1, LogLevel: "warning", CertificateTTL: time.Hour, EnvoyPath: path, AdminAddress: freeAddress(t),
-		StatusAddress: freeAddress(t), ReadinessAddress: freeAddress(t), TokenFile: filepath.Join(dir, "token"),
+		Concurrency: 1, LogLevel: "warning", CertificateTTL: time.Hour, EnvoyPath: path, AdminAddress: port.Address(t),
+		StatusAddress: port.Address(t), ReadinessAddress: port.Address(t), TokenFile: filepath.Join(dir, "token"),
 		RootFile: filepath.Join(dir, "root.pem"), StateDir: filepath.Join(dir, "state"),
 		AppMetrics: r.app.URL + "/metrics", PrestopToken: "prestop-token-of-this-test",
 	}
@@ -176,15 +176,6 @@ func get(client *http.Client, address string) (int, string, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(body), err
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ports, err := port.Find(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }
 
 func packed(t *testing.T, m proto.Message) *anypb.Any {

@@ -23,7 +23,7 @@ import (
 // TestNaming opens the sockets that redirected packets arrive at, with what the pod's resolv.conf says.
 func TestNaming(t *testing.T) {
 	c := valid()
-	c.DNSPort = freePort(t)
+	c.DNSPort = port.Free(t)
 	c.ResolvConf = filepath.Join(t.TempDir(), "resolv.conf")
 	if _, err := newNaming(c, prometheus.NewRegistry(), testr.New(t)); err == nil || !strings.Contains(err.Error(), c.ResolvConf) {
 		t.Errorf("without a resolv.conf: got %v, want an error with its path", err)
@@ -49,13 +49,4 @@ func TestNaming(t *testing.T) {
 	if answer, err := dns.Exchange(query, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(c.DNSPort)))); err != nil || answer.Rcode != dns.RcodeServerFailure {
 		t.Errorf("without name servers: %v, %v", answer, err)
 	}
-}
-
-func freePort(t *testing.T) uint16 {
-	t.Helper()
-	ports, err := port.Find(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ports[0]
 }

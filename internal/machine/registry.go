@@ -12,7 +12,6 @@ import (
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/meshwright/meshwright/internal/ir"
@@ -337,12 +336,4 @@ func (r *Registry) reconcile(ctx context.Context, key ir.ConfigKey) (again time.
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	return 0, r.act(ctx, do, s, key, m, e)
-}
-
-// uid is what status is written about: an entry that was made anew has no health yet.
-func uid(e *Entry) types.UID {
-	if e == nil {
-		return ""
-	}
-	return e.UID
 }

@@ -100,6 +100,11 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 			}
 			return []string{layerClass(k.Layer)}
 		}).Keys()
+	m.deriveGatewayTargets(g)
+}
+
+// deriveGatewayTargets makes the clusters that the hosts and listeners of a gateway name.
+func (m *Model) deriveGatewayTargets(g *graph.Graph) {
 	requested := graph.NewIndex(g, "gatewayVirtualHosts.byCluster", m.GatewayVirtualHosts, gatewayCluster.Compare,
 		func(k VirtualHostKey, vh *ir.VirtualHost) []gatewayCluster {
 			var out []gatewayCluster

@@ -58,7 +58,9 @@ func (w awaits) find(text string) (group, place int, ok bool) {
 	return 0, 0, false
 }
 
-func (a *await) has(place int) bool { return a.come != nil && a.come[place/64]&(1<<(place%64)) != 0 }
+func (a *await) has(place int) bool {
+	return len(a.come) > 0 && a.come[place/64]&(1<<(place%64)) != 0
+}
 
 // drop ends the wait for a name.
 func (w *awaits) drop(text string) {

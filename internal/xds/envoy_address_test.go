@@ -24,6 +24,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshwright/meshwright/test/port"
 )
 
 // street is many addresses behind one listener, and a proxy that asks whose they are.
@@ -119,7 +121,7 @@ func answering(t *testing.T, text string) int {
 // TestEnvoyAsksForAddresses: a proxy without a listener or cluster of any of 300
 // addresses carries connections to all of them.
 func TestEnvoyAsksForAddresses(t *testing.T) {
-	s := &street{t: t, port: freePort(t), direct: freePort(t), admin: freePort(t), inside: answering(t, "inside")}
+	s := &street{t: t, port: int(port.Free(t)), direct: int(port.Free(t)), admin: int(port.Free(t)), inside: answering(t, "inside")}
 	hub, err := NewHub(Options{Unknown: unknownAddressOf, Classify: func(n *core.Node, _ Peer) (string, error) { return n.GetCluster(), nil }})
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +142,7 @@ func TestEnvoyAsksForAddresses(t *testing.T) {
 	hub.Publish(Batch{Set: append(put("base", all...), put("asking", addressFilter(t, "asks", true))...), Classes: []Class{{
 		Key: "a", Layers: []Layer{"base"}, Scope: &Scope{Asks: true, Over: "asking"},
 	}}})
-	ads := freePort(t)
+	ads := int(port.Free(t))
 	server := listenAt(t, ads, hub)
 	runEnvoy(t, ads, s.admin)
 

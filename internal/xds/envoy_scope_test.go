@@ -23,6 +23,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/meshwright/meshwright/test/port"
 )
 
 // asking is a listener whose requests ask for hosts and clusters.
@@ -146,7 +148,7 @@ func TestEnvoyAsks(t *testing.T) {
 	}))
 	t.Cleanup(upstream.Close)
 	b := &bazaar{
-		t: t, up: upstream.Listener.Addr().(*net.TCPAddr).Port, ads: freePort(t), admin: freePort(t), p1: freePort(t), tcp: freePort(t),
+		t: t, up: upstream.Listener.Addr().(*net.TCPAddr).Port, ads: int(port.Free(t)), admin: int(port.Free(t)), p1: int(port.Free(t)), tcp: int(port.Free(t)),
 		rest: says(t, "80", "*", "rest"),
 		config: resourceOf(t, "80", "1", &route.RouteConfiguration{
 			Name: "80", Vhds: &route.Vhds{ConfigSource: adsSource}, IgnorePortInHostMatching: true,

@@ -117,16 +117,6 @@ func endpointsOf(t testing.TB, name, version string, port int) *Resource {
 	}}})
 }
 
-// freePort returns a port that nothing listens on at the moment.
-func freePort(t testing.TB) int {
-	t.Helper()
-	ports, err := port.Find(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(ports[0])
-}
-
 // runEnvoy starts the pinned Envoy with its discovery at a port.
 func runEnvoy(t *testing.T, ads, admin int) {
 	t.Helper()
@@ -238,7 +228,7 @@ func TestEnvoy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ads, admin, p1, p2 := freePort(t), freePort(t), freePort(t), freePort(t)
+	ads, admin, p1, p2 := int(port.Free(t)), int(port.Free(t)), int(port.Free(t)), int(port.Free(t))
 	g := listenAt(t, ads, hub)
 	classes := []Class{{Key: "a", Layers: []Layer{"base"}}}
 	hub.Publish(Batch{Classes: classes, Set: put("base",

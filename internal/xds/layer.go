@@ -93,10 +93,10 @@ func (l *layer) unused() bool {
 
 // set places a resource. It returns its new version and the one that it replaces;
 // no new one when nothing changed.
-func (s *shelf) set(r *Resource) (set, old *version) {
-	n := s.table.intern(r.Name)
+func (sh *shelf) set(r *Resource) (set, old *version) {
+	n := sh.table.intern(r.Name)
 	n.key, n.leads, n.hidden = r.Key, r.Leads, r.Hidden
-	e := s.entries[n.id]
+	e := sh.entries[n.id]
 	if e != nil && e.want.res.Version == r.Version {
 		return nil, nil
 	}
@@ -106,33 +106,33 @@ func (s *shelf) set(r *Resource) (set, old *version) {
 	// Two bytes more than the parts: the tags around them, near enough.
 	v.size = len(r.Body) + len(r.Name) + len(r.Version) + len(r.Type) + 16
 	if e == nil {
-		e = &entry{shelf: s}
-		s.entries[n.id] = e
+		e = &entry{shelf: sh}
+		sh.entries[n.id] = e
 		n.placements++
-		s.layer.generation++
+		sh.layer.generation++
 	} else if old = e.want; old.accepted.Load() || e.good == nil && !old.refused.Load() {
 		e.good = old
 	}
 	if e.want != nil {
-		s.table.unalias(n, e.want.res)
+		sh.table.unalias(n, e.want.res)
 	}
 	v.entry, e.want = e, v
-	s.table.alias(n, r)
+	sh.table.alias(n, r)
 	return v, old
 }
 
 // remove takes a name off the shelf and returns its version, nil when there is none.
-func (s *shelf) remove(text string) (*name, *version) {
-	n := s.table.byText[text]
-	if n == nil || s.entries[n.id] == nil {
+func (sh *shelf) remove(text string) (*name, *version) {
+	n := sh.table.byText[text]
+	if n == nil || sh.entries[n.id] == nil {
 		return nil, nil
 	}
-	old := s.entries[n.id].want
-	s.table.unalias(n, old.res)
-	delete(s.entries, n.id)
-	s.layer.generation++
+	old := sh.entries[n.id].want
+	sh.table.unalias(n, old.res)
+	delete(sh.entries, n.id)
+	sh.layer.generation++
 	n.placements--
-	s.table.release(n)
+	sh.table.release(n)
 	return n, old
 }
 

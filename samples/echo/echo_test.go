@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -122,18 +121,9 @@ func TestClientRefusesWhatItCannotDo(t *testing.T) {
 	}
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ports, err := port.Find(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", ports[0])
-}
-
 func TestServerSpeaksH2CAndTCPAndFinishesRequestsOnStop(t *testing.T) {
-	second := freeAddress(t)
-	o := serverOptions{http: freeAddress(t) + "," + second, tcp: freeAddress(t), host: "h"}
+	second := port.Address(t)
+	o := serverOptions{http: port.Address(t) + "," + second, tcp: port.Address(t), host: "h"}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- runServer(ctx, o) }()

@@ -46,8 +46,34 @@ func Find(n int) ([]uint16, error) {
 	return nil, fmt.Errorf("no %d free ports of 127.0.0.1 between %d and %d", n, lowest, floor())
 }
 
+// Test is what is needed of a testing.TB; programs that start servers use this package, too.
+type Test interface {
+	Helper()
+	Fatal(...any)
+}
+
+// Free is one such port; the test fails when there is none.
+func Free(t Test) uint16 {
+	t.Helper()
+	ports, err := Find(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ports[0]
+}
+
+// Address is 127.0.0.1 with such a port, as HOST:PORT.
+func Address(t Test) string {
+	t.Helper()
+	return at(Free(t)).String()
+}
+
+func at(p uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), p)
+}
+
 func hold(p uint16) (release func(), err error) {
-	address := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), p).String()
+	address := at(p).String()
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
@@ -57,7 +83,10 @@ func hold(p uint16) (release func(), err error) {
 		l.Close()
 		return nil, err
 	}
-	return func() { l.Close(); packets.Close() }, nil
+	return func() {
+		l.Close()
+		_ = packets.Close()
+	}, nil
 }
 
 // floor is the first port that the kernel gives to connections.

@@ -35,10 +35,10 @@ import (
 
 // TestSameAsEnvoy asks the real Envoy and the simulation the same random things.
 func TestSameAsEnvoy(t *testing.T) {
-	port := freePort(t)
+	listens := port.Free(t)
 	rc := configuration()
 	l := &listenerv3.Listener{
-		Name: "http", Address: typed.Address("127.0.0.1", port),
+		Name: "http", Address: typed.Address("127.0.0.1", listens),
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{filter.HTTP{StatPrefix: "http", Routes: rc}.Build()}}},
 	}
 	start(t, &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{Listeners: []*listenerv3.Listener{l}}})
@@ -53,7 +53,7 @@ func TestSameAsEnvoy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
+	addr := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), listens)
 	r := rand.New(rand.NewPCG(1, 2))
 	answers := map[string]int{}
 	for range 3000 {
@@ -150,15 +150,6 @@ func marshal(t *testing.T, m proto.Message) []byte {
 		t.Fatal(err)
 	}
 	return body
-}
-
-func freePort(t *testing.T) uint16 {
-	t.Helper()
-	ports, err := port.Find(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ports[0]
 }
 
 // start runs Envoy until the test ends, and waits until it listens.

@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshwright/meshwright/internal/xds"
+	"github.com/meshwright/meshwright/test/port"
 )
 
 // proxy subscribes to all clusters and to those with the names, as a proxy of the
@@ -79,7 +80,7 @@ func TestLessonsOutliveTheControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 	replica := func() (*replica, string) {
-		address := freeAddress(t)
+		address := port.Address(t)
 		return start(t, "--xds-plaintext-address="+address, "--mesh-config="+settings), address
 	}
 	const web, tcp = "outbound|80||web.lessons.svc.cluster.local", "outbound|90||web.lessons.svc.cluster.local"

@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/meshwright/meshwright/hack/envoy"
+	"github.com/meshwright/meshwright/test/port"
 )
 
 const machineGroup = `
@@ -62,7 +63,7 @@ func runMachine(t *testing.T, agent, file, discovery string) (stop func()) {
 	log := &lockedBuffer{}
 	command := exec.Command(agent, "machine", "--config", filepath.Join(dir, "machine.yaml"), "--address", "192.0.2.1",
 		"--token-file", filepath.Join(dir, "token"), "--root-file", filepath.Join(dir, "root.pem"), "--state-dir", filepath.Join(dir, "state"),
-		"--envoy", binary, "--admin-address", freeAddress(t), "--status-address", freeAddress(t), "--readiness-address", freeAddress(t),
+		"--envoy", binary, "--admin-address", port.Address(t), "--status-address", port.Address(t), "--readiness-address", port.Address(t),
 		"--drain-duration", "1s", "--concurrency", "1")
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {

@@ -146,7 +146,7 @@ func start(t *testing.T, flags ...string) *replica {
 	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{xds: freeAddress(t), webhook: freeAddress(t), monitoring: freeAddress(t), log: &lockedBuffer{}, ended: make(chan error, 1)}
+	r := &replica{xds: port.Address(t), webhook: port.Address(t), monitoring: port.Address(t), log: &lockedBuffer{}, ended: make(chan error, 1)}
 	r.command = exec.Command(binary, append([]string{
 		"--kubeconfig=" + file, "--namespace=" + namespace, "--xds-address=" + r.xds, "--webhook-address=" + r.webhook,
 		"--monitoring-address=" + r.monitoring, "--proxy-image=registry.example/proxy:v1", "--log-level=debug", "--shutdown-grace=2s",
@@ -228,15 +228,6 @@ func (r *replica) get(t *testing.T, url, token string) (int, string, error) {
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(text), err
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ports, err := port.Find(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }
 
 func eventually(t *testing.T, what string, check func() error) {
