@@ -313,13 +313,16 @@ func (m *Model) scopesOf(c *graph.Ctx, name string) hostScopes {
 	return out
 }
 
-// of is the host that this one is an alias of; all views are of one Service.
+// of is the host that this one is an alias of in some views: those of the one Service
+// of its name. To who does not see that, a ServiceEntry may say otherwise.
 func (s hostScopes) of() string {
-	if s.all != nil {
+	if s.all != nil && s.all.Of != "" {
 		return s.all.Of
 	}
 	for _, h := range s.narrow {
-		return h.Of
+		if h.Of != "" {
+			return h.Of
+		}
 	}
 	return ""
 }

@@ -35,9 +35,9 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 			if !ok || !stray && !scopes.has(servesRequests) {
 				return
 			}
-			candidates := routesFor(c, byHost, name)
+			candidates, alias := routesFor(c, byHost, name), ""
 			if of := scopes.of(); of != "" && len(candidates) == 0 {
-				candidates = routesFor(c, byHost, of)
+				candidates, alias = routesFor(c, byHost, of), of
 			}
 			if stray {
 				scopes.all = strayHost(name, candidates)
@@ -45,6 +45,9 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 			told, home := shadows{}, homeOf(name, mesh.ClusterDomain)
 			for _, by := range m.views(c, name, home, scopes, candidates) {
 				h, routes := scopes.in(by.namespace), visible(candidates, by.namespace)
+				if h != nil && alias != "" && h.Of != alias {
+					routes = nil
+				}
 				if h != nil && (!stray || len(routes) > 0) {
 					m.emitHost(c, mesh, h, by, routes, told, emit)
 					if by == (viewer{}) || by.class == "" && (h != scopes.all || by.namespace == home) {
