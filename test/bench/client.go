@@ -25,8 +25,12 @@ const question = "bench|question"
 // maxResponse is more than any response should have.
 const maxResponse = 64 << 20
 
-// window is what the control plane may send before a client reads it.
-const window = 16 << 20
+// window is what the control plane may send before a client reads it, in bytes: what
+// Envoy allows, or less when all clients together could not hold that.
+func (f *fleet) window() int32 {
+	const envoys, all = 16 << 20, 4 << 30
+	return int32(min(envoys, all/max(1, len(f.clients))))
+}
 
 // client is one proxy as the control plane sees it: it subscribes and
 // acknowledges as Envoy does, and applies nothing.
@@ -51,6 +55,7 @@ type client struct {
 // connect opens the stream. keep says whether the client still holds what it
 // held before, as Envoy does, or is a new process.
 func (c *client) connect(keep bool) error {
+	window := c.fleet.window()
 	conn, err := grpc.NewClient(c.fleet.target,
 		// Envoy's windows are as fixed and as large; gRPC for Go would answer data with pings to find out.
 		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
