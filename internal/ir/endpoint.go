@@ -68,6 +68,8 @@ type Endpoint struct {
 	Port   uint16
 	TLS    bool
 	Weight uint32 // 0: 1
+
+	Leaving bool // for requests that name it only
 }
 
 // LocalityEndpoints is the endpoints of one locality.

@@ -21,6 +21,7 @@ type Host struct {
 	Allocated bool           // the VIPs are the mesh's own: only its answers to DNS questions have them
 	Headless  bool
 	Near      *Nearness // nil: nothing is preferred, unless policies say so
+	Sticky    bool      // clients stay with an endpoint until it is gone
 	Alias     string    // a name of DNS: a Service of type ExternalName
 	Of        string    // the host of the mesh whose servers answer, if it is another
 	Ports     []ServicePort
@@ -65,6 +66,7 @@ type OutboundCluster struct {
 	Identities  []string       // SPIFFE ids that may answer, sorted; empty: any of the trust domain
 	TrustDomain string
 	KeepCase    bool // of the names of headers
+	Sticky      bool // requests may name their endpoint, even one that is going away
 	Weighted    bool // localities have shares of the requests
 	Origins     []Origin
 	External    bool        // no endpoint takes the mesh's mutual TLS, unless Settings say so
@@ -132,6 +134,7 @@ type ResolvedRule struct {
 	Redirect *Redirect // its port is decided
 	Timeout  int64     // nanoseconds; 0: none
 	Retry    *Retry
+	Session  *Session // of the first destination that has one
 	Handling
 }
 

@@ -47,6 +47,7 @@ type Service struct {
 	Near           *Nearness     // nil: nothing is preferred
 	PublishUnready bool          // publishNotReadyAddresses
 	ExportTo       *Visibility   // nil: everybody
+	Session        *Session      // nil: each request is balanced by itself
 	Outside        []HostAddress // of its load balancer, or externalIPs: names and addresses
 }
 

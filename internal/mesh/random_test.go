@@ -137,6 +137,7 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 		s.Selector = x.labels()
 	}
 	s.Near, s.Outside = x.nearness(), x.outside()
+	s.Session = pick(x.r, nil, nil, nil, &ir.Session{Cookie: "at", Path: "/"}, &ir.Session{Header: "x-at"})
 	if x.r.IntN(3) == 0 {
 		v := x.visibility()
 		s.ExportTo = &v

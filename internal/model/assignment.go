@@ -12,26 +12,36 @@ import (
 // Assign picks the endpoints of a cluster from all that may serve its host: those
 // that are ready, ordered by what a client prefers. While the cluster has none, those count whose node is silent, and
 // else those that are going away: a request to a pod that may well serve beats none.
+// Sticky clusters have those in any case, for the clients that stay with them.
 func Assign(
-	key ir.ClusterKey, portName string, subset ir.Labels, set *ir.EndpointSet, near *ir.Nearness, who Client,
+	key ir.ClusterKey, portName string, subset ir.Labels, set *ir.EndpointSet, near *ir.Nearness, who Client, sticky bool,
 ) *ir.Assignment {
 	out := &ir.Assignment{Cluster: key}
 	if set == nil {
 		return out
 	}
-	for _, tier := range []tier{ready, presumed, leaving} {
+	take := func(of tier, only bool) {
 		for i := range set.Backends {
 			b := &set.Backends[i]
 			port, ok := b.PortNumber(portName)
-			if !ok || tierOf(b) != tier || !b.Labels.Contains(subset) {
+			if !ok || tierOf(b) != of || !b.Labels.Contains(subset) {
 				continue
 			}
 			_, plain := slices.BinarySearch(b.Plain, port)
-			add(out, b.Locality, priority(near, &who, b), ir.Endpoint{Addr: b.Addr, Name: b.Name, Port: port, TLS: b.TLS && !plain, Weight: b.Weight})
+			add(out, b.Locality, priority(near, &who, b), ir.Endpoint{
+				Addr: b.Addr, Name: b.Name, Port: port, TLS: b.TLS && !plain, Weight: b.Weight, Leaving: only,
+			})
 		}
-		if len(out.Localities) > 0 {
-			break
+	}
+	for _, of := range []tier{ready, presumed, leaving} {
+		take(of, false)
+		if len(out.Localities) == 0 {
+			continue
 		}
+		if sticky && of != leaving {
+			take(leaving, true)
+		}
+		break
 	}
 	slices.SortFunc(out.Localities, func(a, b ir.LocalityEndpoints) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Locality.Compare(b.Locality))

@@ -27,6 +27,17 @@ func (m *Model) deriveHosts(g *graph.Graph) {
 				emit(name, mergeHost(name, graph.Lookup(c, m.servicesByHost, name), mesh.Detection > 0))
 			}
 		})
+	sticky := graph.NewIndex(g, "services.sticky", m.Services.Table(), strings.Compare,
+		func(_ ir.ObjectKey, s *ir.Service) []string {
+			if s.Session == nil {
+				return nil
+			}
+			return []string{s.Host}
+		})
+	m.sessions = graph.Derive(g, "sessions", sticky.Keys(), strings.Compare,
+		func(c *graph.Ctx, host string, _ struct{}, emit func(string, *ir.Session)) {
+			emit(host, graph.Lookup(c, sticky, host)[0].Value.Session)
+		})
 	m.deriveViews(g, m.servicesByHost.Keys())
 }
 
@@ -38,7 +49,7 @@ func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service], detect 
 	for i, row := range rows {
 		s := row.Value
 		if i == 0 {
-			h.Namespace, h.Headless, h.Alias, h.Near = s.Key.Namespace, s.Headless, s.ExternalName, s.Near
+			h.Namespace, h.Headless, h.Alias, h.Near, h.Sticky = s.Key.Namespace, s.Headless, s.ExternalName, s.Near, s.Session != nil
 			h.Origin.Namespace, h.Origin.Name, h.Created = s.Key.Namespace, s.Key.Name, s.Created
 			if s.ExportTo != nil {
 				d.ExportTo = *s.ExportTo

@@ -89,6 +89,7 @@ type Model struct {
 	lentTo          *graph.Index[seenHost, seenSubset, *ir.Subset]
 	places          *graph.Index[string, placeKey, struct{}] // of sidecars, by namespace; "": of all
 	sidecars        *graph.Index[One, string, *ir.Class]
+	sessions        *graph.Table[string, *ir.Session] // by host: of those that have one
 	nearness        *graph.Table[TargetKey, *ir.Nearness]
 	hashes          *graph.Table[TargetKey, ir.LoadBalancer]
 	hashed          *graph.Table[string, struct{}] // hosts that have a hash

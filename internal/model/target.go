@@ -21,6 +21,7 @@ type Target struct {
 	Alias     string       // with ir.DiscoverDNS
 	Of        string       // the host whose servers answer, if it is another
 	Near      *ir.Nearness // that the host asks for
+	Sticky    bool         // clients stay with an endpoint until it is gone
 	Target    uint16
 	Entry     *ir.Entry // whose workloads are the endpoints; nil: those of EndpointSlices
 	Subset    ir.Labels
@@ -68,7 +69,7 @@ func (m *Model) targets(c *graph.Ctx, k seenHost, ch choice, emit func(TargetKey
 }
 
 func target(h *ir.Host, port ir.ServicePort, ch choice, subset ir.Labels) *Target {
-	t := &Target{Of: h.Of, PortName: port.Name, Protocol: port.Protocol, Near: h.Near, Subset: subset, Choice: ch}
+	t := &Target{Of: h.Of, PortName: port.Name, Protocol: port.Protocol, Near: h.Near, Sticky: h.Sticky, Subset: subset, Choice: ch}
 	switch {
 	case h.Alias != "":
 		t.Discovery, t.Alias = ir.DiscoverDNS, h.Alias
@@ -111,7 +112,7 @@ func (m *Model) resolved(c *graph.Ctx, k TargetKey, t *Target) *ir.Assignment {
 			Name: k.Cluster.Host, Ports: []ir.SlicePort{{Name: t.PortName, Port: t.Target}},
 		}}}
 	}
-	out := Assign(k.Cluster, t.PortName, t.Subset, set, nil, Client{})
+	out := Assign(k.Cluster, t.PortName, t.Subset, set, nil, Client{}, false)
 	if t.Discovery == ir.DiscoverDNSLogical {
 		return first(out)
 	}
@@ -135,7 +136,8 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 	}
 	out := &ir.OutboundCluster{
 		Key: k.Cluster, Auto: t.Auto, Discovery: t.Discovery, Alias: t.Alias, Of: t.Of, Protocol: t.Protocol,
-		TrustDomain: mesh.TrustDomain, KeepCase: mesh.Dialect.PreserveCase, Defaults: mesh.Clients,
+		Sticky: t.Sticky && t.Discovery == ir.DiscoverEDS, TrustDomain: mesh.TrustDomain, KeepCase: mesh.Dialect.PreserveCase,
+		Defaults: mesh.Clients,
 	}
 	if out.Detected = t.Protocol == ir.ProtocolAuto; out.Detected && t.Gateway {
 		out.Protocol = ir.ProtocolHTTP // a client of a gateway must not choose what the server gets

@@ -266,7 +266,7 @@ func (m *Model) aliased(c *graph.Ctx, h *ir.Host) *ir.Host {
 		return h
 	}
 	out := *h
-	out.Alias, out.Of, out.Near, out.Ports = "", leads.Name, leads.Near, slices.Clone(leads.Ports)
+	out.Alias, out.Of, out.Near, out.Sticky, out.Ports = "", leads.Name, leads.Near, leads.Sticky, slices.Clone(leads.Ports)
 	for i := range out.Ports {
 		out.Ports[i].Protocol = carried(out.Ports[i].Protocol, false)
 	}

@@ -3,6 +3,7 @@
 package model
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -165,6 +166,7 @@ func (m *Model) emitHost(
 			cl := ir.ClusterKey{Host: h.Name, Port: port.Port}
 			vh.Rules = []ir.ResolvedRule{{
 				Name:    "default",
+				Session: m.session(c, cmp.Or(h.Of, h.Name)),
 				Targets: []ir.Target{{Cluster: cl, Weight: 100, Hash: hash(cl)}},
 			}}
 		}
@@ -237,6 +239,9 @@ func (m *Model) resolve(
 			res.Targets = append(res.Targets, ir.Target{
 				Cluster: cl, Weight: d.Weight, Hash: hash(cl), Headers: d.Headers, Authority: d.Authority,
 			})
+			if res.Session == nil {
+				res.Session = m.session(c, d.Host)
+			}
 		}
 		for _, x := range rule.Mirrors {
 			cl := ir.ClusterKey{Host: x.To.Host, Port: m.destinationPort(c, x.To, &req), Subset: x.To.Subset}
@@ -244,6 +249,12 @@ func (m *Model) resolve(
 		}
 		out = append(out, res)
 	}
+	return out
+}
+
+// session is how clients of a host stay with an endpoint; nil: they do not.
+func (m *Model) session(c *graph.Ctx, host string) *ir.Session {
+	out, _ := graph.Get(c, m.sessions, host)
 	return out
 }
 

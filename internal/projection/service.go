@@ -30,6 +30,7 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		Near:           serviceNearness(in),
 		PublishUnready: in.Spec.PublishNotReadyAddresses,
 		ExportTo:       s.serviceExport(&in.ObjectMeta),
+		Session:        session(&in.ObjectMeta),
 		Outside:        outside(in),
 	}
 	if in.Spec.Type == corev1.ServiceTypeExternalName {

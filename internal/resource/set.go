@@ -160,7 +160,7 @@ func endpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, 
 		m.CheckSubset(c, k.Cluster, t, set)
 		near, clients := m.Near(c, k, t)
 		for _, who := range clients {
-			a := model.Assign(k.Cluster, t.PortName, t.Subset, set, near, who)
+			a := model.Assign(k.Cluster, t.PortName, t.Subset, set, near, who, t.Sticky)
 			put(c, emit, who.Layer, TypeEndpoints, k.Cluster.Name(), endpoint.Assignment(a), nil)
 		}
 	}
@@ -170,7 +170,7 @@ func endpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, 
 func autoEndpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Target, emitter) {
 	return func(c *graph.Ctx, k model.TargetKey, t *model.Target, emit emitter) {
 		set := m.EndpointsOf(c, k, t)
-		built := endpoint.Assignment(model.Meshed(model.Assign(k.Cluster, t.PortName, t.Subset, set, nil, model.Client{Layer: k.Layer})))
+		built := endpoint.Assignment(model.Meshed(model.Assign(k.Cluster, t.PortName, t.Subset, set, nil, model.Client{Layer: k.Layer}, false)))
 		built.ClusterName = k.Cluster.AutoName()
 		put(c, emit, k.Layer, TypeEndpoints, built.ClusterName, built, nil)
 	}

@@ -40,6 +40,7 @@ type Pod struct {
 	world     *World
 	net       namespace
 	unready   bool
+	leaving   bool
 }
 
 // IP is the pod's IPv4 address.
@@ -87,6 +88,14 @@ func (w *World) Start(spec Spec) *Pod {
 func (p *Pod) Unready(unready bool) {
 	p.world.inbox.Put(func(b *intake.Batch) {
 		p.unready = unready
+		p.world.stageSlices(b)
+	})
+}
+
+// Leave lets the pod end, while it still serves.
+func (p *Pod) Leave() {
+	p.world.inbox.Put(func(b *intake.Batch) {
+		p.leaving = true
 		p.world.stageSlices(b)
 	})
 }

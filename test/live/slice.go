@@ -45,10 +45,10 @@ func (w *World) slice(s *corev1.Service) *discoveryv1.EndpointSlice {
 		if p.Namespace != s.Namespace || !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(p.Labels)) {
 			continue
 		}
-		ready := !p.unready
+		ready, serving := !p.unready && !p.leaving, !p.unready
 		out.Endpoints = append(out.Endpoints, discoveryv1.Endpoint{
 			Addresses: []string{p.IP().String()}, NodeName: &p.NodeName,
-			Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &ready},
+			Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &p.leaving},
 			TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: p.Namespace, Name: p.Name},
 		})
 	}

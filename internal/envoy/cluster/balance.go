@@ -87,6 +87,12 @@ func noPanic() *clusterv3.Cluster_CommonLbConfig {
 	return &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 0}}
 }
 
+// stickyStatuses lets requests name an endpoint that is going away, too. It is never
+// written.
+var stickyStatuses = &corev3.HealthStatusSet{Statuses: []corev3.HealthStatus{
+	corev3.HealthStatus_UNKNOWN, corev3.HealthStatus_HEALTHY, corev3.HealthStatus_DEGRADED, corev3.HealthStatus_DRAINING,
+}}
+
 // unlimited lifts Envoy's default of 1,024 connections and requests: a limit is
 // the user's decision. Retries stay bounded by a budget of the active requests.
 func unlimited() *clusterv3.CircuitBreakers {

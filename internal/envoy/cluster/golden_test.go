@@ -67,6 +67,7 @@ func TestGolden(t *testing.T) {
 			in.Discovery, in.Alias = ir.DiscoverDNS, "search.example.com"
 			in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "search.example.com", SubjectAltNames: []string{"search.example.com"}}
 		}),
+		"sticky": outbound(func(in *ir.OutboundCluster) { in.Sticky = true }),
 		"shares": outbound(func(in *ir.OutboundCluster) { in.Weighted = true }),
 		"dns-endpoints": outbound(func(in *ir.OutboundCluster) {
 			in.Discovery, in.Endpoints = ir.DiscoverDNS, named("db-1.example.com", "db-2.example.com")

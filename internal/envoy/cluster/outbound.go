@@ -47,6 +47,9 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 		}
 	}
+	if in.Sticky && !in.Auto {
+		c.CommonLbConfig.OverrideHostStatus = stickyStatuses
+	}
 	if !in.Auto {
 		secure(c, in)
 		proxyProtocol(c, in.Settings.ProxyProtocol)

@@ -49,6 +49,9 @@ func line(e *ir.Endpoint) *endpointv3.LbEndpoint {
 	if e.Weight > 1 {
 		out.LoadBalancingWeight = wrapperspb.UInt32(e.Weight)
 	}
+	if e.Leaving {
+		out.HealthStatus = corev3.HealthStatus_DRAINING
+	}
 	if e.TLS {
 		out.Metadata = meshed
 	}

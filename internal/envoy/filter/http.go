@@ -123,7 +123,10 @@ func (h HTTP) filters() []*hcmv3.HttpFilter {
 		out = append(out, tokenFilter()) // before all that a rule may do: which rule holds may depend on the token
 	}
 	if h.Routes == nil {
-		out = append(out, faultFilter()) // before all that would do work for a request that is to fail
+		out = append(out,
+			faultFilter(),   // before all that would do work for a request that is to fail
+			sessionFilter(), // after what may answer in the server's place
+		)
 	}
 	return append(out,
 		httpFilter("envoy.filters.http.router", &routerv3.Router{SuppressEnvoyHeaders: h.Dialect.NoEnvoyTimes}), // last: it is the one that answers

@@ -100,7 +100,9 @@ func TestGolden(t *testing.T) {
 				},
 			})
 		},
-		"no-retry": host(ir.ResolvedRule{Retry: &ir.Retry{}}),
+		"session-cookie": host(ir.ResolvedRule{Session: &ir.Session{Cookie: "at", Path: "/"}}),
+		"session-header": host(ir.ResolvedRule{Session: &ir.Session{Header: "x-at"}}),
+		"no-retry":       host(ir.ResolvedRule{Retry: &ir.Retry{}}),
 		"retry": host(ir.ResolvedRule{Retry: &ir.Retry{
 			Attempts: 3, PerTryTimeout: time.Second, On: "gateway-error,retriable-status-codes", StatusCodes: []uint32{409, 503},
 		}}),

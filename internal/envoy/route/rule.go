@@ -28,7 +28,7 @@ func rule(in *ir.ResolvedRule) []*routev3.Route {
 			StatPrefix: matches[i].StatPrefix,
 			Metadata:   typed.Origins([]ir.Origin{in.Origin}),
 
-			TypedPerFilterConfig: filters(&in.Handling),
+			TypedPerFilterConfig: filters(in),
 		}
 		switch {
 		case in.Direct != nil:

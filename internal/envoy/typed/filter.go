@@ -7,6 +7,8 @@ package typed
 const (
 	FilterCORS  = "envoy.filters.http.cors"
 	FilterFault = "envoy.filters.http.fault"
+
+	FilterSession = "envoy.filters.http.stateful_session"
 )
 
 // FilterTokens is the HTTP filter that verifies tokens. TokenPayload is the part of its
