@@ -19,7 +19,7 @@ type Backend struct {
 	TLS      bool     // speaks mesh mutual TLS
 	Plain    []uint16 // ports that take no mesh TLS all the same, sorted
 	Locality Locality
-	Draining bool // terminating; kept only while nothing else serves
+	Draining bool // terminating; for clients that stay with it, and for all while nothing else serves
 	Presumed bool // its slice calls it not ready, its pod does not; kept while nothing is ready
 	Unready  bool // does not serve; kept of headless hosts only, whose pods are called one by one
 	Network  string

@@ -20,7 +20,8 @@ func Assign(
 	if set == nil {
 		return out
 	}
-	take := func(of tier, only bool) {
+	in := func(of tier, prefer *ir.Nearness) []ir.LocalityEndpoints {
+		some := &ir.Assignment{}
 		for i := range set.Backends {
 			b := &set.Backends[i]
 			port, ok := b.PortNumber(portName)
@@ -28,36 +29,66 @@ func Assign(
 				continue
 			}
 			_, plain := slices.BinarySearch(b.Plain, port)
-			add(out, b.Locality, priority(near, &who, b), ir.Endpoint{
-				Addr: b.Addr, Name: b.Name, Port: port, TLS: b.TLS && !plain, Weight: b.Weight, Leaving: only,
-			})
+			add(some, b.Locality, priority(prefer, &who, b), ir.Endpoint{Addr: b.Addr, Name: b.Name, Port: port, TLS: b.TLS && !plain, Weight: b.Weight})
 		}
+		return ordered(some.Localities)
 	}
-	for _, of := range []tier{ready, presumed, leaving} {
-		take(of, false)
-		if len(out.Localities) == 0 {
-			continue
-		}
-		if sticky && of != leaving {
-			take(leaving, true)
-		}
-		break
-	}
-	slices.SortFunc(out.Localities, func(a, b ir.LocalityEndpoints) int {
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Locality.Compare(b.Locality))
-	})
-	closeGaps(out.Localities)
-	for i := range out.Localities {
-		l := &out.Localities[i]
-		slices.SortFunc(l.Endpoints, func(a, b ir.Endpoint) int {
-			return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Port, b.Port))
-		})
-		l.Endpoints = slices.CompactFunc(l.Endpoints, func(a, b ir.Endpoint) bool {
-			return a.Addr == b.Addr && a.Name == b.Name && a.Port == b.Port
-		})
+	used := ready
+	for ; used < unready && len(out.Localities) == 0; used++ {
+		out.Localities = in(used, near)
 	}
 	if near.Weighted() {
 		out.Localities = weighPlaces(near, &who, out.Localities)
+	}
+	if sticky && used <= leaving && len(out.Localities) > 0 {
+		out.Localities = append(out.Localities, behind(out.Localities, in(leaving, nil))...)
+	}
+	return out
+}
+
+// ordered sorts places by preference, and what is in each by address; nothing is there twice.
+func ordered(places []ir.LocalityEndpoints) []ir.LocalityEndpoints {
+	slices.SortFunc(places, func(a, b ir.LocalityEndpoints) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Locality.Compare(b.Locality))
+	})
+	closeGaps(places)
+	for i := range places {
+		l := &places[i]
+		slices.SortFunc(l.Endpoints, func(a, b ir.Endpoint) int {
+			return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Port, b.Port))
+		})
+		l.Endpoints = slices.CompactFunc(l.Endpoints, sameSocket)
+	}
+	return places
+}
+
+func sameSocket(a, b ir.Endpoint) bool {
+	return a.Addr == b.Addr && a.Name == b.Name && a.Port == b.Port
+}
+
+// behind makes of endpoints that are going away such as get the requests that name
+// them and no others. They come after all others in the order of preference: among them they would count as
+// failing, and requests would spill over to places that are farther away.
+func behind(serving, going []ir.LocalityEndpoints) []ir.LocalityEndpoints {
+	last := serving[len(serving)-1]
+	var out []ir.LocalityEndpoints
+	for _, l := range going {
+		l.Endpoints = slices.DeleteFunc(l.Endpoints, func(e ir.Endpoint) bool {
+			return slices.ContainsFunc(serving, func(s ir.LocalityEndpoints) bool {
+				return slices.ContainsFunc(s.Endpoints, func(o ir.Endpoint) bool { return sameSocket(e, o) })
+			})
+		})
+		if len(l.Endpoints) == 0 {
+			continue
+		}
+		for i := range l.Endpoints {
+			l.Endpoints[i].Leaving = true
+		}
+		l.Priority = last.Priority + 1
+		if last.Weight > 0 {
+			l.Weight = uint32(len(l.Endpoints))
+		}
+		out = append(out, l)
 	}
 	return out
 }

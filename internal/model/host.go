@@ -36,7 +36,10 @@ func (m *Model) deriveHosts(g *graph.Graph) {
 		})
 	m.sessions = graph.Derive(g, "sessions", sticky.Keys(), strings.Compare,
 		func(c *graph.Ctx, host string, _ struct{}, emit func(string, *ir.Session)) {
-			emit(host, graph.Lookup(c, sticky, host)[0].Value.Session)
+			// As in mergeHost, the first of the clusters is believed.
+			if s := graph.Lookup(c, m.servicesByHost, host)[0].Value; s.Session != nil {
+				emit(host, s.Session)
+			}
 		})
 	m.deriveViews(g, m.servicesByHost.Keys())
 }

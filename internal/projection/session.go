@@ -4,6 +4,8 @@ package projection
 
 import (
 	"cmp"
+	"regexp"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,22 +21,25 @@ const (
 	labelSessionHeader = "istio.io/persistent-session-header"
 )
 
-// session reads a Service's labels, then its annotations; the header goes before the cookie. Services have no
-// status for problems: a name that is none has no effect.
+// session reads a Service's labels, then its annotations; the header goes before the
+// cookie. Services have no status for problems: a name that cannot be used has no effect.
 func session(meta *metav1.ObjectMeta) *ir.Session {
 	said := func(key string) string { return cmp.Or(meta.Labels[key], meta.Annotations[key]) }
-	if name := said(labelSessionHeader); name != "" {
-		if checkHeader(name) != nil {
+	if name := strings.ToLower(said(labelSessionHeader)); name != "" {
+		if checkHeader(name) != nil || slices.Contains(framing, name) {
 			return nil
 		}
-		return &ir.Session{Header: strings.ToLower(name)}
+		return &ir.Session{Header: name}
 	}
 	name, path, _ := strings.Cut(said(labelSessionCookie), ":")
-	switch {
-	case name == "" || checkHeader(name) != nil: // both are tokens of HTTP
-		return nil
-	case !strings.HasPrefix(path, "/"):
+	if path == "" {
 		path = "/"
+	}
+	if checkHeader(name) != nil || !cookiePath.MatchString(path) { // names of cookies are tokens, too
+		return nil
 	}
 	return &ir.Session{Cookie: name, Path: path}
 }
+
+// cookiePath is what may stand in an answer's cookie without ending it.
+var cookiePath = regexp.MustCompile(`^/[-._~!$&'()*+,=:@%/A-Za-z0-9]{0,255}$`)

@@ -15,9 +15,7 @@ const trafficDoc = "../../docs/traffic-tests.md"
 
 // unserved are features of traffic that the mesh does not serve.
 var unserved = map[string]string{
-	"B15": "routes by claims of a token",
 	"B35": "listeners of Sidecars",
-	"B52": "persistent sessions",
 }
 
 // names are the first groups of what matches in the files of a pattern.

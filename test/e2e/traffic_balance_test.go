@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
@@ -114,9 +115,10 @@ func testConsistentHash(t *testing.T) {
 // endpoint is one of a Service whose endpoints a test writes itself. A pod without a
 // name is an address and no more.
 type endpoint struct {
-	pod   corev1.Pod
-	node  string
-	ready bool
+	pod     corev1.Pod
+	node    string
+	ready   bool
+	leaving bool // it still serves
 }
 
 // setEndpoints writes the EndpointSlice of a Service without a selector.
@@ -126,7 +128,7 @@ func setEndpoints(ctx context.Context, service string, endpoints ...endpoint) er
 		WithPorts(applydiscoveryv1.EndpointPort().WithName("http").WithProtocol(corev1.ProtocolTCP).WithPort(8080))
 	for _, e := range endpoints {
 		one := applydiscoveryv1.Endpoint().WithAddresses(e.pod.Status.PodIP).WithNodeName(e.node).
-			WithConditions(applydiscoveryv1.EndpointConditions().WithReady(e.ready))
+			WithConditions(applydiscoveryv1.EndpointConditions().WithReady(e.ready).WithServing(e.ready || e.leaving).WithTerminating(e.leaving))
 		if e.pod.Name != "" {
 			one.WithTargetRef(applycorev1.ObjectReference().WithKind("Pod").WithNamespace(appSpace).WithName(e.pod.Name))
 		}
@@ -147,12 +149,12 @@ func testWarmup(t *testing.T) {
   trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 24s, minimumPercent: 10, aggression: 1}}}`))
 	pods := backends(t)
 	node := pods[0].Spec.NodeName
-	old := []endpoint{{pods[0], node, true}, {pods[1], node, true}}
+	old := []endpoint{{pod: pods[0], node: node, ready: true}, {pod: pods[1], node: node, ready: true}}
 	must(t, setEndpoints(t.Context(), "warm", old...))
 	until(t, "the first two", hosts(pods[0].Name, pods[1].Name), call, "http://warm:8080", "--count=40")
 	// Where all are new, none is warmer than the other.
 	time.Sleep(window)
-	must(t, setEndpoints(t.Context(), "warm", append(old, endpoint{pods[2], node, true})...))
+	must(t, setEndpoints(t.Context(), "warm", append(old, endpoint{pod: pods[2], node: node, ready: true})...))
 	r := until(t, "the third", func(r env.Report) error {
 		if err := answered(r); err != nil {
 			return err
@@ -215,8 +217,8 @@ func farNode(t *testing.T, near string) (region, zone, far string) {
 func testNearness(t *testing.T) {
 	pods := backends(t)
 	region, zone, far := farNode(t, pods[0].Spec.NodeName)
-	near := endpoint{pods[0], pods[0].Spec.NodeName, true}
-	away := endpoint{pods[1], far, true}
+	near := endpoint{pod: pods[0], node: pods[0].Spec.NodeName, ready: true}
+	away := endpoint{pod: pods[1], node: far, ready: true}
 	given(t, service("near", ""), service("spread", ""), service("prefer", ""),
 		object("DestinationRule", "near", `
   host: near
@@ -257,4 +259,51 @@ func testNearness(t *testing.T) {
 	if n := r.Hosts[pods[0].Name]; n < 360 || n > 440 {
 		t.Errorf("the client's zone got %d of 500, want 80 %% within 8 points", n)
 	}
+}
+
+// A client that sends its cookie, or header, back stays at one pod, also while that
+// is going away, and moves when it is gone. It gets to no pod that the Service does
+// not have, whatever it sends.
+func testSessions(t *testing.T) {
+	sticky := func(name, label string) string {
+		return fmt.Sprintf("---\n{apiVersion: v1, kind: Service, metadata: {name: %s, labels: {%s}}, spec: {ports: [{name: http, port: 8080}]}}\n", name, label)
+	}
+	given(t, sticky("stay-cookie", "istio.io/persistent-session: at"), sticky("stay-header", "istio.io/persistent-session-header: x-at"))
+	pods := backends(t)
+	for _, name := range []string{"stay-cookie", "stay-header"} {
+		set := func(leaving string, among ...corev1.Pod) {
+			t.Helper()
+			var all []endpoint
+			for _, p := range among {
+				all = append(all, endpoint{pod: p, node: p.Spec.NodeName, ready: p.Name != leaving, leaving: p.Name == leaving})
+			}
+			must(t, setEndpoints(t.Context(), name, all...))
+		}
+		url := "http://" + name + ":8080"
+		set("", pods[:2]...)
+		r := until(t, name, hosts(pods[0].Name, pods[1].Name), call, url, "--count=40")
+		mine, at := "--header=x-at:"+r.LastHeaders.Get("X-At"), "x-at:"
+		if name == "stay-cookie" {
+			cookie, _, _ := strings.Cut(r.LastHeaders.Get("Set-Cookie"), ";")
+			mine, at = "--header=cookie:"+cookie, "cookie:at="
+		}
+		e, err := r.Echo()
+		must(t, err)
+		here, other := e.Host, pods[0].Name
+		if here == other {
+			other = pods[1].Name
+		}
+		must(t, hosts(here)(asked(t, url, mine, "--count=100")))
+		set(here, pods[:2]...)
+		until(t, "others leave the pod that is going away", hosts(other), call, url, "--count=40")
+		must(t, hosts(here)(asked(t, url, mine, "--count=100")))
+		set("", *podOf(pods, other))
+		until(t, "the client moves when its pod is gone", hosts(other), call, url, mine, "--count=20")
+		stranger := "--header=" + at + base64.StdEncoding.EncodeToString([]byte(pods[2].Status.PodIP+":8080"))
+		must(t, hosts(other)(asked(t, url, stranger, "--count=20")))
+	}
+}
+
+func podOf(pods []corev1.Pod, name string) *corev1.Pod {
+	return &pods[slices.IndexFunc(pods, func(p corev1.Pod) bool { return p.Name == name })]
 }

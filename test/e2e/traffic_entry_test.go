@@ -160,7 +160,7 @@ func testListedHosts(t *testing.T) {
 func testManyEndpoints(t *testing.T) {
 	given(t, service("thousand", ""))
 	pods := backends(t)
-	must(t, setEndpoints(t.Context(), "thousand", endpoint{pods[0], pods[0].Spec.NodeName, true}))
+	must(t, setEndpoints(t.Context(), "thousand", endpoint{pod: pods[0], node: pods[0].Spec.NodeName, ready: true}))
 	until(t, "the first endpoint", hosts(pods[0].Name), call, "http://thousand:8080")
 	known := func(ctx context.Context) (int, error) {
 		var page struct {
@@ -188,11 +188,11 @@ func testManyEndpoints(t *testing.T) {
 		return stats
 	}
 	before := updates()
-	many := []endpoint{{pods[0], pods[0].Spec.NodeName, true}}
+	many := []endpoint{{pod: pods[0], node: pods[0].Spec.NodeName, ready: true}}
 	for i := range 999 {
 		var far corev1.Pod
 		far.Status.PodIP = netip.AddrFrom4([4]byte{198, 51, byte(100 + i/250), byte(1 + i%250)}).String()
-		many = append(many, endpoint{far, pods[0].Spec.NodeName, true})
+		many = append(many, endpoint{pod: far, node: pods[0].Spec.NodeName, ready: true})
 	}
 	begin := time.Now()
 	must(t, setEndpoints(t.Context(), "thousand", many...))

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshwright/meshwright/test/e2e/env"
+	"github.com/meshwright/meshwright/test/token"
 )
 
 // door is a Gateway on a port of the ingress gateway, with a VirtualService of its
@@ -255,5 +257,41 @@ func testThirdPartyIngress(t *testing.T) {
 	must(t, err)
 	if peer != clientSPIFFE || header(e, "X-Rule") != "behind" || !strings.HasPrefix(e.Path, "/shop") {
 		t.Errorf("the server was asked for %s by %q with x-rule %q, want /shop by %s", e.Path, peer, header(e, "X-Rule"), clientSPIFFE)
+	}
+}
+
+// A claim of a verified token chooses the route at the gateway. A request without a
+// token has none, and one with a token that somebody else signed gets nowhere.
+func testClaims(t *testing.T) {
+	users := token.NewIssuer(t, "https://users.e2e.example")
+	forged := token.NewIssuer(t, users.Name)
+	given(t, service("claims-one", "app: echo, version: v1"), service("claims-two", "app: echo, version: v2"),
+		fmt.Sprintf(`---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: claims, namespace: %s}
+spec:
+  selector: {matchLabels: {istio: ingressgateway}}
+  jwtRules: [{issuer: %q, jwks: '%s'}]
+`, env.MeshNamespace, users.Name, users.JWKS()),
+		door("claims", plainPort, `http: [
+    {match: [{headers: {"@request.auth.claims[group]": {exact: dev}}}], route: [{destination: {host: claims-two}}]},
+    {route: [{destination: {host: claims-one}}]}]`))
+	for _, c := range []struct {
+		what   string
+		header http.Header
+		code   int
+		want   string
+	}{
+		{"no token", nil, 200, "v1"},
+		{"of the group", users.Bearer(token.Claims{"group": "dev"}), 200, "v2"},
+		{"of that group and others", users.Bearer(token.Claims{"group": []string{"ops", "dev"}}), 200, "v2"},
+		{"of another group", users.Bearer(token.Claims{"group": "ops"}), 200, "v1"},
+		{"signed by somebody else", forged.Bearer(token.Claims{"group": "dev"}), 401, ""},
+	} {
+		r := atGateway(t, env.Request{URL: "http://claims.e2e.example/", Header: c.header})
+		if got := env.VersionField(r.Body); r.Code != c.code || got != c.want {
+			t.Errorf("%s: %d by %q (%v), want %d by %q", c.what, r.Code, got, r.Err, c.code, c.want)
+		}
 	}
 }

@@ -58,6 +58,7 @@ var trafficCases = []part{
 	{"ConsistentHash", testConsistentHash},
 	{"Warmup", testWarmup},
 	{"Nearness", testNearness},
+	{"Sessions", testSessions},
 	{"MaxConnections", testMaxConnections},
 	{"PendingRequests", testPendingRequests},
 	{"Upgrade", testUpgrade},
@@ -85,6 +86,7 @@ var trafficCases = []part{
 // trafficAlone are those that others would disturb, or that disturb others.
 var trafficAlone = []part{
 	{"ManyEndpoints", testManyEndpoints},
+	{"Claims", testClaims}, // it changes the gateway's listeners
 	{"OutboundPolicy", testOutboundPolicy},
 }
 

@@ -5,6 +5,7 @@
 package live
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,65 +14,72 @@ import (
 	"github.com/meshwright/meshwright/internal/agent/node"
 )
 
-const stickyService = `
-{apiVersion: v1, kind: Service, metadata: {name: cart, namespace: shop, labels: {LABEL}}, spec: {clusterIP: 10.96.0.2, selector: {app: cart}, ports: [{name: http, port: 80, targetPort: 8080}]}}
-`
-
 // TestSessions: a client that sends back what an answer gave it stays with its server,
 // also while that is going away, and gets another one when it is gone.
 func TestSessions(t *testing.T) {
-	for header, label := range map[string]string{"Set-Cookie": "istio.io/persistent-session: at", "X-At": "istio.io/persistent-session-header: x-at"} {
-		t.Run(header, func(t *testing.T) {
-			w := New(t)
-			w.Apply(strings.ReplaceAll(stickyService, "LABEL", label))
-			carts := map[string]*Pod{}
-			for i := range 3 {
-				p := w.Start(Spec{Namespace: "shop", Name: fmt.Sprintf("cart-%d", i), Labels: map[string]string{"app": "cart"}, Proxy: node.Sidecar})
-				p.ServeEcho(8080)
-				carts[p.Name] = p
-			}
-			page := w.Start(Spec{Namespace: "shop", Name: "page-1", Proxy: node.Sidecar})
-			call := Call{To: "10.96.0.2:80", URL: "http://cart/"}
-			first := page.Expect(call, "200")
-			mine := call
-			if cookie, ok := strings.CutPrefix(first.Header.Get("Set-Cookie"), "at="); ok {
-				value, _, _ := strings.Cut(cookie, ";")
-				mine.Header = http.Header{"Cookie": {"at=" + value}}
-			} else {
-				mine.Header = http.Header{"X-At": {first.Header.Get("X-At")}}
-			}
-			server := first.Echo().Pod
-			stays := func(what string) {
-				t.Helper()
-				for range 50 {
-					if got := page.Call(mine); got.Status != http.StatusOK || got.Echo().Pod != server {
-						t.Fatalf("%s: a client of %s got %q", what, server, got)
+	for name, c := range map[string]struct{ label, answer, request, prefix string }{
+		"cookie": {"istio.io/persistent-session: at", "Set-Cookie", "Cookie", "at="},
+		"header": {"istio.io/persistent-session-header: x-at", "X-At", "X-At", ""},
+	} {
+		for _, by := range []string{"sidecar", "gateway"} {
+			t.Run(name+" by "+by, func(t *testing.T) {
+				w := New(t)
+				w.Apply(strings.Replace(shop, "{name: cart, namespace: shop}", "{name: cart, namespace: shop, labels: {"+c.label+"}}", 1))
+				carts := map[string]*Pod{}
+				for i := range 3 {
+					p := w.Start(Spec{Namespace: "shop", Name: fmt.Sprintf("cart-%d", i), Labels: map[string]string{"app": "cart"}, Proxy: node.Sidecar})
+					p.ServeEcho(8080)
+					carts[p.Name] = p
+				}
+				page := w.Start(Spec{Namespace: "shop", Name: "page-1", Proxy: node.Sidecar})
+				page.ServeEcho(8080)
+				client, call := page, Call{To: "10.96.0.1:80", URL: "http://cart/"}
+				if by == "gateway" {
+					ingress := w.Start(Spec{Namespace: RootNamespace, Name: "ingress-1", Labels: map[string]string{"istio": "ingress"}, Proxy: node.Router})
+					client, call = w.Start(Spec{Namespace: "other", Name: "client-1"}), Call{To: ingress.At(80), URL: "http://shop.example.com/"}
+				}
+				first := client.Expect(call, "200")
+				given, _, _ := strings.Cut(first.Header.Get(c.answer), ";")
+				mine, server := call, first.Echo().Pod
+				mine.Header = http.Header{c.request: {given}}
+				stays := func(what string) {
+					t.Helper()
+					for range 50 {
+						if got := client.Call(mine); got.Status != http.StatusOK || got.Echo().Pod != server {
+							t.Fatalf("%s: a client of %s got %q", what, server, got)
+						}
 					}
 				}
-			}
-			stays("all are ready")
-			carts[server].Leave()
-			w.Eventually("others leave the server that is going away", func() error {
-				for range 30 {
-					if got := page.Call(call).Echo().Pod; got == server || got == "" {
+				stays("all are ready")
+				for _, to := range []string{page.At(8080), "127.0.0.1:15000", "nonsense"} { // nothing that the Service has
+					strange := call
+					strange.Header = http.Header{c.request: {c.prefix + base64.StdEncoding.EncodeToString([]byte(to))}}
+					if got := client.Call(strange); carts[got.Echo().Pod] == nil {
+						t.Errorf("a request that names %s got %q", to, got)
+					}
+				}
+				carts[server].Leave()
+				w.Eventually("others leave the server that is going away", func() error {
+					for range 30 {
+						if got := client.Call(call).Echo().Pod; got == server || got == "" {
+							return fmt.Errorf("%q answered", got)
+						}
+					}
+					return nil
+				})
+				stays("the server is going away")
+				carts[server].Unready(true)
+				w.Eventually("the client gets another server", func() error {
+					got := client.Call(mine)
+					if pod := got.Echo().Pod; pod == server || pod == "" {
 						return fmt.Errorf("%q answered", got)
 					}
-				}
-				return nil
+					if !strings.HasPrefix(got.Header.Get(c.answer), c.prefix) {
+						return fmt.Errorf("the answer does not say which server it is from: %v", got.Header)
+					}
+					return nil
+				})
 			})
-			stays("the server is going away")
-			carts[server].Unready(true)
-			page.Expect(mine, "200")
-			w.Eventually("the client gets another server", func() error {
-				got := page.Call(mine)
-				if pod := got.Echo().Pod; pod == server || pod == "" {
-					return fmt.Errorf("%q answered", pod)
-				}
-				if got.Header.Get(header) == "" {
-					return fmt.Errorf("the answer does not say which server it is from")
-				}
-				return nil
-			})
-		})
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/meshwright/meshwright/internal/agent/node"
+	"github.com/meshwright/meshwright/test/token"
 )
 
 func tokensOf(name, namespace, selector string, rules ...string) string {
@@ -35,9 +36,9 @@ func TestTokens(t *testing.T) {
 	// The first rule of a workload, and the last that goes, change its listeners:
 	// what is under way has the time that it has in a pod.
 	w.Drain = 20 * time.Second
-	users, partners, strangers := NewIssuer(t, "https://users.example.com"), NewIssuer(t, "https://partners.example.com"), NewIssuer(t, "https://strangers.example.com")
-	forged := NewIssuer(t, users.Name)
-	rule := func(i *Issuer, more string) string {
+	users, partners, strangers := token.NewIssuer(t, "https://users.example.com"), token.NewIssuer(t, "https://partners.example.com"), token.NewIssuer(t, "https://strangers.example.com")
+	forged := token.NewIssuer(t, users.Name)
+	rule := func(i *token.Issuer, more string) string {
 		return fmt.Sprintf("{issuer: %q, jwks: '%s'%s}", i.Name, i.JWKS(), more)
 	}
 	atGateway := tokensOf("users", RootNamespace, "istio: ingress",
@@ -51,7 +52,7 @@ func TestTokens(t *testing.T) {
 	outside := w.Start(Spec{Namespace: "other", Name: "client-1"})
 	call := Call{To: ingress.At(80), URL: "http://shop.example.com/"}
 	with := func(c Call, h http.Header) Call { c.Header = h; return c }
-	good := Claims{"aud": "shop"}
+	good := token.Claims{"aud": "shop"}
 	outside.Expect(call, "200 cart-1")
 
 	for name, c := range map[string]struct {
@@ -61,10 +62,10 @@ func TestTokens(t *testing.T) {
 	}{
 		"nothing":            {want: "200"},
 		"valid":              {header: users.Bearer(good), want: "200"},
-		"valid among others": {header: users.Bearer(Claims{"aud": []string{"other", "shop"}}), want: "200"},
-		"expired":            {header: users.Bearer(Claims{"aud": "shop", "exp": time.Now().Add(-time.Hour).Unix()}), want: "401"},
-		"not yet":            {header: users.Bearer(Claims{"aud": "shop", "nbf": time.Now().Add(time.Hour).Unix()}), want: "401"},
-		"another audience":   {header: users.Bearer(Claims{"aud": "other"}), want: "403"},
+		"valid among others": {header: users.Bearer(token.Claims{"aud": []string{"other", "shop"}}), want: "200"},
+		"expired":            {header: users.Bearer(token.Claims{"aud": "shop", "exp": time.Now().Add(-time.Hour).Unix()}), want: "401"},
+		"not yet":            {header: users.Bearer(token.Claims{"aud": "shop", "nbf": time.Now().Add(time.Hour).Unix()}), want: "401"},
+		"another audience":   {header: users.Bearer(token.Claims{"aud": "other"}), want: "403"},
 		"another key":        {header: forged.Bearer(good), want: "401"},
 		"another issuer":     {header: strangers.Bearer(good), want: "401"},
 		"no token at all":    {header: http.Header{"Authorization": {"Bearer nonsense"}}, want: "401"},
@@ -158,7 +159,7 @@ spec:
 // TestClaims: claims of a valid token choose the route, and nothing else does.
 func TestClaims(t *testing.T) {
 	w := New(t)
-	users := NewIssuer(t, "https://users.example.com")
+	users := token.NewIssuer(t, "https://users.example.com")
 	w.Apply(shop + "---" + byClaims)
 	for _, v := range []string{"v1", "v2"} {
 		w.Start(Spec{Namespace: "shop", Name: "cart-" + v, Labels: map[string]string{"app": "cart", "version": v}, Proxy: node.Sidecar}).ServeEcho(8080)
@@ -168,24 +169,24 @@ func TestClaims(t *testing.T) {
 	call := Call{To: ingress.At(80), URL: "http://shop.example.com/"}
 	outside.Expect(call, "200 cart-v1")
 	dev := call
-	dev.Header = users.Bearer(Claims{"group": "dev"})
+	dev.Header = users.Bearer(token.Claims{"group": "dev"})
 	outside.Expect(dev, "200 cart-v1") // nothing looks at it
 
 	w.Apply(tokensOf("users", RootNamespace, "istio: ingress", fmt.Sprintf("{issuer: %q, jwks: '%s'}", users.Name, users.JWKS())))
 	outside.Expect(dev, "200 cart-v2")
 	for name, c := range map[string]struct {
-		claims Claims
+		claims token.Claims
 		path   string
 		want   string
 	}{
-		"in a list":           {claims: Claims{"group": []string{"ops", "dev"}}, want: "200 cart-v2"},
-		"of others":           {claims: Claims{"group": "ops"}, want: "200 cart-v1"},
-		"that only begins so": {claims: Claims{"group": "developers"}, want: "200 cart-v1"},
-		"not a text":          {claims: Claims{"group": map[string]any{"dev": true}}, want: "200 cart-v1"},
-		"inside another":      {claims: Claims{"https://example.com/org": Claims{"units": []string{"a", "dev-1"}}}, want: "200 cart-v2"},
-		"with spaces":         {claims: Claims{"scope": "read preview"}, want: "200 cart-v2"},
-		"known":               {claims: Claims{}, path: "known", want: "200 cart-v1"},
-		"expired":             {claims: Claims{"group": "dev", "exp": time.Now().Add(-time.Hour).Unix()}, want: "401"},
+		"in a list":           {claims: token.Claims{"group": []string{"ops", "dev"}}, want: "200 cart-v2"},
+		"of others":           {claims: token.Claims{"group": "ops"}, want: "200 cart-v1"},
+		"that only begins so": {claims: token.Claims{"group": "developers"}, want: "200 cart-v1"},
+		"not a text":          {claims: token.Claims{"group": map[string]any{"dev": true}}, want: "200 cart-v1"},
+		"inside another":      {claims: token.Claims{"https://example.com/org": token.Claims{"units": []string{"a", "dev-1"}}}, want: "200 cart-v2"},
+		"with spaces":         {claims: token.Claims{"scope": "read preview"}, want: "200 cart-v2"},
+		"known":               {claims: token.Claims{}, path: "known", want: "200 cart-v1"},
+		"expired":             {claims: token.Claims{"group": "dev", "exp": time.Now().Add(-time.Hour).Unix()}, want: "401"},
 	} {
 		request := call
 		request.URL += c.path
@@ -207,8 +208,8 @@ func TestClaims(t *testing.T) {
 // nobody has, and keys that were fetched stay.
 func TestKeysThatAreFetched(t *testing.T) {
 	w := New(t)
-	users, others := NewIssuer(t, "https://users.example.com"), NewIssuer(t, "https://others.example.com")
-	forged := NewIssuer(t, users.Name)
+	users, others := token.NewIssuer(t, "https://users.example.com"), token.NewIssuer(t, "https://others.example.com")
+	forged := token.NewIssuer(t, users.Name)
 	idp := w.Start(Spec{Namespace: "idp", Name: "idp-1"})
 	w.Apply(shop + "---" + tokensOf("users", RootNamespace, "istio: ingress",
 		fmt.Sprintf("{issuer: %q, jwksUri: 'http://%s/jwks', timeout: 1s}", users.Name, idp.At(8000)),

@@ -21,6 +21,12 @@ func TestGolden(t *testing.T) {
 				{Locality: ir.Locality{Region: "west", Zone: "b"}, Priority: 1, Endpoints: one},
 			}})
 		},
+		"leaving": func() golden.Message {
+			return Assignment(&ir.Assignment{Cluster: key, Localities: []ir.LocalityEndpoints{
+				{Endpoints: []ir.Endpoint{{Addr: netip.MustParseAddr("10.0.0.1"), Port: 9080}}},
+				{Priority: 1, Endpoints: []ir.Endpoint{{Addr: netip.MustParseAddr("10.0.0.2"), Port: 9080, Leaving: true}}},
+			}})
+		},
 		"localities": func() golden.Message {
 			return Assignment(&ir.Assignment{Cluster: key, Localities: []ir.LocalityEndpoints{{
 				Endpoints: []ir.Endpoint{{Addr: netip.MustParseAddr("10.0.0.1"), Port: 9080}},

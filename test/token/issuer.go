@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build linux
-
-package live
+// Package token makes tokens of users for tests.
+package token
 
 import (
 	"crypto/ecdsa"
