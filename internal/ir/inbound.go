@@ -5,6 +5,7 @@ package ir
 import (
 	"iter"
 	"net/netip"
+	"slices"
 	"strconv"
 )
 
@@ -21,11 +22,26 @@ type Inbound struct {
 	Origins       []Origin // policies that shaped it, sorted
 }
 
-// InboundPort is a port that a Service names or a policy singles out.
+// InboundPort is a port that a Service or a Sidecar names, or a policy singles out.
 type InboundPort struct {
 	Port     uint16
-	Protocol Protocol
+	Protocol Protocol // of what is inside of TLS
 	Mode     MTLSMode // never unset
+	To       LocalEndpoint
+	TLS      *ChainTLS // that ends at the proxy; with MTLSDisable only
+	Pool     *ConnectionPool
+}
+
+// Secrets is what TLS that ends at the proxy needs, sorted, each once.
+func (in *Inbound) Secrets() []SecretKey {
+	var out []SecretKey
+	for i := range in.Ports {
+		if t := in.Ports[i].TLS; t != nil {
+			out = append(out, t.Secrets()...)
+		}
+	}
+	slices.SortFunc(out, SecretKey.Compare)
+	return slices.Compact(out)
 }
 
 // GatewayListener is a port that a gateway listens on.

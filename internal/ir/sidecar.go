@@ -4,6 +4,7 @@ package ir
 
 import (
 	"cmp"
+	"net/netip"
 	"strings"
 )
 
@@ -20,6 +21,28 @@ type Sidecar struct {
 	Excludes []HostPattern
 
 	Unknown *Unknown // nil: as the mesh's settings say
+
+	ListsIngress bool          // only the ports of Ingress are served as more than bytes
+	Ingress      []IngressPort // sorted by port
+	Pool         *ConnectionPool
+}
+
+// IngressPort is a port at which sidecars accept connections as a Sidecar says.
+type IngressPort struct {
+	Port     uint16
+	Protocol Protocol
+	To       LocalEndpoint
+	TLS      *ServerTLS      // ends here, where the mesh's mutual TLS is off
+	Pool     *ConnectionPool // nil: that of the Sidecar
+	Section  string
+}
+
+// LocalEndpoint is where a sidecar finds its application. The zero value is the address
+// and port that were called.
+type LocalEndpoint struct {
+	Addr   netip.Addr // a loopback address; not valid: the address that was called
+	Port   uint16     // 0: the port that was called
+	Socket string     // path of a Unix socket, or its name after "@"; in place of both
 }
 
 // Narrows tells whether there are hosts that the sidecars are not told of.

@@ -2,7 +2,12 @@
 
 package mesh
 
-import "github.com/meshwright/meshwright/internal/ir"
+import (
+	"net/netip"
+	"time"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
 
 func (x *chaos) sidecar(k ir.ConfigKey) *ir.Sidecar {
 	s := &ir.Sidecar{Origin: ir.Origin{Kind: "Sidecar", Namespace: k.Namespace, Name: k.Name}, Created: int64(x.r.IntN(3))}
@@ -22,10 +27,31 @@ func (x *chaos) sidecar(k ir.ConfigKey) *ir.Sidecar {
 	if x.r.IntN(3) == 0 {
 		s.Excludes = append(s.Excludes, pattern())
 	}
+	x.doors(s)
 	if s.Unknown = x.unknown(); s.Unknown != nil {
 		s.Unknown.Origin = s.Origin
 	}
 	return s
+}
+
+func (x *chaos) doors(s *ir.Sidecar) {
+	s.Pool = pick(x.r, nil, nil, &ir.ConnectionPool{MaxConnections: 1 + x.r.Uint32N(3)})
+	if s.ListsIngress = x.r.IntN(3) == 0; !s.ListsIngress {
+		return
+	}
+	for _, port := range []uint16{80, 8000, 8443} {
+		if x.r.IntN(2) == 0 {
+			continue
+		}
+		p := ir.IngressPort{Port: port, Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolTCP, ir.ProtocolHTTPS), Section: "ingress[0]"}
+		p.To = pick(x.r, ir.LocalEndpoint{}, ir.LocalEndpoint{Port: 8080}, ir.LocalEndpoint{Socket: "/run/app"}, ir.LocalEndpoint{Addr: netip.IPv6Loopback(), Port: 81})
+		p.Pool = pick(x.r, nil, &ir.ConnectionPool{IdleTimeout: time.Minute})
+		if p.Protocol == ir.ProtocolHTTPS {
+			p.TLS = &ir.ServerTLS{Mode: pick(x.r, ir.ServerSimple, ir.ServerMutual), Certificates: []ir.SecretKey{{Kind: ir.SecretCertificate, File: "/c", KeyFile: "/k"}}}
+			p.TLS.CA = ir.SecretKey{Kind: ir.SecretCA, File: "/ca"}
+		}
+		s.Ingress = append(s.Ingress, p)
+	}
 }
 
 func (x *chaos) unknown() *ir.Unknown {

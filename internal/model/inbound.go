@@ -29,26 +29,43 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 				Dialect:       class.Speaks(mesh),
 				Origins:       accepts.Origins,
 			}
-			own := m.ownPorts(c, class)
-			for _, s := range m.selecting(c, class.Namespace, class.Labels) {
-				if class.Group != "" {
-					addTargets(out, s.Ports, own, mesh.Detection > 0)
-				} else {
-					m.addPorts(c, out, s, mesh.Detection > 0)
-				}
+			said := m.ingressOf(c, key)
+			if said != nil && said.Listed {
+				out.Ports = said.listedPorts(c, &accepts)
+			} else {
+				m.addKnownPorts(c, out, class, mesh.Detection > 0)
 			}
-			m.addEntryPorts(c, out, class, own)
+			if said != nil {
+				out.Origins = append(slices.Clip(out.Origins), said.Origin)
+			}
 			for _, p := range accepts.Ports {
 				if !hasPort(out, p.Port) {
 					out.Ports = append(out.Ports, ir.InboundPort{Port: p.Port, Protocol: ir.ProtocolTCP})
 				}
 			}
 			for i := range out.Ports {
-				out.Ports[i].Mode = accepts.mode(out.Ports[i].Port)
+				p := &out.Ports[i]
+				p.Mode = accepts.mode(p.Port)
+				if p.Pool == nil && said != nil {
+					p.Pool = said.Pool
+				}
 			}
 			slices.SortFunc(out.Ports, func(a, b ir.InboundPort) int { return int(a.Port) - int(b.Port) })
 			emit(key, out)
 		})
+}
+
+// addKnownPorts adds the ports that Services and ServiceEntries lead to.
+func (m *Model) addKnownPorts(c *graph.Ctx, out *ir.Inbound, class *ir.Class, detect bool) {
+	own := m.ownPorts(c, class)
+	for _, s := range m.selecting(c, class.Namespace, class.Labels) {
+		if class.Group != "" {
+			addTargets(out, s.Ports, own, detect)
+		} else {
+			m.addPorts(c, out, s, detect)
+		}
+	}
+	m.addEntryPorts(c, out, class, own)
 }
 
 // addPorts adds the ports behind a Service. Where two Services disagree about a

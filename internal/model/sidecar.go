@@ -53,7 +53,8 @@ type sidecarTables struct {
 	homesByTail  *graph.Index[string, scopeHost, string] // by the patterns that cover them
 	chosen       *graph.Table[string, sidecarUse]        // by class
 	used         *graph.Table[sidecarUse, struct{}]
-	imported     *graph.Table[sidecarUse, []string]   // sorted
+	imported     *graph.Table[sidecarUse, []string] // sorted
+	ingress      *graph.Table[sidecarUse, *ingressRules]
 	unknowns     *graph.Table[sidecarUse, ir.Unknown] // where it is not what the mesh says
 }
 
@@ -90,6 +91,12 @@ func (m *Model) deriveSidecars(g *graph.Graph) {
 		func(c *graph.Ctx, k sidecarUse, _ struct{}, emit func(sidecarUse, []string)) {
 			if s, ok := graph.Get(c, m.Sidecars.Table(), k.Sidecar); ok && s.Narrows() {
 				emit(k, m.importedBy(c, k.Namespace, s))
+			}
+		})
+	m.ingress = graph.Derive(g, "sidecars.ingress", m.used, sidecarUse.Compare,
+		func(c *graph.Ctx, k sidecarUse, _ struct{}, emit func(sidecarUse, *ingressRules)) {
+			if s, ok := graph.Get(c, m.Sidecars.Table(), k.Sidecar); ok && (s.ListsIngress || s.Pool != nil) {
+				emit(k, &ingressRules{s.Origin, s.ListsIngress, s.Ingress, s.Pool})
 			}
 		})
 	m.unknowns = graph.Derive(g, "unknowns", m.used, sidecarUse.Compare, m.unknownOf)

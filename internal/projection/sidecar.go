@@ -13,7 +13,12 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-var servedSidecar = serves("workloadSelector.labels", "egress[].hosts", "outboundTrafficPolicy")
+var servedSidecar = serves("workloadSelector.labels", "egress[].hosts", "outboundTrafficPolicy",
+	"ingress[].port.number", "ingress[].port.protocol", "ingress[].port.name", "ingress[].defaultEndpoint", "ingress[].captureMode",
+	"ingress[].tls.mode", "ingress[].tls.serverCertificate", "ingress[].tls.privateKey", "ingress[].tls.caCertificates", "ingress[].tls.caCrl",
+	"ingress[].tls.minProtocolVersion", "ingress[].tls.maxProtocolVersion", "ingress[].tls.cipherSuites",
+	"ingress[].tls.verifyCertificateSpki", "ingress[].tls.verifyCertificateHash",
+	"ingress[].connectionPool", "inboundConnectionPool")
 
 // maxPatterns bounds the hosts of a Sidecar, each of which is compared with many.
 const maxPatterns = 1000
@@ -27,11 +32,14 @@ func (s Scope) Sidecar(meta *metav1.ObjectMeta, text []byte) (*ir.Sidecar, []ir.
 	}
 	n := &notes{origin: origin(KindSidecar, meta)}
 	for _, g := range servedSidecar.gaps(in.ProtoReflect()) {
-		n.ignored(g.at)
+		if !strings.HasPrefix(g.pattern, "ingress[].tls.") {
+			n.ignored(g.at)
+		}
 	}
 	out := &ir.Sidecar{Origin: n.origin, Created: created(meta), Selector: ir.NewLabels(in.GetWorkloadSelector().GetLabels())}
 	selects := workloadSelector(n, spec.field("workloadSelector").field("labels"), out.Selector)
 	s.egress(n, in.GetEgress(), out)
+	inboundRules(n, in, out)
 	out.Unknown = s.unknown(n, meta.Namespace, in.GetOutboundTrafficPolicy())
 	if !selects {
 		out = nil // without the selector it would hold for other workloads

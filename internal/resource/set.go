@@ -145,8 +145,8 @@ func addressCluster(m *model.Model) func(*graph.Ctx, model.TCPKey, model.TargetK
 }
 
 func inboundClusters(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
-	for _, p := range in.Ports {
-		built := cluster.Inbound(p.Port, p.Protocol, in.Dialect.PreserveCase)
+	for i := range in.Ports {
+		built := cluster.Inbound(&in.Ports[i], in.Dialect.PreserveCase)
 		put(c, emit, ir.ClassLayer(class), TypeCluster, built.Name, built, in.Origins)
 	}
 }
@@ -239,6 +239,9 @@ func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter)
 
 func inboundListener(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
 	put(c, emit, ir.ClassLayer(class), TypeListener, ir.ListenerInbound, listener.InboundCapture(in), in.Origins)
+	for _, k := range in.Secrets() { // files, which the proxy reads itself
+		put(c, emit, ir.ClassLayer(class), TypeSecret, k.Name(), tls.Secret(k, nil), in.Origins)
+	}
 }
 
 func gatewayListener(c *graph.Ctx, k model.GatewayListenerKey, in *ir.GatewayListener, emit emitter) {

@@ -6,7 +6,12 @@ package live
 
 import (
 	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/meshwright/meshwright/internal/agent/node"
@@ -29,6 +34,41 @@ const outside = `
 {apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, outboundTrafficPolicy: {mode: REGISTRY_ONLY}}}
 `
 
+const doors = `
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.96.2.7, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}, {name: http-other, port: 81, targetPort: 8081}, {name: http-any, port: 82, targetPort: 8082}, {name: tcp, port: 9042}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: web, namespace: shop}, spec: {workloadSelector: {labels: {app: web}}, ingress: [{port: {number: 8080, protocol: HTTP, name: http}, defaultEndpoint: "unix://%s"}, {port: {number: 8081, protocol: HTTP, name: other}, defaultEndpoint: "127.0.0.1:9081"}, {port: {number: 8082, protocol: HTTP, name: any}, defaultEndpoint: "0.0.0.0:9082"}]}}
+`
+
+// TestIngressListeners: connections reach the application where a Sidecar says that it
+// is: at a Unix socket, at the loopback address and at another port, by mutual TLS. A
+// port that is not listed is still reached.
+func TestIngressListeners(t *testing.T) {
+	w := New(t)
+	socket := filepath.Join(w.dir, "app.sock")
+	w.Apply(fmt.Sprintf(doors, socket))
+	web := w.Start(Spec{Namespace: "shop", Name: "web-1", Labels: map[string]string{"app": "web"}, Proxy: node.Sidecar})
+	listener, err := net.Listen("unix", socket)
+	w.must(err)
+	w.must(os.Chmod(socket, 0o666)) // the proxy runs as another user
+	server := &http.Server{ReadHeaderTimeout: Patience, Handler: http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(to, "by the socket ", strings.Contains(r.Header.Get("x-forwarded-client-cert"), "/ns/shop/"))
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	web.ServeEcho(9081)
+	web.ServeEcho(9082)
+	web.serveLines(9042)
+	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Labels: map[string]string{"app": "page"}, Proxy: node.Sidecar})
+	page.Expect(Call{To: "10.96.2.7:80", URL: "http://web/"}, "200 by the socket true")
+	page.Expect(Call{To: "10.96.2.7:81", URL: "http://web/"}, "200 web-1")
+	page.Expect(Call{To: "10.96.2.7:82", URL: "http://web/"}, "200 web-1")
+	page.expectLine("10.96.2.7:9042", "shop/web-1")
+	if problems := w.Problems(); len(problems) > 0 {
+		t.Errorf("problems: %q", problems)
+	}
+}
+
 // TestUnknownTraffic: what nobody knows is refused or goes to a proxy as a Sidecar says,
 // also for sidecars that ask for what they use.
 func TestUnknownTraffic(t *testing.T) {
@@ -41,23 +81,23 @@ func TestUnknownTraffic(t *testing.T) {
 	web.ServeEcho(80)
 	web.serveLines(9042)
 	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Labels: map[string]string{"app": "page"}, Proxy: node.Sidecar})
-	http, tcp := web.IP().String()+":80", web.IP().String()+":9042"
-	page.Expect(Call{To: http, URL: "http://www.example.com/"}, "502")
+	requests, tcp := web.IP().String()+":80", web.IP().String()+":9042"
+	page.Expect(Call{To: requests, URL: "http://www.example.com/"}, "502")
 	page.Expect(Call{To: web.IP().String() + ":8081", URL: "http://www.example.com/"}, "error")
 	set := func(policy string) {
 		w.Apply(`{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, outboundTrafficPolicy: ` + policy + `}}`)
 	}
 	set(`{mode: ALLOW_ANY}`)
-	page.Expect(Call{To: http, URL: "http://www.example.com/"}, "200 web-1")
+	page.Expect(Call{To: requests, URL: "http://www.example.com/"}, "200 web-1")
 	page.expectLine(tcp, "shop/web-1")
 	set(`{mode: ALLOW_ANY, egressProxy: {host: egress.edge.svc.cluster.local, port: {number: 80}}}`)
-	page.Expect(Call{To: http, URL: "http://www.example.com/"}, "200 egress-1")
-	page.Expect(Call{To: http, URL: "http://other.example.com/"}, "200 egress-1")
+	page.Expect(Call{To: requests, URL: "http://www.example.com/"}, "200 egress-1")
+	page.Expect(Call{To: requests, URL: "http://other.example.com/"}, "200 egress-1")
 	set(`{mode: ALLOW_ANY, egressProxy: {host: egress.edge.svc.cluster.local, port: {number: 9042}}}`)
 	page.expectLine(tcp, "edge/egress-1")
 	page.expectLine("203.0.113.7:4444", "edge/egress-1")
 	w.Delete("Sidecar", "shop", "page")
-	page.Expect(Call{To: http, URL: "http://www.example.com/"}, "200 web-1")
+	page.Expect(Call{To: requests, URL: "http://www.example.com/"}, "200 web-1")
 	page.expectLine(tcp, "shop/web-1")
 	if problems := w.Problems(); len(problems) > 0 {
 		t.Errorf("problems: %q", problems)

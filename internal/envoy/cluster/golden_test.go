@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -144,12 +145,24 @@ func TestGolden(t *testing.T) {
 				Protocol: ir.ProtocolTCP, TrustDomain: "cluster.local",
 			}, "[fd00:96::7]:5432")
 		},
-		"unknown":             func() golden.Message { return Unknown("cluster.local", false) },
-		"unknown-registry":    func() golden.Message { return Unknown("cluster.local", true) },
-		"inbound-detected":    func() golden.Message { return Inbound(7000, ir.ProtocolAuto, false) },
-		"inbound-http":        func() golden.Message { return Inbound(8080, ir.ProtocolHTTP, false) },
-		"inbound-grpc":        func() golden.Message { return Inbound(8081, ir.ProtocolGRPC, false) },
-		"inbound-tcp":         func() golden.Message { return Inbound(8082, ir.ProtocolTCP, false) },
+		"unknown":          func() golden.Message { return Unknown("cluster.local", false) },
+		"unknown-registry": func() golden.Message { return Unknown("cluster.local", true) },
+		"inbound-detected": func() golden.Message { return Inbound(&ir.InboundPort{Port: 7000, Protocol: ir.ProtocolAuto}, false) },
+		"inbound-http":     func() golden.Message { return Inbound(&ir.InboundPort{Port: 8080, Protocol: ir.ProtocolHTTP}, false) },
+		"inbound-grpc":     func() golden.Message { return Inbound(&ir.InboundPort{Port: 8081, Protocol: ir.ProtocolGRPC}, false) },
+		"inbound-tcp":      func() golden.Message { return Inbound(&ir.InboundPort{Port: 8082, Protocol: ir.ProtocolTCP}, false) },
+		"inbound-socket": func() golden.Message {
+			return Inbound(&ir.InboundPort{Port: 80, Protocol: ir.ProtocolHTTP, To: ir.LocalEndpoint{Socket: "/run/app.sock"}}, false)
+		},
+		"inbound-loopback": func() golden.Message {
+			return Inbound(&ir.InboundPort{Port: 80, Protocol: ir.ProtocolTCP, To: ir.LocalEndpoint{Addr: netip.MustParseAddr("::1"), Port: 8080}}, false)
+		},
+		"inbound-other-port": func() golden.Message {
+			return Inbound(&ir.InboundPort{
+				Port: 80, Protocol: ir.ProtocolHTTP, To: ir.LocalEndpoint{Port: 8080},
+				Pool: &ir.ConnectionPool{MaxConnections: 7, ConnectTimeout: time.Second, MaxPendingRequests: 5, MaxRequestsPerConnection: 1, HTTPIdleTimeout: time.Minute},
+			}, false)
+		},
 		"inbound-passthrough": func() golden.Message { return InboundPassthrough() },
 		"passthrough":         func() golden.Message { return Passthrough("cluster.local") },
 		"black-hole":          func() golden.Message { return BlackHole() },

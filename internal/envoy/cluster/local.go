@@ -5,10 +5,12 @@ package cluster
 import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	rawbufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/tls"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
@@ -55,16 +57,47 @@ func Unknown(trustDomain string, registryOnly bool) *clusterv3.Cluster {
 }
 
 // Inbound is the application's port behind a sidecar.
-func Inbound(port uint16, protocol ir.Protocol, keepCase bool) *clusterv3.Cluster {
-	c := originalDst(ir.InboundClusterName(port))
-	c.UpstreamBindConfig = fromInbound()
-	switch {
-	case protocol.IsHTTP():
-		c.TypedExtensionProtocolOptions = httpOptions(protocol.IsHTTP2(), keepCase)
-	case protocol.MayBeHTTP():
-		c.TypedExtensionProtocolOptions = downstreamOptions(keepCase)
+func Inbound(in *ir.InboundPort, keepCase bool) *clusterv3.Cluster {
+	c := originalDst(ir.InboundClusterName(in.Port))
+	switch to := in.To; {
+	case to.Socket != "":
+		fixed(c, &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: to.Socket}}})
+	case to.Addr.IsValid():
+		fixed(c, typed.Address(to.Addr.String(), to.Port))
+	default:
+		c.UpstreamBindConfig = fromInbound()
+		otherPort(c, to.Port)
+	}
+	pool(c, in.Pool)
+	if in.Protocol.MayBeHTTP() {
+		c.TypedExtensionProtocolOptions = outboundOptions(&ir.OutboundCluster{
+			Protocol: in.Protocol, Settings: ir.PolicySettings{Pool: in.Pool}, KeepCase: keepCase,
+		})
 	}
 	return c
+}
+
+// fixed makes a cluster one of a single address. To that the application's own proxy
+// connects from the same address, which packet rules leave alone.
+func fixed(c *clusterv3.Cluster, to *corev3.Address) {
+	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+	c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
+	c.LoadAssignment = &endpointv3.ClusterLoadAssignment{
+		ClusterName: c.Name,
+		Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: to}},
+		}}}},
+	}
+}
+
+// otherPort sends connections to another port of the address that was called; 0: the
+// same.
+func otherPort(c *clusterv3.Cluster, port uint16) {
+	if port != 0 {
+		c.LbConfig = &clusterv3.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &clusterv3.Cluster_OriginalDstLbConfig{
+			UpstreamPortOverride: wrapperspb.UInt32(uint32(port)),
+		}}
+	}
 }
 
 // InboundPassthrough is every port of the application that no Service names.
@@ -92,15 +125,6 @@ func fromInbound() *corev3.BindConfig {
 }
 
 const httpOptionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-// httpOptions speaks HTTP/1.1 or HTTP/2, as the port declares.
-func httpOptions(http2, keepCase bool) map[string]*anypb.Any {
-	out := &httpv3.HttpProtocolOptions{UpstreamProtocolOptions: explicitVersion(nil, keepCase)}
-	if http2 {
-		out.UpstreamProtocolOptions = explicitVersion(&corev3.Http2ProtocolOptions{}, keepCase)
-	}
-	return map[string]*anypb.Any{httpOptionsName: typed.Config(out)}
-}
 
 // explicitVersion speaks HTTP/2 with options, else HTTP/1.1.
 func explicitVersion(http2 *corev3.Http2ProtocolOptions, keepCase bool) *httpv3.HttpProtocolOptions_ExplicitHttpConfig_ {

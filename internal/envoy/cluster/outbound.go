@@ -13,7 +13,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/endpoint"
 	"github.com/meshwright/meshwright/internal/envoy/tls"
@@ -80,11 +79,7 @@ func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 	switch in.Discovery {
 	case ir.DiscoverOriginalDst, ir.DiscoverPod:
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST}
-		if in.PodPort != 0 {
-			c.LbConfig = &clusterv3.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &clusterv3.Cluster_OriginalDstLbConfig{
-				UpstreamPortOverride: wrapperspb.UInt32(uint32(in.PodPort)),
-			}}
-		}
+		otherPort(c, in.PodPort)
 	case ir.DiscoverDNS, ir.DiscoverDNSLogical:
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
 		if in.Discovery == ir.DiscoverDNSLogical {

@@ -32,6 +32,13 @@ func tcpProxy(cluster, accessLogFile string) *tcpproxyv3.TcpProxy {
 	}
 }
 
+// Local carries bytes to the application's port, in the way that a Sidecar asks for.
+func Local(cluster, accessLogFile string, how ir.Stream) *listenerv3.Filter {
+	out := tcpProxy(cluster, accessLogFile)
+	limit(out, how)
+	return network(tcpProxyName, out)
+}
+
 // TCPOnDemand is TCP for a sidecar, which asks for the cluster when it is not there.
 func TCPOnDemand(cluster, accessLogFile string) *listenerv3.Filter {
 	out := tcpProxy(cluster, accessLogFile)
@@ -70,16 +77,21 @@ func shares(targets []ir.Target, accessLogFile string, how ir.Stream) *tcpproxyv
 		}
 		out.ClusterSpecifier = &tcpproxyv3.TcpProxy_WeightedClusters{WeightedClusters: split}
 	}
+	limit(out, how)
+	if how.Tunnel.Target != "" {
+		out.TunnelingConfig = &tcpproxyv3.TcpProxy_TunnelingConfig{Hostname: how.Tunnel.Target, UsePost: how.Tunnel.Post}
+	}
+	return out
+}
+
+// limit bounds how long connections last.
+func limit(out *tcpproxyv3.TcpProxy, how ir.Stream) {
 	if how.IdleTimeout != 0 {
 		out.IdleTimeout = durationpb.New(max(how.IdleTimeout, 0)) // Envoy's 0 is ir.Never
 	}
 	if how.MaxDuration > 0 {
 		out.MaxDownstreamConnectionDuration = durationpb.New(how.MaxDuration)
 	}
-	if how.Tunnel.Target != "" {
-		out.TunnelingConfig = &tcpproxyv3.TcpProxy_TunnelingConfig{Hostname: how.Tunnel.Target, UsePost: how.Tunnel.Post}
-	}
-	return out
 }
 
 // OriginalDst restores the address that a redirected connection was made to.

@@ -127,9 +127,17 @@ func TestGolden(t *testing.T) {
 		"inbound-detected": inbound(ir.MTLSStrict, port(7000, ir.ProtocolAuto, ir.MTLSPermissive), port(7001, ir.ProtocolAuto, ir.MTLSStrict)),
 		"inbound-permissive": inbound(ir.MTLSPermissive,
 			port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSPermissive)),
-		"inbound-strict":       inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSStrict)),
-		"inbound-disable":      inbound(ir.MTLSDisable, port(8080, ir.ProtocolGRPC, ir.MTLSDisable)),
-		"inbound-mixed":        inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSDisable)),
+		"inbound-strict":  inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSStrict)),
+		"inbound-disable": inbound(ir.MTLSDisable, port(8080, ir.ProtocolGRPC, ir.MTLSDisable)),
+		"inbound-mixed":   inbound(ir.MTLSStrict, port(8080, ir.ProtocolHTTP, ir.MTLSPermissive), port(8082, ir.ProtocolTCP, ir.MTLSDisable)),
+		"inbound-tls": inbound(ir.MTLSDisable,
+			ir.InboundPort{Port: 8443, Protocol: ir.ProtocolHTTP, Mode: ir.MTLSDisable, TLS: &ir.ChainTLS{
+				Mode: ir.ServerSimple, Certificates: []ir.SecretKey{{Kind: ir.SecretCertificate, File: "/etc/tls/tls.crt", KeyFile: "/etc/tls/tls.key"}},
+			}},
+			ir.InboundPort{Port: 9443, Protocol: ir.ProtocolTCP, Mode: ir.MTLSDisable, Pool: &ir.ConnectionPool{IdleTimeout: time.Minute}, TLS: &ir.ChainTLS{
+				Mode: ir.ServerMutual, Certificates: []ir.SecretKey{{Kind: ir.SecretCertificate, File: "/etc/tls/tls.crt", KeyFile: "/etc/tls/tls.key"}},
+				CA: ir.SecretKey{Kind: ir.SecretCA, File: "/etc/tls/ca.crt"},
+			}}),
 		"gateway-tcp-detected": gatewayStreams(ir.StreamChain{Targets: []ir.Target{to("", 100)}, Detected: true, Origins: origins}),
 		"gateway-tcp":          gatewayStreams(ir.StreamChain{Targets: []ir.Target{to("v1", 80), to("v2", 20)}, Origins: origins}),
 		"gateway-tls": gatewayStreams(

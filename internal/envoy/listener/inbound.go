@@ -27,15 +27,16 @@ import (
 // A port of which nobody says what it carries has the first and the last twice, for
 // requests and for other bytes.
 //
+// At a port at which a Sidecar has TLS end, the second is that TLS and the third is not there.
 // A strict port has only the first, so that anything else finds no chain and is
 // closed.
 func InboundCapture(in *ir.Inbound) *listenerv3.Listener {
 	chains := []*listenerv3.FilterChain{loopGuard(inboundPort)}
 	for i := range in.Ports {
 		p := &in.Ports[i]
-		chains = append(chains, inboundChains(in, p.Port, p.Protocol, p.Mode)...)
+		chains = append(chains, inboundChains(in, p)...)
 	}
-	chains = append(chains, inboundChains(in, 0, ir.ProtocolTCP, in.Default)...)
+	chains = append(chains, inboundChains(in, &ir.InboundPort{Protocol: ir.ProtocolTCP, Mode: in.Default})...)
 	inspectors := []*listenerv3.ListenerFilter{
 		filter.OriginalDst(), // first: chains are chosen by the port it restores
 		filter.TLSInspector(),
@@ -56,42 +57,50 @@ func InboundCapture(in *ir.Inbound) *listenerv3.Listener {
 }
 
 // inboundChains is the chains of one port; port 0 is every port without its own.
-func inboundChains(in *ir.Inbound, port uint16, protocol ir.Protocol, mode ir.MTLSMode) []*listenerv3.FilterChain {
+func inboundChains(in *ir.Inbound, p *ir.InboundPort) []*listenerv3.FilterChain {
 	var out []*listenerv3.FilterChain
 	add := func(kind, transport string, alpn []string, f *listenerv3.Filter, socket *corev3.TransportSocket) {
 		m := &listenerv3.FilterChainMatch{TransportProtocol: transport, ApplicationProtocols: alpn}
 		name := "inbound|" + kind
-		if port != 0 {
-			m.DestinationPort = wrapperspb.UInt32(uint32(port))
-			name = "inbound|" + strconv.Itoa(int(port)) + "|" + kind
+		if p.Port != 0 {
+			m.DestinationPort = wrapperspb.UInt32(uint32(p.Port))
+			name = "inbound|" + strconv.Itoa(int(p.Port)) + "|" + kind
 		}
 		out = append(out, &listenerv3.FilterChain{
 			Name: name, FilterChainMatch: m, Filters: []*listenerv3.Filter{f}, TransportSocket: socket,
 		})
 	}
-	detected := protocol == ir.ProtocolAuto
-	bytes := protocol
+	detected := p.Protocol == ir.ProtocolAuto
+	bytes := p.Protocol
 	if detected {
 		bytes = ir.ProtocolTCP
 	}
-	if mode != ir.MTLSDisable {
+	if p.Mode != ir.MTLSDisable {
 		alpn := tls.MeshALPNs()
 		if detected {
 			http := slices.DeleteFunc(slices.Clone(alpn), func(s string) bool { return !tls.IsHTTP(s) })
-			add("mesh-http", secured, http, application(in, port, ir.ProtocolHTTP, true), tls.MeshServer(in.TrustDomain))
+			add("mesh-http", secured, http, application(in, p, ir.ProtocolHTTP, true), tls.MeshServer(in.TrustDomain))
 			alpn = slices.DeleteFunc(alpn, tls.IsHTTP)
 		}
-		if mode == ir.MTLSStrict {
+		if p.Mode == ir.MTLSStrict {
 			alpn = nil // whatever comes by TLS must be of the mesh
 		}
-		add("mesh", secured, alpn, application(in, port, bytes, true), tls.MeshServer(in.TrustDomain))
+		add("mesh", secured, alpn, application(in, p, bytes, true), tls.MeshServer(in.TrustDomain))
 	}
-	if mode != ir.MTLSStrict {
-		add("tls", secured, nil, application(in, port, ir.ProtocolTCP, false), nil)
-		if detected {
-			add("plain-http", plaintext, filter.HTTPProtocols(), application(in, port, ir.ProtocolHTTP, false), nil)
+	if p.TLS != nil {
+		var alpn []string
+		if p.Protocol.IsHTTP() {
+			alpn = []string{"h2", "http/1.1"}
 		}
-		add("plain", plaintext, nil, application(in, port, bytes, false), nil)
+		add("tls", secured, nil, application(in, p, p.Protocol, false), tls.Gateway(p.TLS, alpn)) // not of the mesh: what it says of other clients is dropped
+		return out
+	}
+	if p.Mode != ir.MTLSStrict {
+		add("tls", secured, nil, application(in, p, ir.ProtocolTCP, false), nil)
+		if detected {
+			add("plain-http", plaintext, filter.HTTPProtocols(), application(in, p, ir.ProtocolHTTP, false), nil)
+		}
+		add("plain", plaintext, nil, application(in, p, bytes, false), nil)
 	}
 	return out
 }
@@ -125,17 +134,17 @@ func detectOn(in *ir.Inbound) *listenerv3.ListenerFilter {
 	return out
 }
 
-func application(in *ir.Inbound, port uint16, protocol ir.Protocol, clientCert bool) *listenerv3.Filter {
-	if port == 0 {
+func application(in *ir.Inbound, p *ir.InboundPort, protocol ir.Protocol, clientCert bool) *listenerv3.Filter {
+	if p.Port == 0 {
 		return filter.TCP(ir.ClusterInboundPassthrough, in.AccessLogFile)
 	}
-	name := ir.InboundClusterName(port)
+	name := ir.InboundClusterName(p.Port)
 	if !protocol.IsHTTP() {
-		return filter.TCP(name, in.AccessLogFile)
+		return filter.Local(name, in.AccessLogFile, ir.PolicySettings{Pool: p.Pool}.Stream())
 	}
 	return filter.HTTP{
 		StatPrefix:    name,
-		Routes:        route.Inbound(port),
+		Routes:        route.Inbound(p.Port),
 		Application:   clientCert,
 		AccessLogFile: in.AccessLogFile,
 		Paths:         in.Paths,
