@@ -25,8 +25,9 @@ type Inbound struct {
 // InboundPort is a port that a Service or a Sidecar names, or a policy singles out.
 type InboundPort struct {
 	Port     uint16
-	Protocol Protocol // of what is inside of TLS
-	Mode     MTLSMode // never unset
+	Protocol Protocol   // of what is inside of TLS
+	Mode     MTLSMode   // never unset
+	Listen   netip.Addr // where the proxy listens itself, beside what is captured; :: is IPv4, too; not valid: nowhere
 	To       LocalEndpoint
 	TLS      *ChainTLS // that ends at the proxy; with MTLSDisable only
 	Pool     *ConnectionPool

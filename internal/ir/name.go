@@ -4,6 +4,7 @@ package ir
 
 import (
 	"cmp"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -77,6 +78,11 @@ func ParseClusterName(s string) (k ClusterKey, ok bool) {
 
 // InboundClusterName is inbound|PORT||.
 func InboundClusterName(port uint16) string { return "inbound|" + strconv.Itoa(int(port)) + "||" }
+
+// InboundListenerName is inbound|ADDRESS|PORT, of a port at which a sidecar listens itself.
+func InboundListenerName(addr netip.Addr, port uint16) string {
+	return "inbound|" + addr.String() + "|" + strconv.Itoa(int(port))
+}
 
 // OutboundRouteName is the route configuration of all HTTP hosts on one port.
 func OutboundRouteName(port uint16) string { return strconv.Itoa(int(port)) }

@@ -31,6 +31,7 @@ type Sidecar struct {
 type IngressPort struct {
 	Port     uint16
 	Protocol Protocol
+	Listen   netip.Addr // where the sidecar listens itself; :: is IPv4, too; not valid: nowhere
 	To       LocalEndpoint
 	TLS      *ServerTLS      // ends here, where the mesh's mutual TLS is off
 	Pool     *ConnectionPool // nil: that of the Sidecar
@@ -44,6 +45,9 @@ type LocalEndpoint struct {
 	Port   uint16     // 0: the port that was called
 	Socket string     // path of a Unix socket, or its name after "@"; in place of both
 }
+
+// IsCalled tells whether the application is at the address that was called.
+func (e LocalEndpoint) IsCalled() bool { return e.Socket == "" && !e.Addr.IsValid() }
 
 // Narrows tells whether there are hosts that the sidecars are not told of.
 func (s *Sidecar) Narrows() bool { return !s.All || len(s.Excludes) > 0 }

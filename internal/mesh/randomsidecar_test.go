@@ -46,6 +46,7 @@ func (x *chaos) doors(s *ir.Sidecar) {
 		p := ir.IngressPort{Port: port, Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolTCP, ir.ProtocolHTTPS), Section: "ingress[0]"}
 		p.To = pick(x.r, ir.LocalEndpoint{}, ir.LocalEndpoint{Port: 8080}, ir.LocalEndpoint{Socket: "/run/app"}, ir.LocalEndpoint{Addr: netip.IPv6Loopback(), Port: 81})
 		p.Pool = pick(x.r, nil, &ir.ConnectionPool{IdleTimeout: time.Minute})
+		p.Listen = pick(x.r, netip.Addr{}, netip.Addr{}, netip.IPv6Unspecified())
 		if p.Protocol == ir.ProtocolHTTPS {
 			p.TLS = &ir.ServerTLS{Mode: pick(x.r, ir.ServerSimple, ir.ServerMutual), Certificates: []ir.SecretKey{{Kind: ir.SecretCertificate, File: "/c", KeyFile: "/k"}}}
 			p.TLS.CA = ir.SecretKey{Kind: ir.SecretCA, File: "/ca"}

@@ -31,7 +31,7 @@ func (r *ingressRules) listedPorts(c *graph.Ctx, accepts *accepted) []ir.Inbound
 	out := make([]ir.InboundPort, 0, len(r.Ports))
 	for i := range r.Ports {
 		p := &r.Ports[i]
-		port := ir.InboundPort{Port: p.Port, Protocol: p.Protocol, To: p.To, Pool: p.Pool}
+		port := ir.InboundPort{Port: p.Port, Protocol: p.Protocol, Listen: p.Listen, To: p.To, Pool: p.Pool}
 		switch {
 		case p.TLS == nil:
 		case accepts.mode(p.Port) == ir.MTLSDisable:

@@ -14,7 +14,7 @@ import (
 )
 
 var servedSidecar = serves("workloadSelector.labels", "egress[].hosts", "outboundTrafficPolicy",
-	"ingress[].port.number", "ingress[].port.protocol", "ingress[].port.name", "ingress[].defaultEndpoint", "ingress[].captureMode",
+	"ingress[].port.number", "ingress[].port.protocol", "ingress[].port.name", "ingress[].defaultEndpoint", "ingress[].captureMode", "ingress[].bind",
 	"ingress[].tls.mode", "ingress[].tls.serverCertificate", "ingress[].tls.privateKey", "ingress[].tls.caCertificates", "ingress[].tls.caCrl",
 	"ingress[].tls.minProtocolVersion", "ingress[].tls.maxProtocolVersion", "ingress[].tls.cipherSuites",
 	"ingress[].tls.verifyCertificateSpki", "ingress[].tls.verifyCertificateHash",

@@ -49,19 +49,19 @@ func ingressPort(n *notes, at path, in *networking.IstioIngressListener) ir.Ingr
 	number, ok := portNumber(int64(in.GetPort().GetNumber()))
 	if !ok {
 		n.invalid(at.field("port").field("number"), "port %d must be from 1 to 65535", in.GetPort().GetNumber())
+	} else if slices.Contains(ownPorts, number) {
+		n.invalid(at.field("port").field("number"), "port %d is the sidecar's own", number)
 	}
 	protocol, ok := servedProtocols[strings.ToUpper(in.GetPort().GetProtocol())]
 	if !ok {
 		n.invalid(at.field("port").field("protocol"), "%q is no protocol; use HTTP, HTTPS, HTTP2, GRPC, TCP or TLS", in.GetPort().GetProtocol())
-	}
-	if in.GetCaptureMode() == networking.CaptureMode_NONE {
-		n.warn(ReasonNotServed, at.field("captureMode"), "not served yet; the port is served as it is captured")
 	}
 	out := ir.IngressPort{Port: number, Protocol: protocol}
 	var err error
 	if out.To, err = localEndpoint(in.GetDefaultEndpoint()); err != nil {
 		n.invalid(at.field("defaultEndpoint"), "%q %v", in.GetDefaultEndpoint(), err)
 	}
+	ownSocket(n, at, in, &out)
 	out.Pool = inboundPool(n, at.field("connectionPool"), in.GetConnectionPool())
 	if out.Pool != nil && in.ConnectionPool.Http != nil && !protocol.IsHTTP() && (in.Tls == nil || protocol != ir.ProtocolHTTPS) {
 		n.warn(ReasonUnreachable, at.field("connectionPool").field("http"), "has no effect on a port that carries bytes")
@@ -70,6 +70,38 @@ func ingressPort(n *notes, at path, in *networking.IstioIngressListener) ir.Ingr
 		out.TLS = ingressTLS(n, at.field("tls"), protocol, in.Tls)
 	}
 	return out
+}
+
+// ownPorts are where a sidecar's own listeners, Envoy's administration and the agent are.
+// What comes from outside must not get there.
+var ownPorts = []uint16{15000, 15001, 15006, 15020, 15021, 15053}
+
+// ownSocket reads where the sidecar listens itself. It must be said: the pod's address is
+// not known here, and a listener of all addresses is also found by what the application
+// sends to any address with that port.
+func ownSocket(n *notes, at path, in *networking.IstioIngressListener, out *ir.IngressPort) {
+	bind, err := netip.ParseAddr(in.GetBind())
+	switch own := in.GetCaptureMode() == networking.CaptureMode_NONE; {
+	case in.GetBind() == "" && own:
+		n.warn(ReasonUnreachable, at.field("captureMode"), "has no effect without bind, and the port is served as it is captured; bind to an address of the workload, or, where nothing is captured, to 0.0.0.0")
+		return
+	case in.GetBind() == "":
+		return
+	case err != nil || bind.Zone() != "":
+		n.invalid(at.field("bind"), "%q is no IP address", in.GetBind())
+		return
+	case !own:
+		n.warn(ReasonUnreachable, at.field("bind"), "has no effect on a port that is captured; with captureMode NONE the sidecar listens there")
+		return
+	}
+	if out.Listen = bind; bind.IsUnspecified() {
+		out.Listen = netip.IPv6Unspecified() // and IPv4 by it: 0.0.0.0 is what listeners of outbound traffic have
+	}
+	to := out.To
+	same := to.Port == 0 || to.Port == out.Port
+	if to.IsCalled() && same || to.Addr.IsValid() && same && (bind.IsUnspecified() || bind == to.Addr) {
+		n.invalid(at.field("defaultEndpoint"), "%q leads back to the sidecar, which takes this port itself with captureMode NONE; name another port of the application", in.GetDefaultEndpoint())
+	}
 }
 
 // localEndpoint reads where the application is.
@@ -82,6 +114,8 @@ func localEndpoint(text string) (out ir.LocalEndpoint, err error) {
 		switch {
 		case len(socket) > maxSocketPath:
 			return out, fmt.Errorf("is longer than the %d bytes that a socket's path may have", maxSocketPath)
+		case ownsPath(socket):
+			return out, fmt.Errorf("is where the sidecar and the system have files of their own")
 		case strings.ContainsRune(socket, 0), abstract && name == "", !abstract && (!filepath.IsAbs(socket) || filepath.Clean(socket) != socket):
 			return out, fmt.Errorf("must be unix:// and an absolute path, or @ and a name")
 		}
@@ -92,7 +126,9 @@ func localEndpoint(text string) (out ir.LocalEndpoint, err error) {
 	if !ok || parseErr != nil || number == 0 {
 		return out, fmt.Errorf("must end with a port from 1 to 65535")
 	}
-	out.Port = uint16(number)
+	if out.Port = uint16(number); slices.Contains(ownPorts, out.Port) {
+		return out, fmt.Errorf("is a port of the sidecar's own")
+	}
 	switch host {
 	case "0.0.0.0", "[::]": // the address that was called
 	case "127.0.0.1", "":
@@ -103,6 +139,14 @@ func localEndpoint(text string) (out ir.LocalEndpoint, err error) {
 		return out, fmt.Errorf("must be 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix://PATH")
 	}
 	return out, nil
+}
+
+// ownsPath tells whether a path is where nobody may be let in from outside: the socket at
+// which the sidecar's key is served is there, and what leads to it by other names.
+func ownsPath(path string) bool {
+	return slices.ContainsFunc([]string{"/var/run/meshwright", "/run/meshwright", "/proc", "/sys", "/dev"}, func(dir string) bool {
+		return path == dir || strings.HasPrefix(path, dir+"/")
+	})
 }
 
 func cutLast(s, sep string) (before, after string, ok bool) {

@@ -239,6 +239,12 @@ func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter)
 
 func inboundListener(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
 	put(c, emit, ir.ClassLayer(class), TypeListener, ir.ListenerInbound, listener.InboundCapture(in), in.Origins)
+	for i := range in.Ports {
+		if p := &in.Ports[i]; p.Listen.IsValid() {
+			built := listener.InboundPort(in, p)
+			put(c, emit, ir.ClassLayer(class), TypeListener, built.Name, built, in.Origins)
+		}
+	}
 	for _, k := range in.Secrets() { // files, which the proxy reads itself
 		put(c, emit, ir.ClassLayer(class), TypeSecret, k.Name(), tls.Secret(k, nil), in.Origins)
 	}

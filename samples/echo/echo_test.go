@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -122,8 +124,8 @@ func TestClientRefusesWhatItCannotDo(t *testing.T) {
 }
 
 func TestServerSpeaksH2CAndTCPAndFinishesRequestsOnStop(t *testing.T) {
-	second := port.Address(t)
-	o := serverOptions{http: port.Address(t) + "," + second, tcp: port.Address(t), host: "h"}
+	second, socket := port.Address(t), filepath.Join(t.TempDir(), "echo.sock")
+	o := serverOptions{http: port.Address(t) + "," + second + ",unix:" + socket, tcp: port.Address(t), host: "h"}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- runServer(ctx, o) }()
@@ -138,6 +140,15 @@ func TestServerSpeaksH2CAndTCPAndFinishesRequestsOnStop(t *testing.T) {
 	r := client(t, "http://"+address, clientOptions{http2: true})
 	if !strings.Contains(string(r.Last), "HTTP/2.0") {
 		t.Errorf("answer = %s, want HTTP/2.0", r.Last)
+	}
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+	if text, _ := io.ReadAll(conn); !strings.Contains(string(text), `"host":"h"`) {
+		t.Errorf("answer by the socket = %s", text)
 	}
 	slow := make(chan Report, 1)
 	go func() { slow <- client(t, "http://"+second+"?delay=400ms", clientOptions{}) }()

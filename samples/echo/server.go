@@ -54,7 +54,7 @@ func serverCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runServer(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.http, "http", o.http, "addresses of the HTTP server, with commas between them")
+	f.StringVar(&o.http, "http", o.http, "addresses of the HTTP server, with commas between them; unix:PATH and unix:@NAME are Unix sockets")
 	f.StringVar(&o.tcp, "tcp", o.tcp, "address of the TCP echo, empty for none")
 	f.StringVar(&o.greet, "greet", o.greet, "address of the TCP server that speaks first, empty for none")
 	f.StringVar(&o.https, "https", o.https, "address of the HTTPS server, empty for none")
@@ -90,7 +90,7 @@ func runServer(ctx context.Context, o serverOptions) error {
 		if part.address == "" {
 			continue
 		}
-		listener, err := net.Listen("tcp", part.address)
+		listener, err := listen(part.address)
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w", part.what, err)
 		}
@@ -109,6 +109,14 @@ func runServer(ctx context.Context, o serverOptions) error {
 		return fmt.Errorf("finish the requests in flight: %w", err)
 	}
 	return nil
+}
+
+// listen opens a port, or with unix: a socket of the file system or, after @, of a name.
+func listen(address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return net.Listen("unix", path)
+	}
+	return net.Listen("tcp", address)
 }
 
 // newServer is the HTTP server of all of the addresses that speak it.

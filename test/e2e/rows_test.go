@@ -14,9 +14,7 @@ import (
 const trafficDoc = "../../docs/traffic-tests.md"
 
 // unserved are features of traffic that the mesh does not serve.
-var unserved = map[string]string{
-	"B35": "listeners of Sidecars",
-}
+var unserved = map[string]string{}
 
 // names are the first groups of what matches in the files of a pattern.
 func names(t *testing.T, glob, expression string) map[string]bool {

@@ -155,6 +155,35 @@ func testListedHosts(t *testing.T) {
 	must(t, answered(r))
 }
 
+// A Sidecar says where the application is: at a Unix socket, and at a port that only the
+// pod itself gets to. What comes there came by the mesh's TLS. Ports that it does not list
+// are reached as ever.
+func testIngressListeners(t *testing.T) {
+	given(t, service("doors", "app: doors", "http:8080", "http-loopback:8081:7081", "tcp:9090"))
+	until(t, "503, as the application does not listen there", func(r env.Report) error {
+		if r.Codes["503"] != 1 {
+			return fmt.Errorf("got %s", r)
+		}
+		return nil
+	}, call, "http://doors:8080")
+	given(t, object("Sidecar", "doors", `
+  workloadSelector: {labels: {app: doors}}
+  ingress:
+  - {port: {number: 8080, protocol: HTTP, name: http}, defaultEndpoint: "unix://@echo"}
+  - {port: {number: 7081, protocol: HTTP, name: http-loopback}, defaultEndpoint: "127.0.0.1:8070"}`))
+	for url, isThere := range map[string]func(remote string) bool{
+		"http://doors:8080": func(remote string) bool { return !strings.Contains(remote, ":") },
+		"http://doors:8081": func(remote string) bool { return strings.HasPrefix(remote, "127.0.0.1:") },
+	} {
+		e, err := until(t, url, answered, call, url, "--count=5").Echo()
+		must(t, err)
+		if e.Version != "doors" || !isThere(e.Remote) || len(e.Headers[clientCert]) == 0 {
+			t.Errorf("%s was answered by %s, called from %q, with the certificate %q", url, e.Version, e.Remote, e.Headers[clientCert])
+		}
+	}
+	must(t, answered(asked(t, "tcp://doors:9090", "--count=5")))
+}
+
 // A change of 1,000 endpoints reaches a proxy within 5 s and touches nothing but
 // these endpoints. It runs alone: other cases change what is counted here.
 func testManyEndpoints(t *testing.T) {

@@ -75,6 +75,7 @@ var trafficCases = []part{
 	{"Entries", testEntries},
 	{"AddressesOfEntries", testAddressesOfEntries},
 	{"ListedHosts", testListedHosts},
+	{"IngressListeners", testIngressListeners},
 	{"Protocols", testProtocols},
 	{"OwnTLS", testOwnTLS},
 	{"Detection", testDetection},

@@ -16,6 +16,8 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -180,4 +182,19 @@ func encodeKey(t testing.TB, key crypto.Signer) []byte {
 		t.Fatal(err)
 	}
 	return encode("PRIVATE KEY", der)
+}
+
+// files are a pair in the file system, which proxies read as another user.
+func (w *World) files(p Pair) (certificate, key string) {
+	w.t.Helper()
+	dir, err := os.MkdirTemp(w.dir, "pair")
+	w.must(err)
+	w.must(os.Chmod(dir, 0o755))
+	secret := p.Secret()
+	var out []string
+	for _, name := range []string{"tls.crt", "tls.key"} {
+		out = append(out, filepath.Join(dir, name))
+		w.must(os.WriteFile(out[len(out)-1], secret[name], 0o644))
+	}
+	return out[0], out[1]
 }

@@ -35,18 +35,22 @@ const outside = `
 `
 
 const doors = `
-{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.96.2.7, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}, {name: http-other, port: 81, targetPort: 8081}, {name: http-any, port: 82, targetPort: 8082}, {name: tcp, port: 9042}]}}
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.96.2.7, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}, {name: http-other, port: 81, targetPort: 8081}, {name: http-any, port: 82, targetPort: 8082}, {name: tcp, port: 9042}, {name: https, port: 443, targetPort: 8443}]}}
 ---
-{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: web, namespace: shop}, spec: {workloadSelector: {labels: {app: web}}, ingress: [{port: {number: 8080, protocol: HTTP, name: http}, defaultEndpoint: "unix://%s"}, {port: {number: 8081, protocol: HTTP, name: other}, defaultEndpoint: "127.0.0.1:9081"}, {port: {number: 8082, protocol: HTTP, name: any}, defaultEndpoint: "0.0.0.0:9082"}]}}
+{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: web, namespace: shop}, spec: {workloadSelector: {labels: {app: web}}, ingress: [{port: {number: 8443, protocol: HTTPS, name: https}, defaultEndpoint: "127.0.0.1:9081", tls: {mode: SIMPLE, serverCertificate: %[2]s, privateKey: %[3]s}}, {port: {number: 8083, protocol: HTTP, name: own}, captureMode: NONE, bind: 0.0.0.0, defaultEndpoint: "unix://%[1]s"}, {port: {number: 8084, protocol: HTTP, name: own-any}, captureMode: NONE, bind: 0.0.0.0, defaultEndpoint: "0.0.0.0:9082"}, {port: {number: 8085, protocol: HTTP, name: own-loopback}, captureMode: NONE, bind: 127.0.0.1, defaultEndpoint: "[::1]:9081"}, {port: {number: 8080, protocol: HTTP, name: http}, defaultEndpoint: "unix://%[1]s"}, {port: {number: 8081, protocol: HTTP, name: other}, defaultEndpoint: "127.0.0.1:9081"}, {port: {number: 8082, protocol: HTTP, name: any}, defaultEndpoint: "0.0.0.0:9082"}]}}
+---
+{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: web, namespace: shop}, spec: {selector: {matchLabels: {app: web}}, portLevelMtls: {8443: {mode: DISABLE}}}}
 `
 
 // TestIngressListeners: connections reach the application where a Sidecar says that it
 // is: at a Unix socket, at the loopback address and at another port, by mutual TLS. A
-// port that is not listed is still reached.
+// port that is not listed is still reached. A port of the sidecar's own takes what is not
+// captured, and TLS ends at one where the mesh's is off.
 func TestIngressListeners(t *testing.T) {
 	w := New(t)
 	socket := filepath.Join(w.dir, "app.sock")
-	w.Apply(fmt.Sprintf(doors, socket))
+	certificate, key := w.files(NewAuthority(t, "servers").Issue(Leaf{DNS: []string{"web"}}))
+	w.Apply(fmt.Sprintf(doors, socket, certificate, key))
 	web := w.Start(Spec{Namespace: "shop", Name: "web-1", Labels: map[string]string{"app": "web"}, Proxy: node.Sidecar})
 	listener, err := net.Listen("unix", socket)
 	w.must(err)
@@ -64,8 +68,16 @@ func TestIngressListeners(t *testing.T) {
 	page.Expect(Call{To: "10.96.2.7:81", URL: "http://web/"}, "200 web-1")
 	page.Expect(Call{To: "10.96.2.7:82", URL: "http://web/"}, "200 web-1")
 	page.expectLine("10.96.2.7:9042", "shop/web-1")
+	page.Expect(Call{To: "10.96.2.7:443", URL: "https://web/"}, "200 web-1")
+	// What a pod sends to itself is not captured.
+	web.Expect(Call{To: web.At(8083), URL: "http://web/"}, "200 by the socket false")
+	web.Expect(Call{To: web.At(8084), URL: "http://web/"}, "200 web-1")
+	web.Expect(Call{To: "127.0.0.1:8085", URL: "http://web/"}, "200 web-1")
 	if problems := w.Problems(); len(problems) > 0 {
 		t.Errorf("problems: %q", problems)
+	}
+	if refused := w.Refused(); len(refused) > 0 {
+		t.Errorf("refused: %q", refused)
 	}
 }
 

@@ -17,6 +17,17 @@ import (
 // with them connections, stay when that changes.
 func Addresses() *listenerv3.Filter { return discovered(ir.AddressesName) }
 
+// CalledAddress makes the address that a connection came to known to clusters that go
+// where the client went, which else believe packet rules alone.
+func CalledAddress() *listenerv3.Filter {
+	return network("envoy.filters.network.set_filter_state", &setstatev3.Config{
+		OnNewConnection: []*statev3.FilterStateValue{{
+			Key:   &statev3.FilterStateValue_ObjectKey{ObjectKey: stateAddress},
+			Value: &statev3.FilterStateValue_FormatString{FormatString: text("%DOWNSTREAM_LOCAL_ADDRESS%")},
+		}},
+	})
+}
+
 // AddressTable is what an Addresses filter does: name the cluster, or nothing.
 // See https://www.envoyproxy.io/docs/envoy/latest/configuration/advanced/well_known_filter_state.
 func AddressTable(ask bool) *corev3.TypedExtensionConfig {

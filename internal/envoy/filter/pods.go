@@ -20,6 +20,7 @@ import (
 const (
 	stateCluster = "envoy.tcp_proxy.cluster" // where the bytes go
 	stateString  = "envoy.string"            // makes a state of a text
+	stateAddress = "envoy.network.transport_socket.original_dst_address"
 )
 
 // Carries notes what a connection carries, typed.CarriesRequests or typed.CarriesBytes,

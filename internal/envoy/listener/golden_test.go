@@ -22,6 +22,15 @@ func inbound(mode ir.MTLSMode, ports ...ir.InboundPort) func() golden.Message {
 	}
 }
 
+func ownPort(port uint16, protocol ir.Protocol, to ir.LocalEndpoint) func() golden.Message {
+	return func() golden.Message {
+		in := &ir.Inbound{TrustDomain: "cluster.local", AccessLogFile: "/dev/stdout", Origins: []ir.Origin{{Kind: "Sidecar", Namespace: "shop", Name: "web"}}}
+		return InboundPort(in, &ir.InboundPort{
+			Port: port, Protocol: protocol, Mode: ir.MTLSPermissive, Listen: netip.IPv6Unspecified(), To: to,
+		})
+	}
+}
+
 func tcp(addr string, chains ...ir.StreamChain) func() golden.Message {
 	return func() golden.Message {
 		return OutboundTCP(&ir.TCPOutbound{Addr: netip.MustParseAddrPort(addr), Chains: chains, AccessLogFile: log})
@@ -138,6 +147,8 @@ func TestGolden(t *testing.T) {
 				Mode: ir.ServerMutual, Certificates: []ir.SecretKey{{Kind: ir.SecretCertificate, File: "/etc/tls/tls.crt", KeyFile: "/etc/tls/tls.key"}},
 				CA: ir.SecretKey{Kind: ir.SecretCA, File: "/etc/tls/ca.crt"},
 			}}),
+		"inbound-own":          ownPort(8080, ir.ProtocolHTTP, ir.LocalEndpoint{Socket: "/run/app.sock"}),
+		"inbound-own-bytes":    ownPort(9042, ir.ProtocolTCP, ir.LocalEndpoint{Port: 9043}),
 		"gateway-tcp-detected": gatewayStreams(ir.StreamChain{Targets: []ir.Target{to("", 100)}, Detected: true, Origins: origins}),
 		"gateway-tcp":          gatewayStreams(ir.StreamChain{Targets: []ir.Target{to("v1", 80), to("v2", 20)}, Origins: origins}),
 		"gateway-tls": gatewayStreams(

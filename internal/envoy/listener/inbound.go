@@ -3,6 +3,7 @@
 package listener
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -53,6 +54,30 @@ func InboundCapture(in *ir.Inbound) *listenerv3.Listener {
 		FilterChains:                     chains,
 		ContinueOnListenerFiltersTimeout: true,
 		Metadata:                         typed.Origins(in.Origins),
+	}
+}
+
+// InboundPort is a port at which a sidecar listens itself, because nothing captures what
+// comes there. Its chains are those that the port has in the listener of what is captured,
+// which may be a way to it as well. It does not say what it comes from: rules for other
+// ports would change it, and with it its connections.
+func InboundPort(in *ir.Inbound, p *ir.InboundPort) *listenerv3.Listener {
+	chains := inboundChains(in, p)
+	for _, c := range chains {
+		c.FilterChainMatch.DestinationPort = nil
+		if p.To.IsCalled() {
+			c.Filters = append([]*listenerv3.Filter{filter.CalledAddress()}, c.Filters...)
+		}
+	}
+	address := typed.Address(p.Listen.String(), p.Port)
+	address.GetSocketAddress().Ipv4Compat = p.Listen == netip.IPv6Unspecified()
+	return &listenerv3.Listener{
+		Name:                             ir.InboundListenerName(p.Listen, p.Port),
+		Address:                          address,
+		TrafficDirection:                 corev3.TrafficDirection_INBOUND,
+		ListenerFilters:                  []*listenerv3.ListenerFilter{filter.TLSInspector()}, // a Sidecar says what the port carries
+		FilterChains:                     chains,
+		ContinueOnListenerFiltersTimeout: true,
 	}
 }
 
