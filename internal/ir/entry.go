@@ -59,6 +59,7 @@ const (
 	ResolveStatic                       // at addresses that are known
 	ResolveDNS                          // at all addresses of names
 	ResolveDNSLogical                   // at the address that DNS answers first
+	ResolveDynamic                      // at the address of the name that each client asks for
 )
 
 // Workload is one endpoint that is no pod.

@@ -49,6 +49,7 @@ const (
 	DiscoverDNS                          // the name of Alias, or those of Endpoints, are resolved by the proxy
 	DiscoverDNSLogical                   // as DiscoverDNS, by the first address of the answer
 	DiscoverPod                          // the address that the application dialled, which is that of a pod
+	DiscoverDynamic                      // the name that a client asks for is resolved by the proxy
 )
 
 // OutboundCluster is everything a client's cluster depends on.
@@ -152,6 +153,10 @@ type Target struct {
 
 	Headers   *Headers
 	Authority string
+
+	// Dynamic is the port at which the name that the client asks for is called, where the
+	// proxy resolves it; 0: the cluster has servers of its own.
+	Dynamic uint16
 }
 
 // RouteConfig is a route configuration whose hosts are resources of their own.

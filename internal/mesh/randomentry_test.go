@@ -22,6 +22,9 @@ func (x *chaos) serviceEntry(k ir.ConfigKey) *ir.ServiceEntry {
 		Created: int64(x.r.IntN(3)), External: x.r.IntN(2) == 0, ExportTo: x.visibility(),
 		Resolution: pick(x.r, ir.ResolveNone, ir.ResolveStatic, ir.ResolveStatic, ir.ResolveDNS, ir.ResolveDNSLogical),
 	}
+	if x.r.IntN(5) == 0 {
+		return dynamicEntry(x, out)
+	}
 	for range 1 + x.r.IntN(2) {
 		out.Hosts = append(out.Hosts, x.entryHost())
 	}
@@ -51,6 +54,21 @@ func (x *chaos) serviceEntry(k ir.ConfigKey) *ir.ServiceEntry {
 	}
 	if x.r.IntN(3) == 0 {
 		out.SubjectAltNames = []string{"spiffe://cluster.local/ns/apps/sa/other"}
+	}
+	return out
+}
+
+// dynamicEntry resolves the names that clients ask for, of a pattern that other hosts
+// and routes have names of.
+func dynamicEntry(x *chaos, out *ir.ServiceEntry) *ir.ServiceEntry {
+	out.Resolution, out.Hosts = ir.ResolveDynamic, []string{pick(x.r, "*.example.com", "*.shop.example.com")}
+	for i, port := range []uint16{80, 443} {
+		if i == 0 || x.r.IntN(2) == 0 {
+			out.Ports = append(out.Ports, ir.ServicePort{
+				Name: fmt.Sprintf("port-%d", i), Port: port, Target: port + uint16(x.r.IntN(2)),
+				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolTLS),
+			})
+		}
 	}
 	return out
 }

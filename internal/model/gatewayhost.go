@@ -260,7 +260,7 @@ func (m *Model) gatewayVirtualHost(
 		vh.Origins = append(vh.Origins, r.Origins()...)
 		holds := func(x *ir.Match) bool { return x.OnGateway(ref.Gateway) }
 		req := request{gh.Port, gh.TLS, class.Namespace, class.Labels}
-		vh.Rules = append(vh.Rules, m.resolve(c, r, req, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
+		vh.Rules = append(vh.Rules, m.resolve(c, r, req, vh.Domains, holds, func(cl ir.ClusterKey) ir.LoadBalancer {
 			return m.hashFor(c, viewer{namespace: class.Namespace, class: k.Class}, cl)
 		})...)
 	}

@@ -105,10 +105,15 @@ func (m *Model) checkRule(c *graph.Ctx, r *ir.Routes, rule int) {
 	at, origin := "spec."+r.HTTP[rule].Origin.Section, r.HTTP[rule].Origin
 	for j := range r.HTTP[rule].Destinations {
 		m.checkDestination(c, origin, at+".route["+strconv.Itoa(j)+"].destination", &r.HTTP[rule].Destinations[j])
+		m.checkNames(c, origin, at+".route["+strconv.Itoa(j)+"].destination.host", &r.HTTP[rule].Destinations[j], r.Hosts)
 	}
 	for j := range r.HTTP[rule].Mirrors {
 		x := &r.HTTP[rule].Mirrors[j]
 		m.checkDestination(c, origin, at+"."+x.Field, &x.To)
+		if m.isDynamic(c, origin.Namespace, &x.To) {
+			c.Report(ir.Problem{Origin: origin, Condition: ir.Accepted, Reason: "Invalid", Field: at + "." + x.Field + ".host", Message: "the servers of " +
+				x.To.Host + " are found by the name that a client asks for, and it asked for another; nothing is copied: name one host"})
+		}
 	}
 }
 

@@ -183,7 +183,7 @@ func (m *Model) streamRules(c *graph.Ctx, h *ir.Host, p ir.ServicePort, routes [
 	}
 	key := ir.ClusterKey{Host: h.Name, Port: p.Port}
 	return append(out, streamRule{
-		matches: whatever, targets: []ir.Target{{Cluster: key, Weight: 100}}, stream: m.streamFor(c, by, key),
+		matches: whatever, targets: []ir.Target{{Cluster: key, Weight: 100, Dynamic: calledAt(p)}}, stream: m.streamFor(c, by, key),
 	})
 }
 

@@ -47,7 +47,7 @@ func (m *Model) streamRuleAt(
 	out.origins = []ir.Origin{r.Origin}
 	for i, d := range r.Destinations {
 		cl := ir.ClusterKey{Host: d.Host, Port: m.destinationPort(c, d, &req), Subset: d.Subset}
-		out.targets = append(out.targets, ir.Target{Cluster: cl, Weight: d.Weight})
+		out.targets = append(out.targets, ir.Target{Cluster: cl, Weight: d.Weight, Dynamic: m.dynamicPort(c, by.namespace, cl)})
 		if i == 0 {
 			out.stream = m.streamFor(c, by, cl)
 		}
@@ -77,12 +77,16 @@ func streamChains(rules []streamRule) []ir.StreamChain {
 
 // addChain adds a chain, or the subnet to the chain of the same rule and names.
 func addChain(out []ir.StreamChain, r *streamRule, subnet netip.Prefix, names []string) []ir.StreamChain {
-	chain := ir.StreamChain{ServerNames: names, TLS: r.tls, Targets: r.targets, Detected: r.detect, Stream: r.stream, Origins: r.origins}
+	targets := r.targets
+	if strays(targets, names) {
+		targets = nil
+	}
+	chain := ir.StreamChain{ServerNames: names, TLS: r.tls, Targets: targets, Detected: r.detect, Stream: r.stream, Origins: r.origins}
 	if !subnet.IsValid() {
 		return append(out, chain)
 	}
 	for i := range out {
-		if o := &out[i]; slices.Equal(o.Origins, r.origins) && o.TLS == r.tls && slices.Equal(o.ServerNames, names) && reflect.DeepEqual(o.Targets, r.targets) {
+		if o := &out[i]; slices.Equal(o.Origins, r.origins) && o.TLS == r.tls && slices.Equal(o.ServerNames, names) && reflect.DeepEqual(o.Targets, targets) {
 			o.Subnets = append(o.Subnets, subnet)
 			return out
 		}

@@ -91,6 +91,7 @@ var discoveries = map[ir.Resolution]ir.Discovery{
 	ir.ResolveStatic:     ir.DiscoverEDS,
 	ir.ResolveDNS:        ir.DiscoverDNS,
 	ir.ResolveDNSLogical: ir.DiscoverDNSLogical,
+	ir.ResolveDynamic:    ir.DiscoverDynamic,
 }
 
 // EndpointsOf is what serves a target.

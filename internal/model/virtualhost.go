@@ -160,14 +160,14 @@ func (m *Model) emitHost(
 		req := request{port: port.Port, namespace: by.namespace, labels: labels}
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origins()...)
-			vh.Rules = append(vh.Rules, m.resolve(c, r, req, (*ir.Match).TakesFromSidecars, hash)...)
+			vh.Rules = append(vh.Rules, m.resolve(c, r, req, vh.Domains, (*ir.Match).TakesFromSidecars, hash)...)
 		}
 		if len(routes) == 0 {
 			cl := ir.ClusterKey{Host: h.Name, Port: port.Port}
 			vh.Rules = []ir.ResolvedRule{{
 				Name:    "default",
 				Session: m.session(c, cmp.Or(h.Of, h.Name)),
-				Targets: []ir.Target{{Cluster: cl, Weight: 100, Hash: hash(cl)}},
+				Targets: []ir.Target{{Cluster: cl, Weight: 100, Hash: hash(cl), Dynamic: calledAt(port)}},
 			}}
 		}
 		if len(routes) > 1 {
@@ -217,7 +217,7 @@ func (q request) redirect(in *ir.Redirect) *ir.Redirect {
 // resolve turns rules into clusters. It does not ask whether a subset exists:
 // deriveSubsets has done that, and a cluster that is not there answers 503.
 func (m *Model) resolve(
-	c *graph.Ctx, r *ir.Routes, req request, holds func(*ir.Match) bool, hash func(ir.ClusterKey) ir.LoadBalancer,
+	c *graph.Ctx, r *ir.Routes, req request, domains []string, holds func(*ir.Match) bool, hash func(ir.ClusterKey) ir.LoadBalancer,
 ) []ir.ResolvedRule {
 	out := make([]ir.ResolvedRule, 0, len(r.HTTP))
 	for i := range r.HTTP {
@@ -238,14 +238,20 @@ func (m *Model) resolve(
 			cl := ir.ClusterKey{Host: d.Host, Port: m.destinationPort(c, d, &req), Subset: d.Subset}
 			res.Targets = append(res.Targets, ir.Target{
 				Cluster: cl, Weight: d.Weight, Hash: hash(cl), Headers: d.Headers, Authority: d.Authority,
+				Dynamic: m.dynamicPort(c, req.namespace, cl),
 			})
 			if res.Session == nil {
 				res.Session = m.session(c, d.Host)
 			}
 		}
+		if strays(res.Targets, domains) {
+			res.Targets, res.Direct = nil, &ir.Direct{Status: 500}
+		}
 		for _, x := range rule.Mirrors {
 			cl := ir.ClusterKey{Host: x.To.Host, Port: m.destinationPort(c, x.To, &req), Subset: x.To.Subset}
-			res.Copies = append(res.Copies, ir.Copy{Cluster: cl, Percent: x.Percent})
+			if m.dynamicPort(c, req.namespace, cl) == 0 { // a copy is for no name that anybody asked for
+				res.Copies = append(res.Copies, ir.Copy{Cluster: cl, Percent: x.Percent})
+			}
 		}
 		out = append(out, res)
 	}

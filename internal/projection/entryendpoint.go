@@ -76,8 +76,40 @@ func (e *serviceEntry) resolvable(in *networking.ServiceEntry, out *ir.ServiceEn
 			hosts = append(hosts, h)
 			continue
 		}
-		i := slices.IndexFunc(in.Hosts, func(o string) bool { return strings.EqualFold(strings.TrimSuffix(o, "."), h) })
-		e.notes.invalid(spec.field("hosts").index(i), "wildcard %s cannot be resolved; use resolution NONE, or name endpoints", h)
+		e.notes.invalid(spec.field("hosts").index(indexOfHost(in, h)), "wildcard %s cannot be resolved; use resolution DYNAMIC_DNS or NONE, or name endpoints", h)
 	}
 	return hosts
+}
+
+// dynamic leaves of an entry what can be resolved by the names that clients ask for.
+func (e *serviceEntry) dynamic(in *networking.ServiceEntry, out *ir.ServiceEntry) {
+	for field, set := range map[string]bool{
+		"addresses": len(in.Addresses) > 0, "endpoints": len(in.Endpoints) > 0, "workloadSelector": in.WorkloadSelector != nil,
+	} {
+		if set {
+			e.notes.warn(ReasonUnreachable, spec.field(field), "has no effect with resolution DYNAMIC_DNS, which looks up the name that a client asks for")
+		}
+	}
+	out.Addresses = nil
+	out.Hosts = slices.DeleteFunc(out.Hosts, func(h string) bool {
+		if strings.HasPrefix(h, "*.") {
+			return false
+		}
+		e.notes.invalid(spec.field("hosts").index(indexOfHost(in, h)), "%s is one name, and resolution DYNAMIC_DNS is for wildcards; use DNS", h)
+		return true
+	})
+	out.Ports = slices.DeleteFunc(out.Ports, func(p ir.ServicePort) bool {
+		if p.Protocol.IsHTTP() || p.Protocol.IsTLS() {
+			return false
+		}
+		i := slices.IndexFunc(in.Ports, func(o *networking.ServicePort) bool { return o.GetNumber() == uint32(p.Port) })
+		e.notes.invalid(spec.field("ports").index(i).field("protocol"),
+			"a client of bytes asks for no name that resolution DYNAMIC_DNS could look up, and the port is left out; use HTTP, HTTP2, GRPC, HTTPS or TLS")
+		return true
+	})
+}
+
+// indexOfHost is where an entry names a host.
+func indexOfHost(in *networking.ServiceEntry, host string) int {
+	return slices.IndexFunc(in.Hosts, func(o string) bool { return strings.EqualFold(strings.TrimSuffix(o, "."), host) })
 }

@@ -58,9 +58,13 @@ func (s Scope) ServiceEntry(meta *metav1.ObjectMeta, text []byte) (*ir.ServiceEn
 	out.Ports = e.ports(in.Ports)
 	out.Addresses = e.addresses(in.Addresses)
 	out.Hosts = e.hosts(in.Hosts)
-	e.workloads(in, out)
-	out.Hosts = e.resolvable(in, out)
-	out.Allocate = len(in.Addresses) == 0 && out.Resolution != ir.ResolveNone && !strings.EqualFold(meta.Labels[labelAllocate], "false")
+	if out.Resolution == ir.ResolveDynamic {
+		e.dynamic(in, out)
+	} else {
+		e.workloads(in, out)
+		out.Hosts = e.resolvable(in, out)
+	}
+	out.Allocate = len(in.Addresses) == 0 && out.Resolution != ir.ResolveNone && out.Resolution != ir.ResolveDynamic && !strings.EqualFold(meta.Labels[labelAllocate], "false")
 	out.SubjectAltNames = e.subjects(in.SubjectAltNames)
 	if !known || len(out.Hosts) == 0 || len(out.Ports) == 0 {
 		out = nil
@@ -85,8 +89,7 @@ func (e *serviceEntry) resolution(in *networking.ServiceEntry, out *ir.ServiceEn
 	case networking.ServiceEntry_DNS_ROUND_ROBIN:
 		out.Resolution = ir.ResolveDNSLogical
 	case networking.ServiceEntry_DYNAMIC_DNS:
-		e.notes.refused(spec.field("resolution"), "the object is left out; name the hosts with resolution DNS, or use NONE for wildcards")
-		return false
+		out.Resolution = ir.ResolveDynamic
 	default:
 		e.notes.invalid(spec.field("resolution"), "%d is no resolution", in.Resolution)
 		return false

@@ -111,6 +111,30 @@ func testEntries(t *testing.T) {
 	}
 }
 
+// Names under a pattern lead to where the cluster's name server says at the time of the
+// call, by requests and by TLS, whatever address the client meant.
+func testDynamicNames(t *testing.T) {
+	given(t, object("ServiceEntry", "dynamic", `
+  hosts: ["*.e2e-plain.pod.cluster.local"]
+  ports: [{number: 8080, name: http, protocol: HTTP}]
+  location: MESH_EXTERNAL
+  resolution: DYNAMIC_DNS`))
+	for _, server := range []string{"outside-a", "outside-b"} {
+		pod, err := cluster.PodOf(t.Context(), plainSpace, "app="+server)
+		must(t, err)
+		name := strings.NewReplacer(".", "-", ":", "-").Replace(pod.Status.PodIP) + ".e2e-plain.pod.cluster.local"
+		// Nobody is at the address; that of the name is what counts.
+		r := until(t, name, answered, call, "http://192.0.2.1:8080", "--host="+name, "--count=5")
+		if r.Versions[server] != 5 {
+			t.Errorf("%s was answered by %v, want %s", name, r.Versions, server)
+		}
+	}
+	r := asked(t, "http://192.0.2.1:8080", "--host=127-0-0-1.e2e-plain.pod.cluster.local")
+	if r.Codes["503"] == 0 {
+		t.Errorf("a name that leads into the pod itself: %s", r)
+	}
+}
+
 // clustersOf counts the outbound clusters that a pod's proxy holds, and says
 // whether the dump names each of the hosts.
 func clustersOf(ctx context.Context, selector string, hosts ...string) (count int, named []bool, err error) {

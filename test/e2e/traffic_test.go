@@ -74,6 +74,7 @@ var trafficCases = []part{
 	{"ThirdPartyIngress", testThirdPartyIngress},
 	{"Entries", testEntries},
 	{"AddressesOfEntries", testAddressesOfEntries},
+	{"DynamicNames", testDynamicNames},
 	{"ListedHosts", testListedHosts},
 	{"IngressListeners", testIngressListeners},
 	{"Protocols", testProtocols},

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,8 +79,8 @@ func (p *Pod) bootstrap(secrets string) []byte {
 	return text
 }
 
-// useResolver makes the pod its own name server, which knows no name: it has no way to
-// another, and a proxy waits for its names before it is ready. One that refuses would
+// useResolver makes the pod its own name server, which knows no name but those of
+// World.Name: it has no way to another, and a proxy waits for its names before it is ready. One that refuses would
 // not do: Envoy 1.40 can crash when a cluster is replaced while c-ares gives up on it.
 func (p *Pod) useResolver(b *bootstrapv3.Bootstrap) {
 	w := p.world
@@ -89,7 +90,7 @@ func (p *Pod) useResolver(b *bootstrapv3.Bootstrap) {
 		return err
 	}))
 	server := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(func(to dns.ResponseWriter, question *dns.Msg) {
-		_ = to.WriteMsg(new(dns.Msg).SetRcode(question, dns.RcodeNameError))
+		_ = to.WriteMsg(w.answer(question))
 	})}
 	ended := make(chan struct{})
 	go func() {
@@ -103,6 +104,32 @@ func (p *Pod) useResolver(b *bootstrapv3.Bootstrap) {
 	config, err := anypb.New(&caresv3.CaresDnsResolverConfig{Resolvers: []*corev3.Address{typed.Address("127.0.0.1", 53)}})
 	w.must(err)
 	b.TypedDnsResolverConfig = &corev3.TypedExtensionConfig{Name: "envoy.network.dns_resolver.cares", TypedConfig: config}
+}
+
+// Name has the name servers of all pods know a name. An address that is not valid takes it away.
+func (w *World) Name(name string, addr netip.Addr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.names[dns.Fqdn(name)] = addr
+}
+
+func (w *World) answer(question *dns.Msg) *dns.Msg {
+	asked := question.Question[0]
+	w.mu.Lock()
+	addr := w.names[asked.Name]
+	w.mu.Unlock()
+	if !addr.IsValid() {
+		return new(dns.Msg).SetRcode(question, dns.RcodeNameError)
+	}
+	out := new(dns.Msg).SetReply(question)
+	header := dns.RR_Header{Name: asked.Name, Rrtype: asked.Qtype, Class: dns.ClassINET, Ttl: 30}
+	switch {
+	case asked.Qtype == dns.TypeA && addr.Is4():
+		out.Answer = []dns.RR{&dns.A{Hdr: header, A: addr.AsSlice()}}
+	case asked.Qtype == dns.TypeAAAA && addr.Is6():
+		out.Answer = []dns.RR{&dns.AAAA{Hdr: header, AAAA: addr.AsSlice()}}
+	}
+	return out
 }
 
 // message is the proxy as it tells the control plane of itself, under a name.

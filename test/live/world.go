@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,6 +68,7 @@ type World struct {
 	mu       sync.Mutex
 	pods     []*Pod
 	services map[string]*corev1.Service // NAMESPACE/NAME
+	names    map[string]netip.Addr      // that the pods' name servers know
 	status   *status
 }
 
@@ -85,7 +87,7 @@ func New(t testing.TB, options ...func(*ir.Mesh)) *World {
 	for _, o := range options {
 		o(settings)
 	}
-	w := &World{t: t, dir: directory(t), inbox: intake.NewInbox(), services: map[string]*corev1.Service{}, status: newStatus(), Drain: time.Second}
+	w := &World{t: t, dir: directory(t), inbox: intake.NewInbox(), services: map[string]*corev1.Service{}, names: map[string]netip.Addr{}, status: newStatus(), Drain: time.Second}
 	w.envoy = w.binary()
 	bundle, err := ca.NewBundle(trustDomain, time.Now())
 	w.must(err)

@@ -15,7 +15,8 @@ import (
 )
 
 func balance(c *clusterv3.Cluster, in *ir.OutboundCluster) {
-	if in.Discovery == ir.DiscoverOriginalDst || in.Discovery == ir.DiscoverPod {
+	switch in.Discovery {
+	case ir.DiscoverOriginalDst, ir.DiscoverPod, ir.DiscoverDynamic:
 		c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 		return
 	}

@@ -27,6 +27,14 @@ var defaults = ir.ClientDefaults{
 	Keepalive: &ir.Keepalive{Time: time.Minute}, Upgrade: true,
 }
 
+// dynamically is the cluster of names that clients ask for.
+func dynamically(change func(*ir.OutboundCluster)) func() golden.Message {
+	return outbound(func(in *ir.OutboundCluster) {
+		in.Key, in.Discovery, in.External = ir.ClusterKey{Host: "*.example.com", Port: 443}, ir.DiscoverDynamic, true
+		change(in)
+	})
+}
+
 func balanced(b ir.Balance) func() golden.Message {
 	return outbound(func(in *ir.OutboundCluster) { in.Settings.LoadBalancer.Balance = b })
 }
@@ -84,8 +92,15 @@ func TestGolden(t *testing.T) {
 			in.Identities, in.SubjectAltNames = []string{"spiffe://cluster.local/ns/a/sa/b"}, []string{"spiffe://other/ns/a/sa/b"}
 		}),
 		"original-dst-port": outbound(func(in *ir.OutboundCluster) { in.Discovery, in.PodPort = ir.DiscoverOriginalDst, 8443 }),
-		"external":          outbound(func(in *ir.OutboundCluster) { in.External = true }),
-		"original-dst":      outbound(func(in *ir.OutboundCluster) { in.Discovery = ir.DiscoverOriginalDst }),
+		"dynamic":           dynamically(func(*ir.OutboundCluster) {}),
+		"dynamic-tls":       dynamically(func(in *ir.OutboundCluster) { in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSSimple} }),
+		"dynamic-tls-named": dynamically(func(in *ir.OutboundCluster) {
+			in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "edge.example.com", SubjectAltNames: []string{"edge.example.com"}}
+		}),
+		"dynamic-tls-mesh": dynamically(func(in *ir.OutboundCluster) { in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSMesh} }),
+		"dynamic-bytes":    dynamically(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolTLS }),
+		"external":         outbound(func(in *ir.OutboundCluster) { in.External = true }),
+		"original-dst":     outbound(func(in *ir.OutboundCluster) { in.Discovery = ir.DiscoverOriginalDst }),
 		"pods": outbound(func(in *ir.OutboundCluster) {
 			in.Key, in.Protocol = ir.ClusterKey{Host: "db.books.svc.cluster.local", Port: 5432}.Pods(), ir.ProtocolTCP
 			in.Discovery, in.PodPort = ir.DiscoverPod, 5433

@@ -99,6 +99,8 @@ func discover(c *clusterv3.Cluster, in *ir.OutboundCluster) {
 				}},
 			}}}},
 		}
+	case ir.DiscoverDynamic:
+		c.ClusterDiscoveryType = dynamic(in)
 	default:
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
 		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: typed.ADS()}

@@ -127,6 +127,7 @@ func (h HTTP) filters() []*hcmv3.HttpFilter {
 			faultFilter(),   // before all that would do work for a request that is to fail
 			sessionFilter(), // after what may answer in the server's place
 		)
+		out = append(out, nameFilters()...)
 	}
 	return append(out,
 		httpFilter("envoy.filters.http.router", &routerv3.Router{SuppressEnvoyHeaders: h.Dialect.NoEnvoyTimes}), // last: it is the one that answers

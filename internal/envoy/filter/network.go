@@ -49,21 +49,21 @@ func TCPOnDemand(cluster, accessLogFile string) *listenerv3.Filter {
 // Stream carries bytes to clusters, in the way that a policy asks for. A sidecar asks
 // for a cluster that is not there. Without clusters it closes connections. The share
 // of a cluster that does not exist is closed as well, and never goes to the others.
-func Stream(targets []ir.Target, accessLogFile string, how ir.Stream) *listenerv3.Filter {
+func Stream(targets []ir.Target, accessLogFile string, how ir.Stream) []*listenerv3.Filter {
 	if len(targets) == 0 {
-		return TCP(ir.ClusterBlackHole, accessLogFile)
+		return []*listenerv3.Filter{TCP(ir.ClusterBlackHole, accessLogFile)}
 	}
 	out := shares(targets, accessLogFile, how)
 	out.OnDemand = onDemandCluster()
-	return network(tcpProxyName, out)
+	return resolved(targets, network(tcpProxyName, out))
 }
 
 // GatewayStream is Stream for a gateway, which has the clusters that it routes to.
-func GatewayStream(targets []ir.Target, accessLogFile string, how ir.Stream) *listenerv3.Filter {
+func GatewayStream(targets []ir.Target, accessLogFile string, how ir.Stream) []*listenerv3.Filter {
 	if len(targets) == 0 {
-		return TCP(ir.ClusterBlackHole, accessLogFile)
+		return []*listenerv3.Filter{TCP(ir.ClusterBlackHole, accessLogFile)}
 	}
-	return network(tcpProxyName, shares(targets, accessLogFile, how))
+	return resolved(targets, network(tcpProxyName, shares(targets, accessLogFile, how)))
 }
 
 func shares(targets []ir.Target, accessLogFile string, how ir.Stream) *tcpproxyv3.TcpProxy {

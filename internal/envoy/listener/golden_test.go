@@ -111,8 +111,12 @@ func TestGolden(t *testing.T) {
 		"port-names": part(ir.PortOutbound{Port: 443, Unknown: ir.Unknown{Refused: true}}, names),
 		"port-parts": part(ir.PortOutbound{Port: 80, HTTP: true, Pods: true}, parts, names),
 		"port-rest":  part(ir.PortOutbound{Port: 3306}, names, whole),
-		"tcp":        tcp("10.96.0.1:5432", whole),
-		"tcp-ipv6":   tcp("[fd00::1]:5432", whole),
+		"port-dynamic": part(ir.PortOutbound{Port: 443, Unknown: ir.Unknown{Refused: true}}, ir.StreamChain{
+			ServerNames: []string{"*.example.com"}, Origins: origins,
+			Targets: []ir.Target{{Cluster: ir.ClusterKey{Host: "*.example.com", Port: 443}, Weight: 100, Dynamic: 8443}},
+		}),
+		"tcp":      tcp("10.96.0.1:5432", whole),
+		"tcp-ipv6": tcp("[fd00::1]:5432", whole),
 		"tcp-split": tcp("10.96.0.1:5432", ir.StreamChain{
 			Targets: []ir.Target{to("v1", 80), to("v2", 20)}, Origins: origins,
 			Stream: ir.Stream{IdleTimeout: time.Minute},

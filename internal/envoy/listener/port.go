@@ -51,7 +51,7 @@ func OutboundPort(in *ir.PortOutbound) *listenerv3.Listener {
 	}
 	for i := range in.Streams {
 		s := &in.Streams[i]
-		carry := streamChain(s, append(slices.Clone(known), filter.Stream(s.Targets, in.AccessLogFile, s.Stream))...)
+		carry := streamChain(s, slices.Concat(known, filter.Stream(s.Targets, in.AccessLogFile, s.Stream))...)
 		switch {
 		case s.TakesAll():
 			carry.Name, others = name+"|rest", carry

@@ -28,7 +28,7 @@ func OutboundTCP(in *ir.TCPOutbound) *listenerv3.Listener {
 	}
 	for i := range in.Chains {
 		c := &in.Chains[i]
-		out.FilterChains = append(out.FilterChains, streamChain(c, filter.Stream(c.Targets, in.AccessLogFile, c.Stream)))
+		out.FilterChains = append(out.FilterChains, streamChain(c, filter.Stream(c.Targets, in.AccessLogFile, c.Stream)...))
 	}
 	if readsNames(in.Chains) {
 		inspect(out)
@@ -120,9 +120,9 @@ func gatewayStream(c *ir.StreamChain, accessLogFile string) *listenerv3.FilterCh
 	}
 	carry := filter.GatewayStream(c.Targets, accessLogFile, c.Stream)
 	if c.Detected {
-		return streamChain(c, filter.Carries(typed.CarriesBytes), carry) // its clusters take all else for requests
+		return streamChain(c, append([]*listenerv3.Filter{filter.Carries(typed.CarriesBytes)}, carry...)...) // its clusters take all else for requests
 	}
-	return streamChain(c, carry)
+	return streamChain(c, carry...)
 }
 
 func ranges(subnets []netip.Prefix) []*corev3.CidrRange {

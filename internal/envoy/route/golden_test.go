@@ -77,6 +77,9 @@ func TestGolden(t *testing.T) {
 			return Unknown(Rest(of(ir.Unknown{})), ir.VirtualHostKey{RouteConfig: "9080", Host: "www.example.com"})
 		},
 		"inbound": func() golden.Message { return Inbound(8080) },
+		"dynamic": host(ir.ResolvedRule{Targets: []ir.Target{
+			{Cluster: ir.ClusterKey{Host: "*.example.com", Port: 80}, Weight: 100, Dynamic: 443},
+		}}),
 		"default": host(ir.ResolvedRule{Name: "default"}),
 		"paths": host(ir.ResolvedRule{Matches: []ir.Match{
 			onPath(ir.MatchExact, "/exact", false), onPath(ir.MatchPrefix, "/prefix", true), onPath(ir.MatchRegex, "/r[0-9]+", false), onPath(ir.MatchRegex, "/r[0-9]+", true),

@@ -7,6 +7,8 @@ package typed
 const (
 	FilterCORS  = "envoy.filters.http.cors"
 	FilterFault = "envoy.filters.http.fault"
+	FilterName  = "envoy.filters.http.header_to_metadata" // reads the name that a request is for
+	FilterState = "envoy.filters.http.set_filter_state"
 
 	FilterSession = "envoy.filters.http.stateful_session"
 )
