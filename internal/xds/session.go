@@ -175,6 +175,8 @@ func (s *session) step(req *request) error {
 		if err := s.take(req); err != nil {
 			return err
 		}
+		// It may be large, and a slow reader may take long for what is sent now.
+		*req = request{}
 	}
 	return s.pump()
 }
