@@ -4,6 +4,7 @@ package machine
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -98,12 +99,8 @@ func (r *Registry) tell(ctx context.Context, key ir.ConfigKey, e *Entry) error {
 }
 
 func shorten(s string) string {
-	if len(s) <= maxMessage {
-		return s
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "")
 	}
-	end := maxMessage
-	for end > 0 && s[end]&0xC0 == 0x80 {
-		end--
-	}
-	return s[:end]
+	return s
 }
