@@ -2,7 +2,10 @@
 
 package xds
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Virtual hosts and their route configurations.
 //
@@ -31,7 +34,7 @@ func (s *session) setRoute(text string, state routeState) {
 
 // claimRoute takes in that the client says to hold a route configuration.
 func (s *session) claimRoute(text, version string) {
-	if strings.HasSuffix(version, unsettled) {
+	if strings.HasSuffix(version, unsettled) || slices.Contains(s.recalled, text) {
 		s.setRoute(text, routeSettling)
 	} else {
 		s.setRoute(text, routeClaimed)
@@ -95,9 +98,9 @@ func (s *session) askRoute(text string, c cell) cell {
 // routeTaken lets the hosts of a route configuration follow it.
 func (s *session) routeTaken(it item) {
 	text, state := it.name.text, routeAcked
-	before := s.routes[text]
+	before, known := s.routes[text]
 	switch {
-	case it.own:
+	case it.own || known && before == routeUnknown:
 		state = routeSettling
 	case before == routeAcked || before == routeClaimed:
 		return

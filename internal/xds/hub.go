@@ -30,6 +30,8 @@ type Hub struct {
 	followers map[topic]map[*class]struct{}
 	seats     []*session
 	vacant    []int
+	nodes     map[string]*session // the last of each node
+	doubts    map[string][]string // about clients that are away, by node
 	// shifts and spilt are what flush has to do after the present change.
 	shifts  []shift
 	spilt   []*class
@@ -62,6 +64,8 @@ func NewHub(opts Options) (*Hub, error) {
 		tables:  map[string]*table{},
 		layers:  map[Layer]*layer{},
 		classes: map[string]*class{},
+		nodes:   map[string]*session{},
+		doubts:  map[string][]string{},
 
 		followers: map[topic]map[*class]struct{}{},
 		taught:    map[*class]struct{}{},
@@ -117,6 +121,7 @@ func (h *Hub) join(s *session, key string, node *core.Node) {
 		s.seat = len(h.seats)
 		h.seats = append(h.seats, s)
 	}
+	h.recall(s)
 	h.mu.Unlock()
 	h.announce(c)
 }
@@ -125,6 +130,7 @@ func (h *Hub) join(s *session, key string, node *core.Node) {
 func (h *Hub) leave(s *session) {
 	h.mu.Lock()
 	s.mu.Lock()
+	h.remember(s)
 	for _, l := range s.lanes {
 		s.class.delist(s, l)
 		l.held.each(func(id uint32, c cell) {

@@ -43,6 +43,9 @@ type session struct {
 	lanes []*lane
 	// routes says which route configurations the client can take hosts for.
 	routes map[string]routeState
+	// recalled are route configurations of which the client may lack hosts that it
+	// claims.
+	recalled []string
 	// awaited are the endpoints that clusters on their way still need.
 	awaited awaits
 	// claimed is true when the client said to hold anything: it was connected

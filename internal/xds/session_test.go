@@ -609,3 +609,30 @@ func waitFor(t testing.TB, ok func() bool) {
 		}
 	}
 }
+
+func TestAClientThatWasCutOffBeforeItsHosts(t *testing.T) {
+	s := one(t, Options{}, res(RouteType, "80", "1"), res(VirtualHostType, "80/a", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(RouteType, "80")
+	c.take("RouteConfiguration 80=1")
+	c.subscribe(VirtualHostType)
+	c.take("VirtualHost 80/a=1")
+	// It drops what it has and asks again while an update is on its way.
+	s.hub.Publish(Batch{Set: put("base", res(RouteType, "80", "2"))})
+	routes := c.expect("RouteConfiguration 80=2")
+	c.subscribe(RouteType, "80")
+	c.ack(routes)
+	c.expect("VirtualHost 80/a=1")
+	d := s.connect(t, "a", "n1") // before anybody noticed that the other stream ended
+	c.cancel()
+	d.claim(RouteType, map[string]string{"80": "2"}, "80")
+	d.claim(VirtualHostType, map[string]string{"80/a": "1"})
+	d.take("VirtualHost 80/a=1")
+	d.quiet()
+	d.cancel()
+	// From then on there is no doubt.
+	e := s.connect(t, "a", "n1")
+	e.claim(RouteType, map[string]string{"80": "2"}, "80")
+	e.claim(VirtualHostType, map[string]string{"80/a": "1"})
+	e.quiet()
+}

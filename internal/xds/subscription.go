@@ -48,6 +48,9 @@ func (h *Hub) enter(s *session, l *lane, req *request) error {
 		if err := h.claim(s, l, req.claims); err != nil {
 			return err
 		}
+		if typ == RouteType {
+			s.recalled = nil // The states say it now, and what is not claimed is not held.
+		}
 		if len(req.subscribe) == 0 && legacyWildcard(typ) {
 			h.widen(s, l)
 		}
