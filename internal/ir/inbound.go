@@ -113,5 +113,6 @@ type GatewayChain struct {
 	ServerNames []string // sorted; empty: any
 	TLS         *ChainTLS
 	RouteConfig string
+	GRPCWeb     bool // makes gRPC of gRPC-Web
 	Origin      Origin
 }

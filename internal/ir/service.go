@@ -13,11 +13,11 @@ const (
 	ProtocolHTTP
 	ProtocolHTTP2
 	ProtocolGRPC
-	ProtocolGRPCWeb
-	ProtocolHTTPS // TLS of the application, carried as bytes
-	ProtocolTLS   // TLS of the application, carried as bytes
-	ProtocolUDP   // known, never captured
-	ProtocolAuto  // nothing says: HTTP, if a client begins with it, else bytes
+	ProtocolGRPCWeb // gRPC, for clients that may speak gRPC-Web, too
+	ProtocolHTTPS   // TLS of the application, carried as bytes
+	ProtocolTLS     // TLS of the application, carried as bytes
+	ProtocolUDP     // known, never captured
+	ProtocolAuto    // nothing says: HTTP, if a client begins with it, else bytes
 )
 
 // IsHTTP tells whether requests are read and routed.
@@ -32,7 +32,9 @@ func (p Protocol) MayBeHTTP() bool { return p.IsHTTP() || p == ProtocolAuto }
 func (p Protocol) IsTLS() bool { return p == ProtocolHTTPS || p == ProtocolTLS }
 
 // IsHTTP2 tells whether the application speaks HTTP/2 on the port.
-func (p Protocol) IsHTTP2() bool { return p == ProtocolHTTP2 || p == ProtocolGRPC }
+func (p Protocol) IsHTTP2() bool {
+	return p == ProtocolHTTP2 || p == ProtocolGRPC || p == ProtocolGRPCWeb
+}
 
 // Service is a Kubernetes Service of one cluster.
 type Service struct {

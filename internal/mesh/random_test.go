@@ -146,7 +146,7 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 		if x.r.IntN(3) > 0 {
 			s.Ports = append(s.Ports, ir.ServicePort{
 				Name: fmt.Sprintf("port-%d", i), Port: port, Target: []uint16{0, port, 80, port}[i], // some by name, some on a port that others have
-				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolGRPC, ir.ProtocolTCP, ir.ProtocolAuto, ir.ProtocolUDP),
+				Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolGRPC, ir.ProtocolGRPCWeb, ir.ProtocolTCP, ir.ProtocolAuto, ir.ProtocolUDP),
 			})
 			if last := &s.Ports[len(s.Ports)-1]; port == 5432 && x.r.IntN(16) > 0 { // a number at which hardly any host speaks HTTP
 				last.Protocol = ir.ProtocolTCP
@@ -371,7 +371,7 @@ func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {
 	}
 	for i := range 1 + x.r.IntN(3) {
 		s := ir.Server{
-			Origin: out.Origin, PortName: fmt.Sprintf("port-%d", i), Port: pick[uint16](x.r, 80, 8080), Protocol: ir.ProtocolHTTP,
+			Origin: out.Origin, PortName: fmt.Sprintf("port-%d", i), Port: pick[uint16](x.r, 80, 8080), Protocol: pick(x.r, ir.ProtocolHTTP, ir.ProtocolHTTP, ir.ProtocolGRPCWeb),
 			Hosts: []ir.ServerHost{{
 				Namespace: pick(x.r, "*", "*", "apps"), Host: pick(x.r, "*", "*.example.com", "shop.example.com", x.host()),
 			}},

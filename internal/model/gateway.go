@@ -180,6 +180,8 @@ func (m *Model) listener(c *graph.Ctx, key string, class *ir.Class, p *GatewayPo
 			if len(out.Chains) == 0 {
 				out.Chains = append(out.Chains, ir.GatewayChain{RouteConfig: s.RouteConfig, Origin: s.Server.Origin})
 			}
+			// Servers of plaintext share a chain: what one of them asks for, the others have.
+			out.Chains[0].GRPCWeb = out.Chains[0].GRPCWeb || s.Server.Protocol == ir.ProtocolGRPCWeb
 			continue
 		}
 		tls, ok := m.chainTLS(c, mesh, class.Namespace, &s.Server)

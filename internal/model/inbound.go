@@ -39,9 +39,7 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 				out.Origins = append(slices.Clip(out.Origins), said.Origin)
 			}
 			for _, p := range accepts.Ports {
-				if !hasPort(out, p.Port) {
-					out.Ports = append(out.Ports, ir.InboundPort{Port: p.Port, Protocol: ir.ProtocolTCP})
-				}
+				addPort(out, p.Port, ir.ProtocolTCP)
 			}
 			for i := range out.Ports {
 				p := &out.Ports[i]
@@ -68,8 +66,7 @@ func (m *Model) addKnownPorts(c *graph.Ctx, out *ir.Inbound, class *ir.Class, de
 	m.addEntryPorts(c, out, class, own)
 }
 
-// addPorts adds the ports behind a Service. Where two Services disagree about a
-// port's protocol, the first by name is believed.
+// addPorts adds the ports behind a Service, the first Service by name being first.
 func (m *Model) addPorts(c *graph.Ctx, out *ir.Inbound, s *ir.Service, detect bool) {
 	targets, ok := graph.Get(c, m.targetPorts, s.Host)
 	if !ok {
@@ -77,8 +74,8 @@ func (m *Model) addPorts(c *graph.Ctx, out *ir.Inbound, s *ir.Service, detect bo
 	}
 	for _, t := range targets.Ports {
 		for _, p := range s.Ports {
-			if p.Port == t.Port && p.Protocol != ir.ProtocolUDP && !hasPort(out, t.Target) {
-				out.Ports = append(out.Ports, ir.InboundPort{Port: t.Target, Protocol: carried(p.Protocol, detect)})
+			if p.Port == t.Port && p.Protocol != ir.ProtocolUDP {
+				addPort(out, t.Target, carried(p.Protocol, detect))
 			}
 		}
 	}
@@ -95,9 +92,7 @@ func (m *Model) addEntryPorts(c *graph.Ctx, out *ir.Inbound, class *ir.Class, ow
 				continue
 			}
 			for _, p := range e.Ports {
-				if target := targetOf(&p, own); !hasPort(out, target) {
-					out.Ports = append(out.Ports, ir.InboundPort{Port: target, Protocol: p.Protocol})
-				}
+				addPort(out, targetOf(&p, own), p.Protocol)
 			}
 		}
 	}
@@ -118,12 +113,20 @@ func (m *Model) ownPorts(c *graph.Ctx, class *ir.Class) []ir.SlicePort {
 // addTargets adds the ports behind a Service of a machine, which no EndpointSlice has.
 func addTargets(out *ir.Inbound, ports []ir.ServicePort, own []ir.SlicePort, detect bool) {
 	for _, p := range ports {
-		if target := targetOf(&p, own); p.Protocol != ir.ProtocolUDP && !hasPort(out, target) {
-			out.Ports = append(out.Ports, ir.InboundPort{Port: target, Protocol: carried(p.Protocol, detect)})
+		if p.Protocol != ir.ProtocolUDP {
+			addPort(out, targetOf(&p, own), carried(p.Protocol, detect))
 		}
 	}
 }
 
-func hasPort(in *ir.Inbound, port uint16) bool {
-	return slices.ContainsFunc(in.Ports, func(p ir.InboundPort) bool { return p.Port == port })
+// addPort adds a port, unless it is there: the first protocol is believed. But a port
+// that is gRPC for one Service and gRPC-Web for another takes both.
+func addPort(out *ir.Inbound, port uint16, protocol ir.Protocol) {
+	i := slices.IndexFunc(out.Ports, func(p ir.InboundPort) bool { return p.Port == port })
+	switch {
+	case i < 0:
+		out.Ports = append(out.Ports, ir.InboundPort{Port: port, Protocol: protocol})
+	case protocol == ir.ProtocolGRPCWeb && out.Ports[i].Protocol.IsHTTP2():
+		out.Ports[i].Protocol = protocol
+	}
 }

@@ -19,7 +19,7 @@ import (
 
 // Each protocol is spoken through two proxies to the application as it is meant to be.
 func testProtocols(t *testing.T) {
-	given(t, service("spoken", "app: echo, version: v1", "http:8080", "http2:8083", "grpc:8082", "tcp:9090"))
+	given(t, service("spoken", "app: echo, version: v1", "http:8080", "http2:8083", "grpc:8082", "grpc-web:8084", "tcp:9090"))
 	spoken := []struct {
 		url, proto, log string
 		args            []string
@@ -27,6 +27,7 @@ func testProtocols(t *testing.T) {
 		{"http://spoken:8080/one", "HTTP/1.1", `"GET /one HTTP/1.1" 200`, nil},
 		{"http://spoken:8083/two", "HTTP/2.0", `"GET /two HTTP/2" 200`, []string{"--http2"}},
 		{"grpc://spoken:8082", "gRPC", `"POST /meshwright.echo.v1.Echo/Tell HTTP/2" 200`, nil},
+		{"grpc-web://spoken:8084", "gRPC", `"spoken:8084"`, nil}, // the application speaks gRPC only
 		{"ws://spoken:8080/chat", "HTTP/1.1", `"GET /chat HTTP/1.1" 101`, nil},
 		{"tcp://spoken:9090", "", `inbound|9090||`, nil},
 	}

@@ -34,6 +34,7 @@ type HTTP struct {
 	AccessLogFile string
 	Paths         ir.PathNormalization
 	Tokens        bool // looks at the tokens of users
+	GRPCWeb       bool // makes gRPC of gRPC-Web
 	Dialect       ir.Dialect
 }
 
@@ -118,6 +119,9 @@ func (h HTTP) filters() []*hcmv3.HttpFilter {
 	}
 	if h.Routes == nil {
 		out = append(out, corsFilter()) // before all that answers, so that a browser may read the answer
+	}
+	if h.GRPCWeb {
+		out = append(out, grpcWebFilter()) // before others that answer: a client of gRPC-Web must understand them
 	}
 	if h.Tokens {
 		out = append(out, tokenFilter()) // before all that a rule may do: which rule holds may depend on the token

@@ -75,6 +75,7 @@ func requests(in *ir.GatewayListener, c *ir.GatewayChain, http3 bool) *listenerv
 			AccessLogFile: in.AccessLogFile,
 			Paths:         in.Paths,
 			Tokens:        in.Tokens,
+			GRPCWeb:       c.GRPCWeb,
 			Dialect:       in.Dialect,
 		}.Build()},
 	}

@@ -161,6 +161,16 @@ func TestGolden(t *testing.T) {
 			ir.StreamChain{ServerNames: []string{"*"}, Targets: []ir.Target{to("v1", 100)}, Origins: origins},
 		),
 		"gateway-http": gateway(chain(nil, nil)),
+		"gateway-grpc-web": func() golden.Message {
+			c := chain(nil, nil)
+			c.GRPCWeb = true
+			return Gateway(&ir.GatewayListener{Port: 8080, Chains: []ir.GatewayChain{c}, Tokens: true})
+		},
+		"inbound-grpc-web": func() golden.Message {
+			return InboundCapture(&ir.Inbound{TrustDomain: "cluster.local", Default: ir.MTLSStrict, Tokens: true, Ports: []ir.InboundPort{
+				{Port: 9080, Protocol: ir.ProtocolGRPCWeb, Mode: ir.MTLSStrict},
+			}})
+		},
 		"gateway-behind-proxies": func() golden.Message {
 			return Gateway(&ir.GatewayListener{
 				Port: 8080, Chains: []ir.GatewayChain{chain(nil, nil)}, Paths: ir.PathDecodeAndMergeSlashes,

@@ -174,6 +174,7 @@ func application(in *ir.Inbound, p *ir.InboundPort, protocol ir.Protocol, client
 		AccessLogFile: in.AccessLogFile,
 		Paths:         in.Paths,
 		Tokens:        in.Tokens,
+		GRPCWeb:       protocol == ir.ProtocolGRPCWeb,
 		Dialect:       in.Dialect,
 	}.Build()
 }
