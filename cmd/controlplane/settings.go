@@ -50,6 +50,7 @@ func settings(mesh *meshconfig.Config, o *options) (*ir.Mesh, *projection.Export
 		TrustDomain: mesh.TrustDomain, RootNamespace: o.namespace,
 		ClusterDomain: o.clusterDomain, ClusterID: o.clusterID,
 		RegistryOnly:  mesh.OutboundTrafficPolicy.Mode == meshconfig.RegistryOnly,
+		DynamicDNS:    mesh.OutboundTrafficPolicy.Mode == meshconfig.AllowAnyDynamicDNS,
 		AccessLogFile: mesh.AccessLogFile, DiscoveryScope: scope,
 		Detection: mesh.ProtocolDetectionTimeout.Duration,
 		Ingress:   ingress(&mesh.Ingress, o.namespace),

@@ -18,6 +18,7 @@ type Mesh struct {
 	ClusterDomain string // "cluster.local"
 	ClusterID     string
 	RegistryOnly  bool   // outboundTrafficPolicy: unknown hosts are refused
+	DynamicDNS    bool   // outboundTrafficPolicy: unknown hosts are resolved as requests name them
 	AccessLogFile string // empty: no access log
 	Paths         PathNormalization
 	Edge          EdgeTopology

@@ -13,6 +13,7 @@ import (
 const (
 	ClusterBlackHole          = "BlackHoleCluster"
 	ClusterPassthrough        = "PassthroughCluster"
+	ClusterDynamic            = "DynamicForwardProxyCluster" // resolves the name that a request is for
 	ClusterInboundPassthrough = "InboundPassthroughCluster"
 	ClusterUnknown            = "UnknownCluster" // what is served for addresses that nobody has; no proxy holds it
 	ListenerOutbound          = "virtualOutbound"

@@ -6,6 +6,7 @@ package ir
 // nobody knows. The zero value sends it where it was meant to go.
 type Unknown struct {
 	Refused bool
+	Dynamic bool       // requests go to where the name that they are for leads now
 	Proxy   ClusterKey // that it goes to instead; zero: none
 	Origin  Origin     // of the object that says so; zero: the mesh's settings do
 }

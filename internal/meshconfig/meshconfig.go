@@ -23,6 +23,9 @@ import (
 const (
 	AllowAny     = "ALLOW_ANY"
 	RegistryOnly = "REGISTRY_ONLY"
+
+	// AllowAnyDynamicDNS is AllowAny, but requests go to where the name that they are for leads.
+	AllowAnyDynamicDNS = "ALLOW_ANY_DYNAMIC_DNS"
 )
 
 // Scopes of discovery.
@@ -78,7 +81,7 @@ func (d *DefaultConfig) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// OutboundTrafficPolicy has the mode AllowAny (default) or RegistryOnly.
+// OutboundTrafficPolicy has the mode AllowAny (default), AllowAnyDynamicDNS or RegistryOnly.
 type OutboundTrafficPolicy struct {
 	Mode string `json:"mode,omitempty"`
 }
@@ -104,9 +107,7 @@ func Parse(data []byte) (Config, error) {
 	if problems := validation.IsDNS1123Subdomain(config.TrustDomain); len(problems) > 0 {
 		errs = append(errs, fmt.Errorf("trustDomain: %q: %s", config.TrustDomain, strings.Join(problems, "; ")))
 	}
-	if m := config.OutboundTrafficPolicy.Mode; m != AllowAny && m != RegistryOnly {
-		errs = append(errs, fmt.Errorf("outboundTrafficPolicy.mode: %q is neither %s nor %s", m, AllowAny, RegistryOnly))
-	}
+	errs = append(errs, oneOf("outboundTrafficPolicy.mode", config.OutboundTrafficPolicy.Mode, AllowAny, AllowAnyDynamicDNS, RegistryOnly)...)
 	if f := config.AccessLogFile; f != "" && f != "/dev/stdout" {
 		errs = append(errs, fmt.Errorf("accessLogFile: %q is neither empty nor /dev/stdout", f))
 	}

@@ -17,12 +17,16 @@ func (m *Model) unknownOf(c *graph.Ctx, k sidecarUse, _ struct{}, emit func(side
 	if !ok || s.Unknown == nil {
 		return
 	}
-	if mesh, ok := m.settings(c); ok && (s.Unknown.Refused != mesh.RegistryOnly || s.Unknown.IsProxied()) {
+	said := *s.Unknown
+	said.Origin = ir.Origin{}
+	if mesh, ok := m.settings(c); ok && said != outsideOf(mesh) {
 		emit(k, *s.Unknown)
 	}
 }
 
-func outsideOf(mesh *ir.Mesh) ir.Unknown { return ir.Unknown{Refused: mesh.RegistryOnly} }
+func outsideOf(mesh *ir.Mesh) ir.Unknown {
+	return ir.Unknown{Refused: mesh.RegistryOnly, Dynamic: mesh.DynamicDNS}
+}
 
 // unknownFor is what becomes of unknown traffic of a viewer.
 func (m *Model) unknownFor(c *graph.Ctx, mesh *ir.Mesh, by viewer) ir.Unknown {
@@ -45,7 +49,7 @@ func (m *Model) deriveRests(g *graph.Graph, ports *graph.Table[PortKey, struct{}
 		func(c *graph.Ctx, k PortKey, _ struct{}, emit func(PortKey, *ir.RouteConfig)) {
 			mesh, ok := m.settings(c)
 			if by, held := m.viewerOf(c, k.Layer); ok && held {
-				emit(k, &ir.RouteConfig{Name: ir.OutboundRouteName(k.Port), Unknown: m.unknownFor(c, mesh, by), Hosts: true})
+				emit(k, &ir.RouteConfig{Name: ir.OutboundRouteName(k.Port), Port: k.Port, Unknown: m.unknownFor(c, mesh, by), Hosts: true})
 			}
 		})
 }

@@ -93,6 +93,9 @@ func static(c *graph.Ctx, _ model.One, mesh *ir.Mesh, emit emitter) {
 		put(c, emit, layer, TypeCluster, ir.ClusterBlackHole, cluster.BlackHole(), nil)
 	}
 	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterPassthrough, cluster.Passthrough(mesh.TrustDomain), nil)
+	if mesh.DynamicDNS {
+		put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterDynamic, cluster.Dynamic(), nil)
+	}
 	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterInboundPassthrough, cluster.InboundPassthrough(), nil)
 	for layer, ask := range map[ir.Layer]bool{ir.LayerSidecar: false, ir.LayerAsking: true} {
 		put(c, emit, layer, TypeExtension, ir.AddressesName, filter.AddressTable(ask), nil)

@@ -64,6 +64,37 @@ func TestDynamicNames(t *testing.T) {
 	}
 }
 
+// TestDynamicRest calls names that nobody listed, where the mesh has its proxies look
+// them up: a client that dials the wrong address reaches the right server.
+func TestDynamicRest(t *testing.T) {
+	for _, scope := range []ir.DiscoveryScope{ir.ScopeFull, ir.ScopeOnDemand} {
+		t.Run(scope.String(), func(t *testing.T) {
+			w := New(t, func(m *ir.Mesh) { m.DynamicDNS, m.DiscoveryScope = true, scope })
+			w.Apply(shop) // so that some host speaks HTTP on the port
+			first, second := w.Start(Spec{Namespace: "outside", Name: "first"}), w.Start(Spec{Namespace: "outside", Name: "second"})
+			first.ServeEcho(80)
+			second.ServeEcho(80)
+			w.Name("first.example.com", first.IP())
+			w.Name("self.example.com", netip.MustParseAddr("127.0.0.1"))
+			page := w.Start(Spec{Namespace: "shop", Name: "page-1", Proxy: node.Sidecar})
+			page.ServeEcho(80)
+			if got := page.Call(Call{To: second.At(80), URL: "http://first.example.com/"}); got.String() != "200 first" {
+				t.Errorf("the first call: %s", got)
+			}
+			page.Expect(Call{To: second.At(80), URL: "http://first.example.com:8080/"}, "200 first")
+			page.Expect(Call{To: second.At(80), URL: "http://" + first.IP().String() + "/"}, "200 second") // an address says nothing new
+			for _, host := range []string{"self", "nobody"} {
+				if got := page.Call(Call{To: second.At(80), URL: "http://" + host + ".example.com/"}); got.Status != 503 {
+					t.Errorf("%s: %s", host, got)
+				}
+			}
+			if refused := w.Refused(); len(refused) > 0 {
+				t.Errorf("refused: %q", refused)
+			}
+		})
+	}
+}
+
 func callNames(t *testing.T, w *World) {
 	t.Helper()
 	first, second := w.Start(Spec{Namespace: "outside", Name: "first"}), w.Start(Spec{Namespace: "outside", Name: "second"})

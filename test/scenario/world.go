@@ -87,10 +87,12 @@ func (w *World) Configure(setting string) error {
 		next.Clients, next.Near = said.Clients, said.Near
 	case setting == "registryOnly":
 		next.RegistryOnly = true
+	case setting == "dynamicDNS":
+		next.DynamicDNS = true
 	case log:
 		next.AccessLogFile = file
 	default:
-		return fmt.Errorf("mesh %q is none of registryOnly, detect, defaults=JSON, accessLogFile=FILE, discoveryScope=SCOPE", setting)
+		return fmt.Errorf("mesh %q is none of registryOnly, dynamicDNS, detect, defaults=JSON, accessLogFile=FILE, discoveryScope=SCOPE", setting)
 	}
 	w.settings = &next
 	w.engine.SetMesh(w.settings)

@@ -8,13 +8,16 @@ import (
 
 // OutboundMode says what a sidecar does with hosts that the mesh does not know.
 //
-// +kubebuilder:validation:Enum=ALLOW_ANY;REGISTRY_ONLY
+// +kubebuilder:validation:Enum=ALLOW_ANY;ALLOW_ANY_DYNAMIC_DNS;REGISTRY_ONLY
 type OutboundMode string
 
 // The outbound modes.
 const (
 	// AllowAny passes connections to unknown hosts through.
 	AllowAny OutboundMode = "ALLOW_ANY"
+	// AllowAnyDynamicDNS is AllowAny, but requests go to where the name that
+	// they are for leads, whatever address the client dialled.
+	AllowAnyDynamicDNS OutboundMode = "ALLOW_ANY_DYNAMIC_DNS"
 	// RegistryOnly refuses connections to unknown hosts.
 	RegistryOnly OutboundMode = "REGISTRY_ONLY"
 )
@@ -84,7 +87,7 @@ type DiscoveryScope string
 
 // OutboundTrafficPolicy says what sidecars do with unknown hosts.
 type OutboundTrafficPolicy struct {
-	// mode is ALLOW_ANY (when not set) or REGISTRY_ONLY.
+	// mode is ALLOW_ANY (when not set), ALLOW_ANY_DYNAMIC_DNS or REGISTRY_ONLY.
 	// +optional
 	Mode OutboundMode `json:"mode,omitempty"`
 }

@@ -98,6 +98,7 @@ func TestGolden(t *testing.T) {
 			in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSSimple, SNI: "edge.example.com", SubjectAltNames: []string{"edge.example.com"}}
 		}),
 		"dynamic-tls-mesh": dynamically(func(in *ir.OutboundCluster) { in.Settings.TLS = &ir.ClientTLS{Mode: ir.TLSMesh} }),
+		"dynamic-any":      func() golden.Message { return Dynamic() },
 		"dynamic-bytes":    dynamically(func(in *ir.OutboundCluster) { in.Protocol = ir.ProtocolTLS }),
 		"external":         outbound(func(in *ir.OutboundCluster) { in.External = true }),
 		"original-dst":     outbound(func(in *ir.OutboundCluster) { in.Discovery = ir.DiscoverOriginalDst }),

@@ -72,6 +72,9 @@ func TestGolden(t *testing.T) {
 		"rest-proxied": func() golden.Message {
 			return Rest(of(ir.Unknown{Proxy: ir.ClusterKey{Host: "egress.istio-system.svc.cluster.local", Port: 8080, Subset: "v1"}}))
 		},
+		"rest-dynamic": func() golden.Message {
+			return Rest(&ir.RouteConfig{Name: "9080", Port: 9080, Unknown: ir.Unknown{Dynamic: true}})
+		},
 		"none": func() golden.Message { return None(of(ir.Unknown{})) },
 		"unknown": func() golden.Message {
 			return Unknown(Rest(of(ir.Unknown{})), ir.VirtualHostKey{RouteConfig: "9080", Host: "www.example.com"})

@@ -9,7 +9,9 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshwright/meshwright/internal/envoy/typed"
@@ -97,18 +99,36 @@ func Rest(in *ir.RouteConfig) *routev3.VirtualHost {
 
 		Metadata: typed.Origins(in.Unknown.Origins()),
 	}
-	r := &routev3.Route{Match: everything()}
-	if !in.Unknown.Refused {
-		r.Name = "allow_any"
-		r.Action = &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: in.Unknown.Cluster()},
-			Timeout:          none(),
-		}}
-	} else {
-		r.Name = "block_all"
-		r.Action = direct(&ir.Direct{Status: 502})
+	switch {
+	case in.Unknown.Refused:
+		out.Routes = []*routev3.Route{{Name: "block_all", Match: everything(), Action: direct(&ir.Direct{Status: 502})}}
+	case in.Unknown.Dynamic:
+		out.Routes = []*routev3.Route{allowAny(toAddress(), in.Unknown.Cluster()), allowAny(everything(), ir.ClusterDynamic)}
+		out.Routes[1].TypedPerFilterConfig = map[string]*anypb.Any{
+			typed.FilterName: nameOnly, typed.FilterState: calledAt(in.Port),
+		}
+	default:
+		out.Routes = []*routev3.Route{allowAny(everything(), in.Unknown.Cluster())}
 	}
-	out.Routes = []*routev3.Route{r}
+	return out
+}
+
+func allowAny(match *routev3.RouteMatch, cluster string) *routev3.Route {
+	return &routev3.Route{Name: "allow_any", Match: match, Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
+		Timeout:          none(),
+	}}}
+}
+
+// toAddress is requests for an address, of which there is nothing to resolve.
+func toAddress() *routev3.RouteMatch {
+	out := everything()
+	out.Headers = []*routev3.HeaderMatcher{{
+		Name: ":authority",
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: `([0-9]{1,3}(\.[0-9]{1,3}){3}|\[.*\])(:[0-9]*)?`}},
+		}},
+	}}
 	return out
 }
 
