@@ -47,7 +47,15 @@ func (s *session) acked(l *lane, f *flight) []*version {
 		if it.version != nil && (!it.version.accepted.Load() || it.version.refused.Load()) {
 			settled = append(settled, it.version)
 		}
-		if !l.wants(c) || it.serial == serialAbsent && !c.asked() {
+		if !l.wants(c) {
+			continue
+		}
+		if it.serial == serialAbsent && !c.asked() {
+			if c.serial() > serialAbsent {
+				// It was told that there is none of what it holds: that has to go, or to come again.
+				l.hold(it.name.id, c.with(serialUnknown))
+				l.pending.add(it.name.id, s.hub.batch, s.hub.batch)
+			}
 			continue
 		}
 		if _, doubt := f.void[it.name.parent]; doubt {

@@ -465,6 +465,30 @@ func TestHostsOnDemandBesideAllHosts(t *testing.T) {
 	d.quiet()
 }
 
+func TestAHostThatIsAskedForWhileItIsAway(t *testing.T) {
+	s := one(t, Options{}, res(RouteType, "80", "1"), res(VirtualHostType, "80/b", "1"))
+	sees := func(layers ...Layer) { s.hub.Publish(Batch{Classes: []Class{{Key: "a", Layers: layers}}}) }
+	s.hub.Publish(Batch{Set: put("top", res(VirtualHostType, "80/a", "1"))})
+	sees("base", "top")
+	c := s.connect(t, "a", "n1")
+	c.subscribe(RouteType, "80")
+	c.take("RouteConfiguration 80=1")
+	c.subscribe(VirtualHostType)
+	c.take("VirtualHost 80/a=1 80/b=1")
+	s.hub.Publish(Batch{Set: put("base", res(VirtualHostType, "80/b", "2"))})
+	hosts := c.expect("VirtualHost 80/b=2")
+	sees("base")
+	c.subscribe(VirtualHostType, "80/a")
+	c.quiet()
+	c.ack(hosts)
+	absent := c.expect("VirtualHost 80/a=absent@80/a!")
+	sees("base", "top")
+	c.quiet()
+	c.ack(absent)
+	c.take("VirtualHost 80/a=1")
+	c.quiet()
+}
+
 func TestUnsubscribe(t *testing.T) {
 	s := one(t, Options{}, res(EndpointType, "e1", "1"), res(EndpointType, "e2", "1"), res(ClusterType, "c1", "1"))
 	c := s.connect(t, "a", "n1")
