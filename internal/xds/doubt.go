@@ -34,14 +34,16 @@ func (s *session) doubts() []string {
 	return out
 }
 
-// remember keeps the doubts about a client that leaves, unless it is back already. The
+// remember keeps the doubts about a client that leaves. Streams of one client may end in
+// another order than they began in, so it is not asked whether the client is back. The
 // hub's lock and the session's are held.
 func (h *Hub) remember(s *session) {
-	if h.nodes[s.node] != s {
-		return
+	if rest := slices.DeleteFunc(h.nodes[s.node], func(o *session) bool { return o == s }); len(rest) > 0 {
+		h.nodes[s.node] = rest
+	} else {
+		delete(h.nodes, s.node)
 	}
-	delete(h.nodes, s.node)
-	all := s.doubts()
+	all := append(s.doubts(), h.doubts[s.node]...)
 	if len(all) == 0 {
 		return
 	}
@@ -51,18 +53,21 @@ func (h *Hub) remember(s *session) {
 			break
 		}
 	}
-	h.doubts[s.node] = all
+	slices.Sort(all)
+	h.doubts[s.node] = slices.Compact(all)
 }
 
-// recall tells a session of the doubts about its client's last stream, which may not
-// have noticed that it ended. The hub's lock is held.
+// recall tells a session of the doubts about its client's other streams: they have ended,
+// whether that was noticed or not. The hub's lock is held.
 func (h *Hub) recall(s *session) {
 	s.recalled = h.doubts[s.node]
 	delete(h.doubts, s.node)
-	if last := h.nodes[s.node]; last != nil {
-		last.mu.Lock()
-		s.recalled = append(s.recalled, last.doubts()...)
-		last.mu.Unlock()
+	for _, other := range h.nodes[s.node] {
+		other.mu.Lock()
+		s.recalled = append(s.recalled, other.doubts()...)
+		other.mu.Unlock()
 	}
-	h.nodes[s.node] = s
+	slices.Sort(s.recalled)
+	s.recalled = slices.Compact(s.recalled)
+	h.nodes[s.node] = append(h.nodes[s.node], s)
 }

@@ -30,8 +30,8 @@ type Hub struct {
 	followers map[topic]map[*class]struct{}
 	seats     []*session
 	vacant    []int
-	nodes     map[string]*session // the last of each node
-	doubts    map[string][]string // about clients that are away, by node
+	nodes     map[string][]*session // by node
+	doubts    map[string][]string   // about clients that are away, by node
 	// shifts and spilt are what flush has to do after the present change.
 	shifts  []shift
 	spilt   []*class
@@ -64,7 +64,7 @@ func NewHub(opts Options) (*Hub, error) {
 		tables:  map[string]*table{},
 		layers:  map[Layer]*layer{},
 		classes: map[string]*class{},
-		nodes:   map[string]*session{},
+		nodes:   map[string][]*session{},
 		doubts:  map[string][]string{},
 
 		followers: map[topic]map[*class]struct{}{},
