@@ -5,6 +5,7 @@ package ir
 import (
 	"cmp"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -22,6 +23,8 @@ type Sidecar struct {
 
 	Unknown *Unknown // nil: as the mesh's settings say
 
+	Egress []EgressPort // sorted by where they are
+
 	ListsIngress bool          // only the ports of Ingress are served as more than bytes
 	Ingress      []IngressPort // sorted by port
 	Pool         *ConnectionPool
@@ -36,6 +39,25 @@ type IngressPort struct {
 	TLS      *ServerTLS      // ends here, where the mesh's mutual TLS is off
 	Pool     *ConnectionPool // nil: that of the Sidecar
 	Section  string
+}
+
+// EgressPort is where sidecars listen themselves for what applications send them on
+// purpose, to hosts at a port.
+type EgressPort struct {
+	Port    uint16     // of the hosts
+	Listen  netip.Addr // with that port
+	Socket  string     // path of a Unix socket, or its name after "@"; in place of Listen
+	HTTP    bool       // requests, for the host that each names; else bytes, for the one host
+	Hosts   []HostPattern
+	Section string
+}
+
+// At is where the sidecar listens, as ADDRESS|PORT or the socket.
+func (p *EgressPort) At() string {
+	if p.Socket != "" {
+		return p.Socket
+	}
+	return p.Listen.String() + "|" + strconv.Itoa(int(p.Port))
 }
 
 // LocalEndpoint is where a sidecar finds its application. The zero value is the address

@@ -28,6 +28,15 @@ func (x *chaos) sidecar(k ir.ConfigKey) *ir.Sidecar {
 		s.Excludes = append(s.Excludes, pattern())
 	}
 	x.doors(s)
+	for i, p := range []ir.EgressPort{{Port: 80, HTTP: true}, {Port: 3306}, {Port: 9000, Socket: "/run/out"}} {
+		if x.r.IntN(3) == 0 {
+			if p.Section = "egress[0]"; p.Socket == "" {
+				p.Listen = netip.AddrFrom4([4]byte{127, 0, 0, byte(1 + i)})
+			}
+			p.Hosts = []ir.HostPattern{pick(x.r, pattern(), ir.HostPattern{Host: "*"})}
+			s.Egress = append(s.Egress, p)
+		}
+	}
 	if s.Unknown = x.unknown(); s.Unknown != nil {
 		s.Unknown.Origin = s.Origin
 	}

@@ -43,13 +43,13 @@ func sidecarBudgets() []budget {
 		name:      "a host that a Sidecar lists",
 		before:    intake.Batch{Sidecars: only(telling("svc-1"))},
 		change:    intake.Batch{Sidecars: only(telling("svc-1", "svc-2"))},
-		evaluated: map[string]int{"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "unknowns": 1, "sidecars.ingress": 1, "scopes": 1, "sidecarReferences": 1},
+		evaluated: map[string]int{"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "unknowns": 1, "sidecars.ingress": 1, "sidecars.egress": 1, "scopes": 1, "sidecarReferences": 1},
 	}, {
 		name:   "what becomes of unknown traffic by a Sidecar",
 		before: intake.Batch{Sidecars: only(refusing(false))},
 		change: intake.Batch{Sidecars: only(refusing(true))},
 		evaluated: map[string]int{
-			"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "unknowns": 1, "sidecars.ingress": 1, "scopes": 1, "sidecarReferences": 1,
+			"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "unknowns": 1, "sidecars.ingress": 1, "sidecars.egress": 1, "scopes": 1, "sidecarReferences": 1,
 			"captures": 1, "rests.sidecars": 1, "rests": 1, "ports.sidecars": 1, "portListeners": 1,
 			"resource.captures": 1, "resource.rests": 1, "resource.portListeners": 1,
 		},

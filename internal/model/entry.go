@@ -22,8 +22,9 @@ type entryTables struct {
 	coverings      *graph.Table[One, coverings]
 	hostsByAddress *graph.Index[netip.Addr, scopeHost, *ir.Host]
 
-	partedPorts *graph.Table[PortKey, struct{}] // of which hosts have a part
-	portStreams *graph.Index[viewedPort, portStreamKey, *portStream]
+	partedPorts  *graph.Table[PortKey, struct{}]                // of which hosts have a part
+	streamRoutes *graph.Index[string, ir.ConfigKey, *ir.Routes] // with rules for bytes, by host
+	portStreams  *graph.Index[viewedPort, portStreamKey, *portStream]
 
 	entriesByPair      *graph.Index[namespacePair, ir.ConfigKey, *ir.ServiceEntry]
 	entrySelectors     *graph.Table[string, struct{}] // namespaces whose ServiceEntries select workloads

@@ -126,17 +126,18 @@ type Model struct {
 	GatewayTargets *graph.Table[TargetKey, *Target]
 	AutoTargets    *graph.Table[TargetKey, *Target]
 
-	VirtualHosts  *graph.Table[VirtualHostKey, *ir.VirtualHost]
-	RouteConfigs  *graph.Table[PortKey, *ir.RouteConfig]
-	Rests         *graph.Table[PortKey, *ir.RouteConfig] // of which Sidecars say otherwise what becomes of unknown hosts
-	PortListeners *graph.Table[PortKey, *ir.PortOutbound]
-	PodPorts      *graph.Table[PortKey, *ir.PodPort]
-	TCPListeners  *graph.Table[TCPKey, *ir.TCPOutbound]
-	Captures      *graph.Table[ir.Layer, *ir.OutboundCapture]
-	Inbounds      *graph.Table[string, *ir.Inbound]
-	Scopes        *graph.Table[string, *ir.Scope] // by class
-	Names         *graph.Table[NameKey, *ir.Name]
-	Secrets       *graph.Table[SecretKey, struct{}]
+	VirtualHosts    *graph.Table[VirtualHostKey, *ir.VirtualHost]
+	RouteConfigs    *graph.Table[PortKey, *ir.RouteConfig]
+	EgressListeners *graph.Table[EgressKey, *ir.EgressListener]
+	Rests           *graph.Table[PortKey, *ir.RouteConfig] // of which Sidecars say otherwise what becomes of unknown hosts
+	PortListeners   *graph.Table[PortKey, *ir.PortOutbound]
+	PodPorts        *graph.Table[PortKey, *ir.PodPort]
+	TCPListeners    *graph.Table[TCPKey, *ir.TCPOutbound]
+	Captures        *graph.Table[ir.Layer, *ir.OutboundCapture]
+	Inbounds        *graph.Table[string, *ir.Inbound]
+	Scopes          *graph.Table[string, *ir.Scope] // by class
+	Names           *graph.Table[NameKey, *ir.Name]
+	Secrets         *graph.Table[SecretKey, struct{}]
 
 	GatewayViews        *graph.Table[string, *GatewayView]
 	GatewayListeners    *graph.Table[GatewayListenerKey, *ir.GatewayListener]
@@ -187,6 +188,7 @@ func New(g *graph.Graph) *Model {
 	m.derivePolicies(g)
 	m.deriveVirtualHosts(g)
 	m.deriveOutbound(g)
+	m.deriveEgress(g)
 	m.deriveInbound(g)
 	m.deriveNames(g)
 	m.deriveGateways(g)

@@ -148,10 +148,15 @@ func (m *Model) importedBy(c *graph.Ctx, namespace string, s *ir.Sidecar) []stri
 	if !ok {
 		return nil
 	}
-	listed, excluded := inNamespace(s.Imports, namespace, mesh), inNamespace(s.Excludes, namespace, mesh)
+	listed := inNamespace(s.Imports, namespace, mesh)
 	if s.All {
 		listed = []ir.HostPattern{{Host: "*"}}
 	}
+	return m.listedHosts(c, namespace, listed, inNamespace(s.Excludes, namespace, mesh))
+}
+
+// listedHosts is the hosts that patterns list for the sidecars of a namespace, sorted.
+func (m *Model) listedHosts(c *graph.Ctx, namespace string, listed, excluded []ir.HostPattern) []string {
 	found := map[string]string{} // the namespace that defines the host as this one sees it
 	take := func(k scopeHost, home string) {
 		if k.Scope == namespace || k.Scope == "" && found[k.Host] == "" {

@@ -31,7 +31,7 @@ func (m *Model) deriveStreams(g *graph.Graph, requests *graph.Table[PortKey, str
 	m.streams = graph.Derive(g, "streams", m.Targets, TargetKey.Compare, m.stream)
 	m.streamed = graph.NewIndex(g, "streams.byHost", m.streams, strings.Compare,
 		func(k TargetKey, _ ir.Stream) []string { return []string{k.Cluster.Host} }).Keys()
-	byHost := graph.NewIndex(g, "routes.byStreamHost", m.settled, strings.Compare,
+	m.streamRoutes = graph.NewIndex(g, "routes.byStreamHost", m.settled, strings.Compare,
 		func(_ ir.ConfigKey, r *ir.Routes) []string {
 			if !r.Mesh || len(r.TLS)+len(r.TCP) == 0 {
 				return nil
@@ -41,7 +41,7 @@ func (m *Model) deriveStreams(g *graph.Graph, requests *graph.Table[PortKey, str
 	parts := graph.Derive(g, "portStreams", m.hostNames, portStreamKey.Compare,
 		func(c *graph.Ctx, name string, _ struct{}, emit func(portStreamKey, *portStream)) {
 			if scopes := m.scopesOf(c, name); scopes.has(takesParts) {
-				m.hostPortStreams(c, name, scopes, routesFor(c, byHost, name), emit)
+				m.hostPortStreams(c, name, scopes, routesFor(c, m.streamRoutes, name), emit)
 			}
 		})
 	m.portStreams = graph.NewIndex(g, "portStreams.byPort", parts, viewedPort.compare,
@@ -55,7 +55,7 @@ func (m *Model) deriveStreams(g *graph.Graph, requests *graph.Table[PortKey, str
 			mesh, ok := m.settings(c)
 			scopes := m.scopesOf(c, name)
 			if ok && scopes.has(carriesBytes) {
-				m.tcpListeners(c, name, scopes, mesh, routesFor(c, byHost, name), emit)
+				m.tcpListeners(c, name, scopes, mesh, routesFor(c, m.streamRoutes, name), emit)
 			}
 		})
 	m.deriveAddressOwners(g)

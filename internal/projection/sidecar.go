@@ -13,7 +13,8 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-var servedSidecar = serves("workloadSelector.labels", "egress[].hosts", "outboundTrafficPolicy",
+var servedSidecar = serves("workloadSelector.labels", "egress[].hosts", "egress[].bind", "egress[].captureMode",
+	"egress[].port.number", "egress[].port.protocol", "egress[].port.name", "outboundTrafficPolicy",
 	"ingress[].port.number", "ingress[].port.protocol", "ingress[].port.name", "ingress[].defaultEndpoint", "ingress[].captureMode", "ingress[].bind",
 	"ingress[].tls.mode", "ingress[].tls.serverCertificate", "ingress[].tls.privateKey", "ingress[].tls.caCertificates", "ingress[].tls.caCrl",
 	"ingress[].tls.minProtocolVersion", "ingress[].tls.maxProtocolVersion", "ingress[].tls.cipherSuites",
@@ -52,6 +53,7 @@ func (s Scope) Sidecar(meta *metav1.ObjectMeta, text []byte) (*ir.Sidecar, []ir.
 func (s Scope) egress(n *notes, in []*networking.IstioEgressListener, out *ir.Sidecar) {
 	listed := 0
 	for i, l := range in {
+		var own []ir.HostPattern
 		at := spec.field("egress").index(i).field("hosts")
 		if len(l.GetHosts()) == 0 {
 			n.invalid(at, "must list hosts, as NAMESPACE/HOST")
@@ -68,12 +70,15 @@ func (s Scope) egress(n *notes, in []*networking.IstioEgressListener, out *ir.Si
 			case excludes:
 				out.Excludes = append(out.Excludes, p)
 			case p == ir.HostPattern{Host: "*"}:
-				out.All = true
+				own, out.All = append(own, p), true
 			default:
-				out.Imports = append(out.Imports, p)
+				own, out.Imports = append(own, p), append(out.Imports, p)
 			}
 		}
+		slices.SortFunc(own, ir.HostPattern.Compare)
+		addEgress(n, spec.field("egress").index(i), i, l, slices.Compact(own), out)
 	}
+	slices.SortFunc(out.Egress, func(a, b ir.EgressPort) int { return strings.Compare(a.At(), b.At()) })
 	switch {
 	case listed == 0, !out.All && len(out.Imports) == 0 && len(out.Excludes) == 0:
 		out.All = true

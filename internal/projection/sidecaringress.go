@@ -110,14 +110,8 @@ func localEndpoint(text string) (out ir.LocalEndpoint, err error) {
 		return out, nil
 	}
 	if socket, ok := strings.CutPrefix(text, "unix://"); ok {
-		name, abstract := strings.CutPrefix(socket, "@")
-		switch {
-		case len(socket) > maxSocketPath:
-			return out, fmt.Errorf("is longer than the %d bytes that a socket's path may have", maxSocketPath)
-		case ownsPath(socket):
-			return out, fmt.Errorf("is where the sidecar and the system have files of their own")
-		case strings.ContainsRune(socket, 0), abstract && name == "", !abstract && (!filepath.IsAbs(socket) || filepath.Clean(socket) != socket):
-			return out, fmt.Errorf("must be unix:// and an absolute path, or @ and a name")
+		if err := checkSocket(socket); err != nil {
+			return out, err
 		}
 		return ir.LocalEndpoint{Socket: socket}, nil
 	}
@@ -139,6 +133,20 @@ func localEndpoint(text string) (out ir.LocalEndpoint, err error) {
 		return out, fmt.Errorf("must be 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix://PATH")
 	}
 	return out, nil
+}
+
+// checkSocket checks the path of a Unix socket, or its name after an @.
+func checkSocket(socket string) error {
+	name, abstract := strings.CutPrefix(socket, "@")
+	switch {
+	case len(socket) > maxSocketPath:
+		return fmt.Errorf("is longer than the %d bytes that a socket's path may have", maxSocketPath)
+	case ownsPath(socket):
+		return fmt.Errorf("is where the sidecar and the system have files of their own")
+	case strings.ContainsRune(socket, 0), abstract && name == "", !abstract && (!filepath.IsAbs(socket) || filepath.Clean(socket) != socket):
+		return fmt.Errorf("must be unix:// and an absolute path, or @ and a name")
+	}
+	return nil
 }
 
 // ownsPath tells whether a path is where nobody may be let in from outside: the socket at

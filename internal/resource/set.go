@@ -42,6 +42,7 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.tokens", m.Tokens, Key.Compare, tokens(m)),
 		graph.Derive(g, "resource.portListeners", m.PortListeners, Key.Compare, portListener),
 		graph.Derive(g, "resource.tcpListeners", m.TCPListeners, Key.Compare, tcpListener),
+		graph.Derive(g, "resource.egressListeners", m.EgressListeners, Key.Compare, egressListener),
 		graph.Derive(g, "resource.inboundListeners", m.Inbounds, Key.Compare, inboundListener),
 		graph.Derive(g, "resource.gatewayListeners", m.GatewayListeners, Key.Compare, gatewayListener),
 		graph.Derive(g, "resource.routeConfigs", m.RouteConfigs, Key.Compare, routeConfig),
@@ -237,6 +238,13 @@ func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter)
 		if in.OnDemand {
 			r.Version += "-asked" // a version follows from all that it says
 		}
+	}
+}
+
+func egressListener(c *graph.Ctx, k model.EgressKey, in *ir.EgressListener, emit emitter) {
+	built := listener.Egress(in)
+	if r := put(c, emit, ir.ClassLayer(k.Class), TypeListener, built.Name, built, append(listener.StreamOrigins(in.Chains), in.Origin)); r != nil {
+		r.Needs = in.Clusters()
 	}
 }
 

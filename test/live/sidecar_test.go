@@ -5,6 +5,7 @@
 package live
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -78,6 +79,55 @@ func TestIngressListeners(t *testing.T) {
 	}
 	if refused := w.Refused(); len(refused) > 0 {
 		t.Errorf("refused: %q", refused)
+	}
+}
+
+const windows = `
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.96.2.7, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tcp, port: 9042}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: other, namespace: shop}, spec: {clusterIP: 10.96.2.8, selector: {app: other}, ports: [{name: http, port: 80, targetPort: 8080}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: web, namespace: shop}, spec: {hosts: [web], http: [{match: [{uri: {prefix: /ruled}}], directResponse: {status: 418}}, {route: [{destination: {host: web}}]}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, egress: [{port: {number: 80, protocol: HTTP, name: http}, captureMode: NONE, hosts: [%[2]q]}, {port: {number: 9042, protocol: TCP, name: tcp}, captureMode: NONE, bind: 127.0.0.3, hosts: [./web]}, {port: {number: 80, protocol: HTTP, name: socket}, bind: "unix://%[1]s", hosts: [./web]}]}}
+`
+
+// TestEgressListeners: applications call their sidecar itself, at an address and at a
+// socket: requests by their host and its rules, bytes to the one host of the port, by
+// mutual TLS; with sidecars that hold what is listed, and with ones that ask.
+func TestEgressListeners(t *testing.T) {
+	for _, hosts := range []string{"./web", "*/*"} {
+		t.Run(hosts, func(t *testing.T) {
+			w := New(t)
+			socket := filepath.Join(w.dir, "out.sock")
+			w.must(os.Chmod(w.dir, 0o777)) // the proxy makes the socket as another user
+			w.Apply(fmt.Sprintf(windows, socket, hosts))
+			for _, name := range []string{"web", "other"} {
+				p := w.Start(Spec{Namespace: "shop", Name: name + "-1", Labels: map[string]string{"app": name}, Proxy: node.Sidecar})
+				p.ServeEcho(8080)
+				p.serveLines(9042)
+			}
+			page := w.Start(Spec{Namespace: "shop", Name: "page-1", Labels: map[string]string{"app": "page"}, Proxy: node.Sidecar})
+			called := page.Expect(Call{To: "127.0.0.1:80", URL: "http://web/"}, "200 web-1")
+			if cert := called.Echo().Header.Get("x-forwarded-client-cert"); !strings.Contains(cert, "/ns/shop/") {
+				t.Errorf("the client's certificate is %q", cert)
+			}
+			page.Expect(Call{To: "127.0.0.1:80", URL: "http://web.shop.svc.cluster.local/ruled"}, "418")
+			if hosts == "*/*" {
+				page.Expect(Call{To: "127.0.0.1:80", URL: "http://other/"}, "200 other-1")
+			} else {
+				page.Expect(Call{To: "127.0.0.1:80", URL: "http://other/"}, "503") // passed on to nowhere
+			}
+			page.expectLine("127.0.0.3:9042", "shop/web-1")
+			local := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+			page.Expect(Call{To: socket, URL: "http://web/", Client: local}, "200 web-1")
+			if problems := w.Problems(); len(problems) > 0 {
+				t.Errorf("problems: %q", problems)
+			}
+			if refused := w.Refused(); len(refused) > 0 {
+				t.Errorf("refused: %q", refused)
+			}
+		})
 	}
 }
 

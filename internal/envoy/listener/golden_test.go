@@ -151,6 +151,15 @@ func TestGolden(t *testing.T) {
 				Mode: ir.ServerMutual, Certificates: []ir.SecretKey{{Kind: ir.SecretCertificate, File: "/etc/tls/tls.crt", KeyFile: "/etc/tls/tls.key"}},
 				CA: ir.SecretKey{Kind: ir.SecretCA, File: "/etc/tls/ca.crt"},
 			}}),
+		"egress-http": func() golden.Message {
+			return Egress(&ir.EgressListener{EgressPort: ir.EgressPort{Port: 9080, HTTP: true, Socket: "/run/out.sock"}, AccessLogFile: "/dev/stdout"})
+		},
+		"egress-bytes": func() golden.Message {
+			return Egress(&ir.EgressListener{
+				EgressPort: ir.EgressPort{Port: 3306, Listen: netip.AddrFrom4([4]byte{127, 0, 0, 1})}, AccessLogFile: "/dev/stdout",
+				Chains: []ir.StreamChain{{Targets: []ir.Target{to("", 100)}, Origins: origins}},
+			})
+		},
 		"inbound-own":          ownPort(8080, ir.ProtocolHTTP, ir.LocalEndpoint{Socket: "/run/app.sock"}),
 		"inbound-own-bytes":    ownPort(9042, ir.ProtocolTCP, ir.LocalEndpoint{Port: 9043}),
 		"gateway-tcp-detected": gatewayStreams(ir.StreamChain{Targets: []ir.Target{to("", 100)}, Detected: true, Origins: origins}),

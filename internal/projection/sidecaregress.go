@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package projection
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/meshwright/meshwright/internal/ir"
+)
+
+// egressPort reads where sidecars listen themselves; ok is false where they do not, or
+// what is said of it is in error.
+func egressPort(n *notes, at path, in *networking.IstioEgressListener) (out ir.EgressPort, ok bool) {
+	before := n.errors()
+	port, number, protocol := in.GetPort(), at.field("port").field("number"), at.field("port").field("protocol")
+	if port == nil {
+		for field, own := range map[string]bool{"bind": in.GetBind() != "", "captureMode": in.GetCaptureMode() == networking.CaptureMode_NONE} {
+			if own {
+				n.invalid(at.field(field), "needs port: the sidecar listens for hosts at that port")
+			}
+		}
+		return out, false
+	}
+	var valid bool
+	if out.Port, valid = portNumber(int64(port.Number)); !valid {
+		n.invalid(number, "port %d must be from 1 to 65535", port.Number)
+	}
+	what, known := servedProtocols[strings.ToUpper(port.Protocol)]
+	if !known {
+		n.invalid(protocol, "%q is no protocol; use HTTP, HTTPS, HTTP2, GRPC, TCP or TLS", port.Protocol)
+	}
+	out.HTTP = what.IsHTTP()
+	own := egressBind(n, at, in, &out)
+	if own && out.Socket == "" && slices.Contains(ownPorts, out.Port) {
+		n.invalid(number, "port %d is the sidecar's own", out.Port)
+	}
+	if !own && n.errors() == before {
+		n.warn(ReasonNotServed, at.field("port"), "not served yet; the hosts are told with all of their ports")
+	}
+	return out, own && n.errors() == before
+}
+
+// egressBind reads the address of a listener; own is false when it has none but those of
+// the hosts.
+func egressBind(n *notes, at path, in *networking.IstioEgressListener, out *ir.EgressPort) (own bool) {
+	none := in.GetCaptureMode() == networking.CaptureMode_NONE
+	if socket, ok := strings.CutPrefix(in.GetBind(), "unix://"); ok {
+		if in.GetCaptureMode() == networking.CaptureMode_IPTABLES {
+			n.invalid(at.field("captureMode"), "must be NONE or DEFAULT: nothing captures what comes to a Unix socket")
+		}
+		if err := checkSocket(socket); err != nil {
+			n.invalid(at.field("bind"), "%q %v", in.GetBind(), err)
+		}
+		out.Socket = socket
+		return true
+	}
+	switch bind, err := netip.ParseAddr(in.GetBind()); {
+	case in.GetBind() == "" && !none:
+		return false
+	case in.GetBind() == "":
+		out.Listen = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case err != nil || bind.Zone() != "":
+		n.invalid(at.field("bind"), "%q is neither an IP address nor unix://PATH", in.GetBind())
+	case !none:
+		n.warn(ReasonUnreachable, at.field("bind"), "has no effect on what is captured; with captureMode NONE the sidecar listens there")
+		return false
+	case bind.IsUnspecified():
+		n.invalid(at.field("bind"), "%q would let others in: name an address such as 127.0.0.1", in.GetBind())
+	default:
+		out.Listen = bind
+	}
+	return true
+}
+
+// addEgress adds a listener of a Sidecar, with the hosts that it lists.
+func addEgress(n *notes, at path, index int, l *networking.IstioEgressListener, hosts []ir.HostPattern, out *ir.Sidecar) {
+	p, ok := egressPort(n, at, l)
+	if !ok {
+		return
+	}
+	p.Section, p.Hosts = fmt.Sprintf("egress[%d]", index), hosts
+	switch {
+	case slices.ContainsFunc(out.Egress, func(o ir.EgressPort) bool { return o.At() == p.At() }):
+		n.invalid(at.field("port").field("number"), "another listener is at the same place")
+	case len(out.Egress) == maxIngress:
+		n.invalid(at, "is more than the %d listeners that a Sidecar can have", maxIngress)
+	default:
+		out.Egress = append(out.Egress, p)
+	}
+}
