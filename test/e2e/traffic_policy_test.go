@@ -7,6 +7,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,4 +75,46 @@ func testOutboundPolicy(t *testing.T) {
 	must(t, answered(asked(t, echoURL, "--count=5")))
 	must(t, setOutboundPolicy(t.Context(), "ALLOW_ANY"))
 	until(t, "an unknown host is passed through", answered, call, url, "--host=unknown.e2e.example")
+}
+
+// What a workload sends to hosts that nobody knows goes to the host that its Sidecar
+// names, as it was asked for; what somebody knows goes there. It runs alone: another case
+// has a Sidecar for the same pod.
+func testEgressProxy(t *testing.T) {
+	outside, err := cluster.PodOf(t.Context(), plainSpace, "app=outside-a")
+	must(t, err)
+	url := "http://" + outside.Status.PodIP + ":8080"
+	scopedCalls := func(ctx context.Context, args ...string) (env.Report, error) {
+		return cluster.Call(ctx, appSpace, "app=scoped", "echo", args...)
+	}
+	by := func(version string) func(env.Report) error {
+		return func(r env.Report) error {
+			if err := answered(r); err != nil {
+				return err
+			}
+			if r.Versions[version] != r.Requests {
+				return fmt.Errorf("answered by %v, want %s", r.Versions, version)
+			}
+			return nil
+		}
+	}
+	until(t, "an unknown host is passed through", by("outside-a"), scopedCalls, url, "--host=unknown.e2e.example")
+	given(t, service("way-out", "app: echo, version: v1"), object("Sidecar", "proxied", `
+  workloadSelector: {labels: {app: scoped}}
+  outboundTrafficPolicy:
+    mode: ALLOW_ANY
+    egressProxy: {host: way-out.e2e-app.svc.cluster.local, port: {number: 8080}}`))
+	e, err := until(t, "an unknown host goes to the proxy", by("v1"), scopedCalls, url, "--host=unknown.e2e.example", "--count=5").Echo()
+	must(t, err)
+	if e.Asked != "unknown.e2e.example" {
+		t.Errorf("the proxy was asked for %s", e.Asked)
+	}
+	r, err := scopedCalls(t.Context(), "http://backend:8080", "--count=5")
+	must(t, err)
+	must(t, answered(r))
+	for pod := range r.Hosts {
+		if !strings.HasPrefix(pod, "backend-") {
+			t.Errorf("a known host was answered by %s", pod)
+		}
+	}
 }

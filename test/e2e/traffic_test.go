@@ -90,6 +90,7 @@ var trafficAlone = []part{
 	{"ManyEndpoints", testManyEndpoints},
 	{"Claims", testClaims}, // it changes the gateway's listeners
 	{"OutboundPolicy", testOutboundPolicy},
+	{"EgressProxy", testEgressProxy},
 }
 
 var (
