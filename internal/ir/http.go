@@ -47,4 +47,12 @@ type Dialect struct {
 	// x-forwarded-client-cert, if it is set; else it appends its client's.
 	ClientCert    ClientCertForwarding
 	ClientCertSet bool
+	CertParts     CertParts // what of it is told to the application
+}
+
+// CertParts is what x-forwarded-client-cert says of a client's certificate, besides its
+// hash. The zero value is the usual: subject, URI and names.
+type CertParts struct {
+	NoSubject, NoURI, NoDNS bool
+	Cert, Chain             bool // as PEM
 }

@@ -26,7 +26,7 @@ image: {imageType: distroless}
 proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true", GOGC: "50"}
 proxyStatsMatcher: {inclusionPrefixes: [a, b], inclusionRegexps: [c.*]}
 gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: FORWARD_ONLY, proxyProtocol: {}}
-proxyHeaders: {forwardedClientCert: SANITIZE, preserveHttp1HeaderCase: true, server: {value: shop}, requestId: {disabled: true}, xForwardedPort: {enabled: true}, attemptCount: {disabled: true}}
+proxyHeaders: {forwardedClientCert: SANITIZE, preserveHttp1HeaderCase: true, server: {value: shop}, requestId: {disabled: true}, xForwardedPort: {enabled: true}, setCurrentClientCertDetails: {subject: false, uri: true, chain: true}, metadataExchangeHeaders: {mode: IN_MESH}, attemptCount: {disabled: true}}
 tracing: {sampling: 1}
 discoveryAddress: null
 `))
@@ -38,7 +38,10 @@ discoveryAddress: null
 		Concurrency: &two, Environment: map[string]string{DNSCapture: "true", "GOGC": "50"}, ImageType: "distroless",
 		Drain: 30*time.Second + 500*time.Millisecond, StatsPrefixes: []string{"a", "b"}, StatsRegexps: []string{"c.*"},
 		Topology: &ir.EdgeTopology{TrustedProxies: 2, ClientCert: ir.CertForward, ProxyProtocol: true},
-		Dialect:  &ir.Dialect{PreserveCase: true, Server: "shop", NoRequestID: true, TellPort: true, ClientCert: ir.CertSanitize, ClientCertSet: true},
+		Dialect: &ir.Dialect{
+			PreserveCase: true, Server: "shop", NoRequestID: true, TellPort: true, ClientCert: ir.CertSanitize, ClientCertSet: true,
+			CertParts: ir.CertParts{NoSubject: true, Chain: true},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -59,24 +62,25 @@ discoveryAddress: null
 
 func TestParseNamesWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
-		"concurrency: -1":                                  "concurrency: -1",
-		"concurrency: many":                                "concurrency: \"many\"",
-		"drainDuration: 10":                                "drainDuration: 10",
-		"drainDuration: 2h":                                "drainDuration: \"2h\"",
-		"proxyMetadata: [a]":                               "proxyMetadata: is not a map",
-		"proxyMetadata: {A: 1}":                            "proxyMetadata: A: 1 is not text; put it in quotes",
-		"proxyMetadata: {a-b: x}":                          "proxyMetadata: a-b",
-		"proxyMetadata: {POD_IP: x}":                       "proxyMetadata: POD_IP",
-		"proxyMetadata: {ISTIO_META_DNS_CAPTURE: x}":       "proxyMetadata: ISTIO_META_DNS_CAPTURE",
-		"image: {type: debug}":                             "image: ",
-		"proxyStatsMatcher: {inclusionPrefixes: [a,b]":     "is not YAML",
-		"proxyStatsMatcher: {inclusionSuffixes: ['a,b']}":  "comma",
-		"holdApplicationUntilProxyStarts: 1":               "holdApplicationUntilProxyStarts",
-		"gatewayTopology: {numTrustedProxies: 65}":         "gatewayTopology: numTrustedProxies",
-		"gatewayTopology: {hops: 2}":                       "gatewayTopology: ",
-		"gatewayTopology: {forwardClientCertDetails: ANY}": "gatewayTopology: forwardClientCertDetails",
-		"proxyHeaders: {forwardedClientCert: ANY}":         "proxyHeaders: forwardedClientCert",
-		"proxyHeaders: {server: {value: \"a\\nb\"}}":       "proxyHeaders: server.value",
+		"concurrency: -1":                                           "concurrency: -1",
+		"concurrency: many":                                         "concurrency: \"many\"",
+		"drainDuration: 10":                                         "drainDuration: 10",
+		"drainDuration: 2h":                                         "drainDuration: \"2h\"",
+		"proxyMetadata: [a]":                                        "proxyMetadata: is not a map",
+		"proxyMetadata: {A: 1}":                                     "proxyMetadata: A: 1 is not text; put it in quotes",
+		"proxyMetadata: {a-b: x}":                                   "proxyMetadata: a-b",
+		"proxyMetadata: {POD_IP: x}":                                "proxyMetadata: POD_IP",
+		"proxyMetadata: {ISTIO_META_DNS_CAPTURE: x}":                "proxyMetadata: ISTIO_META_DNS_CAPTURE",
+		"image: {type: debug}":                                      "image: ",
+		"proxyStatsMatcher: {inclusionPrefixes: [a,b]":              "is not YAML",
+		"proxyStatsMatcher: {inclusionSuffixes: ['a,b']}":           "comma",
+		"holdApplicationUntilProxyStarts: 1":                        "holdApplicationUntilProxyStarts",
+		"gatewayTopology: {numTrustedProxies: 65}":                  "gatewayTopology: numTrustedProxies",
+		"gatewayTopology: {hops: 2}":                                "gatewayTopology: ",
+		"gatewayTopology: {forwardClientCertDetails: ANY}":          "gatewayTopology: forwardClientCertDetails",
+		"proxyHeaders: {forwardedClientCert: ANY}":                  "proxyHeaders: forwardedClientCert",
+		"proxyHeaders: {metadataExchangeHeaders: {mode: OUT_MESH}}": "proxyHeaders: metadataExchangeHeaders.mode",
+		"proxyHeaders: {server: {value: \"a\\nb\"}}":                "proxyHeaders: server.value",
 		"- a":                              "set of fields",
 		"{concurrency: 1, concurrency: 2}": "concurrency",
 		strings.Repeat("#", maxText+1):     "larger",

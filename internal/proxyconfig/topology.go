@@ -62,6 +62,20 @@ type toggle struct {
 	Enabled  bool `json:"enabled"`
 }
 
+// certParts is what is told of a client's certificate; what is not said is as usual.
+type certParts struct {
+	Subject *bool `json:"subject"`
+	Cert    bool  `json:"cert"`
+	Chain   bool  `json:"chain"`
+	DNS     *bool `json:"dns"`
+	URI     *bool `json:"uri"`
+}
+
+func (p *certParts) row() ir.CertParts {
+	off := func(b *bool) bool { return b != nil && !*b }
+	return ir.CertParts{NoSubject: off(p.Subject), NoURI: off(p.URI), NoDNS: off(p.DNS), Cert: p.Cert, Chain: p.Chain}
+}
+
 func parseHeaders(s *Settings, text []byte) error {
 	var in struct {
 		ForwardedClientCert     string `json:"forwardedClientCert"`
@@ -75,8 +89,10 @@ func parseHeaders(s *Settings, text []byte) error {
 		XForwardedPort    toggle          `json:"xForwardedPort"`
 		XForwardedHost    json.RawMessage `json:"xForwardedHost"`
 		AttemptCount      json.RawMessage `json:"attemptCount"`
-		Exchange          json.RawMessage `json:"metadataExchangeHeaders"`
-		Details           json.RawMessage `json:"setCurrentClientCertDetails"`
+		Details           certParts       `json:"setCurrentClientCertDetails"`
+		Exchange          struct {
+			Mode string `json:"mode"`
+		} `json:"metadataExchangeHeaders"`
 	}
 	if err := strict(text, &in); err != nil {
 		return err
@@ -85,12 +101,15 @@ func parseHeaders(s *Settings, text []byte) error {
 	if strings.ContainsAny(in.Server.Value, "\x00\r\n") {
 		err = errors.Join(err, errors.New("server.value: is no value of a header"))
 	}
+	if mode := in.Exchange.Mode; mode != "" && mode != "UNDEFINED" && mode != "IN_MESH" { // both hold: there are no such headers
+		err = errors.Join(err, fmt.Errorf("metadataExchangeHeaders.mode: %q is none of UNDEFINED, IN_MESH", mode))
+	}
 	if err != nil {
 		return err
 	}
 	s.Dialect = &ir.Dialect{
 		PreserveCase: in.PreserveHTTP1HeaderCase, NoRequestID: in.RequestID.Disabled, NoEnvoyTimes: in.EnvoyDebugHeaders.Disabled,
-		TellPort: in.XForwardedPort.Enabled, ClientCert: how, ClientCertSet: set,
+		TellPort: in.XForwardedPort.Enabled, ClientCert: how, ClientCertSet: set, CertParts: in.Details.row(),
 	}
 	if !in.Server.Disabled {
 		s.Dialect.Server = in.Server.Value
@@ -101,8 +120,6 @@ func parseHeaders(s *Settings, text []byte) error {
 		text json.RawMessage
 	}{
 		{"attemptCount", in.AttemptCount},
-		{"metadataExchangeHeaders", in.Exchange},
-		{"setCurrentClientCertDetails", in.Details},
 		{"xForwardedHost", in.XForwardedHost},
 	} {
 		if len(f.text) > 0 && string(f.text) != "null" {

@@ -99,3 +99,20 @@ spec:
 		t.Errorf("the gateway without one got %q", got)
 	}
 }
+
+// TestCertParts: a pod says what its application is told of the certificates of clients.
+func TestCertParts(t *testing.T) {
+	w := New(t)
+	w.Apply(shop)
+	w.Start(Spec{
+		Namespace: "shop", Name: "cart-1", Labels: map[string]string{"app": "cart"}, Proxy: node.Sidecar,
+		Annotations: map[string]string{"proxy.istio.io/config": "proxyHeaders: {setCurrentClientCertDetails: {subject: false, dns: false, chain: true}}"},
+	}).ServeEcho(8080)
+	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Proxy: node.Sidecar})
+	got := page.Expect(Call{To: "10.96.0.1:80", URL: "http://cart/"}, "200 cart-1").Echo().Header.Get("X-Forwarded-Client-Cert")
+	for part, want := range map[string]bool{"Hash=": true, "URI=spiffe://": true, "Chain=": true, "Subject=": false, "Cert=": false, "DNS=": false} {
+		if strings.Contains(got, part) != want {
+			t.Errorf("%s is told: %v, want %v: %s", part, !want, want, got)
+		}
+	}
+}

@@ -59,12 +59,12 @@ func (h HTTP) Build() *listenerv3.Filter {
 		if h.Dialect.ClientCertSet {
 			how = h.Dialect.ClientCert
 		}
-		forwardClientCert(m, how)
+		forwardClientCert(m, how, h.Dialect.CertParts)
 	}
 	if h.Edge != nil {
 		m.RequestHeadersTimeout = durationpb.New(edgeHeadersTimeout)
 		m.XffNumTrustedHops = h.Edge.TrustedProxies
-		forwardClientCert(m, h.Edge.ClientCert)
+		forwardClientCert(m, h.Edge.ClientCert, h.Dialect.CertParts)
 	} else {
 		m.SkipXffAppend = true
 	}
@@ -101,11 +101,11 @@ var clientCerts = map[ir.ClientCertForwarding]hcmv3.HttpConnectionManager_Forwar
 
 // forwardClientCert says what becomes of x-forwarded-client-cert. Without a
 // certificate of the client, Envoy removes it, but for CertAlwaysForward.
-func forwardClientCert(m *hcmv3.HttpConnectionManager, how ir.ClientCertForwarding) {
+func forwardClientCert(m *hcmv3.HttpConnectionManager, how ir.ClientCertForwarding, parts ir.CertParts) {
 	m.ForwardClientCertDetails = clientCerts[how]
 	if how == ir.CertSanitizeSet || how == ir.CertAppendForward {
 		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
-			Subject: wrapperspb.Bool(true), Uri: true, Dns: true,
+			Subject: wrapperspb.Bool(!parts.NoSubject), Uri: !parts.NoURI, Dns: !parts.NoDNS, Cert: parts.Cert, Chain: parts.Chain,
 		}
 	}
 }

@@ -219,6 +219,12 @@ func TestGolden(t *testing.T) {
 				Dialect: ir.Dialect{HTTP10: true, ClientCert: ir.CertSanitize, ClientCertSet: true},
 			})
 		},
+		"inbound-cert-parts": func() golden.Message {
+			return InboundCapture(&ir.Inbound{
+				TrustDomain: "cluster.local", Default: ir.MTLSStrict, Ports: []ir.InboundPort{port(8080, ir.ProtocolHTTP, ir.MTLSStrict)},
+				Dialect: ir.Dialect{CertParts: ir.CertParts{NoSubject: true, NoDNS: true, Chain: true}},
+			})
+		},
 		"gateway-mutual": gateway(chain([]string{"*.example.com"}, &ir.ChainTLS{
 			Mode: ir.ServerMutual, Certificates: certificates("shop"), CA: ir.SecretKey{Kind: ir.SecretCA, Credential: "shop"},
 			MinVersion: "TLSV1_2", MaxVersion: "TLSV1_3", CipherSuites: []string{"ECDHE-RSA-AES128-GCM-SHA256"},
