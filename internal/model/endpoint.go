@@ -16,6 +16,7 @@ type sliceBackends struct {
 	Host     string
 	Ports    []ir.SlicePort
 	Backends []ir.Backend
+	Pods     []ir.ObjectKey // of the backends, in their order; zero: none
 }
 
 func (m *Model) deriveEndpoints(g *graph.Graph) {
@@ -42,6 +43,7 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 				b.Unready = !e.Ready && !e.Terminating && !b.Presumed
 				if known && (!b.Unready || d != nil && d.Host.Headless) {
 					out.Backends = append(out.Backends, b)
+					out.Pods = append(out.Pods, podOf(s, e))
 				}
 			}
 			emit(k, out)
@@ -81,7 +83,7 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 	if e.Pod == "" {
 		return b, true
 	}
-	pod, ok := graph.Get(c, m.pods, ir.ObjectKey{Cluster: s.Key.Cluster, Namespace: s.Key.Namespace, Name: e.Pod})
+	pod, ok := graph.Get(c, m.pods, podOf(s, e))
 	if !ok {
 		return b, false
 	}
@@ -96,6 +98,14 @@ func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.
 	}
 	m.secure(c, mesh, pod.Key.Namespace, &b)
 	return b, true
+}
+
+// podOf is the pod of an endpoint, zero for one without.
+func podOf(s *ir.EndpointSlice, e *ir.SliceEndpoint) ir.ObjectKey {
+	if e.Pod == "" {
+		return ir.ObjectKey{}
+	}
+	return ir.ObjectKey{Cluster: s.Key.Cluster, Namespace: s.Key.Namespace, Name: e.Pod}
 }
 
 // secure says which ports of a backend with a proxy take mutual TLS.
@@ -141,14 +151,39 @@ func (m *Model) addWorkloads(c *graph.Ctx, host string, set *ir.EndpointSet) {
 }
 
 // endpointSet joins the slices. Which of the addresses count is decided cluster by
-// cluster: a subset may have none that is ready while its host has.
+// cluster: a subset may have none that is ready while its host has. A pod of both
+// families is one server, and its proxy listens on IPv4.
 func endpointSet(host string, rows []graph.Row[ir.ObjectKey, *sliceBackends]) *ir.EndpointSet {
 	set := &ir.EndpointSet{Host: host}
+	four := podsOfFour(rows)
 	for _, row := range rows {
-		set.Backends = append(set.Backends, row.Value.Backends...)
+		for i, pod := range row.Value.Pods {
+			if b := row.Value.Backends[i]; !b.Addr.Is6() || !four[pod] {
+				set.Backends = append(set.Backends, b)
+			}
+		}
 	}
 	slices.SortStableFunc(set.Backends, func(a, b ir.Backend) int { return a.Addr.Compare(b.Addr) })
 	return set
+}
+
+// podsOfFour is the pods with an IPv4 address, nil where no backend has one of IPv6.
+func podsOfFour(rows []graph.Row[ir.ObjectKey, *sliceBackends]) map[ir.ObjectKey]bool {
+	six := func(b ir.Backend) bool { return b.Addr.Is6() }
+	if !slices.ContainsFunc(rows, func(r graph.Row[ir.ObjectKey, *sliceBackends]) bool {
+		return slices.ContainsFunc(r.Value.Backends, six)
+	}) {
+		return nil
+	}
+	out := map[ir.ObjectKey]bool{}
+	for _, row := range rows {
+		for i, pod := range row.Value.Pods {
+			if pod != (ir.ObjectKey{}) && row.Value.Backends[i].Addr.Is4() {
+				out[pod] = true
+			}
+		}
+	}
+	return out
 }
 
 func identities(s *ir.EndpointSet) []string {
