@@ -647,14 +647,17 @@ func TestAClientThatWasCutOffBeforeItsHosts(t *testing.T) {
 	c.subscribe(RouteType, "80")
 	c.ack(routes)
 	c.expect("VirtualHost 80/a=1")
-	d := s.connect(t, "a", "n1") // before anybody noticed that the other stream ended
+	left := func() bool { return s.hub.Stats().Sessions == 0 }
 	c.cancel()
+	waitFor(t, left)
+	d := s.connect(t, "a", "n1")
 	d.claim(RouteType, map[string]string{"80": "2"}, "80")
 	d.claim(VirtualHostType, map[string]string{"80/a": "1"})
 	d.take("VirtualHost 80/a=1")
 	d.quiet()
-	d.cancel()
 	// From then on there is no doubt.
+	d.cancel()
+	waitFor(t, left)
 	e := s.connect(t, "a", "n1")
 	e.claim(RouteType, map[string]string{"80": "2"}, "80")
 	e.claim(VirtualHostType, map[string]string{"80/a": "1"})
