@@ -19,10 +19,12 @@ func egressPort(n *notes, at path, in *networking.IstioEgressListener) (out ir.E
 	before := n.errors()
 	port, number, protocol := in.GetPort(), at.field("port").field("number"), at.field("port").field("protocol")
 	if port == nil {
-		for field, own := range map[string]bool{"bind": in.GetBind() != "", "captureMode": in.GetCaptureMode() == networking.CaptureMode_NONE} {
-			if own {
-				n.invalid(at.field(field), "needs port: the sidecar listens for hosts at that port")
-			}
+		const why = "needs port: the sidecar listens for hosts at that port"
+		if in.GetBind() != "" {
+			n.invalid(at.field("bind"), why)
+		}
+		if in.GetCaptureMode() == networking.CaptureMode_NONE {
+			n.invalid(at.field("captureMode"), why)
 		}
 		return out, false
 	}
