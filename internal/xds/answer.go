@@ -47,18 +47,12 @@ func (s *session) acked(l *lane, f *flight) []*version {
 		if it.version != nil && (!it.version.accepted.Load() || it.version.refused.Load()) {
 			settled = append(settled, it.version)
 		}
-		if !l.wants(c) {
+		none := it.serial == serialAbsent && !c.asked() // which is not kept
+		if !l.wants(c) || none && c.serial() <= serialAbsent {
 			continue
 		}
-		if it.serial == serialAbsent && !c.asked() {
-			if c.serial() > serialAbsent {
-				// It was told that there is none of what it holds: that has to go, or to come again.
-				l.hold(it.name.id, c.with(serialUnknown))
-				l.pending.add(it.name.id, s.hub.batch, s.hub.batch)
-			}
-			continue
-		}
-		if _, doubt := f.void[it.name.parent]; doubt {
+		// Told that there is none of what it holds: that has to go, or to come again.
+		if _, doubt := f.void[it.name.parent]; doubt || none {
 			l.hold(it.name.id, c.with(serialUnknown))
 			l.pending.add(it.name.id, s.hub.batch, s.hub.batch)
 			continue

@@ -30,8 +30,8 @@ type Hub struct {
 	followers map[topic]map[*class]struct{}
 	seats     []*session
 	vacant    []int
-	nodes     map[string][]*session // by node
-	doubts    map[string][]string   // about clients that are away, by node
+	nodes     map[string][]*session // the sessions of each node
+	doubts    map[string][]string   // about clients that are away, by node; see doubt.go
 	// shifts and spilt are what flush has to do after the present change.
 	shifts  []shift
 	spilt   []*class
