@@ -317,6 +317,15 @@ func TestHostsFollowTheirRouteConfiguration(t *testing.T) {
 	c.quiet()
 }
 
+// takeRoutes subscribes to route configuration 80 and to hosts, and takes both.
+func (c *client) takeRoutes(hosts string) {
+	c.t.Helper()
+	c.subscribe(RouteType, "80")
+	c.take("RouteConfiguration 80=1")
+	c.subscribe(VirtualHostType)
+	c.take("VirtualHost " + hosts)
+}
+
 func TestHostsFollowARouteConfigurationThatIsAskedForAgain(t *testing.T) {
 	s := one(t, Options{}, res(RouteType, "80", "1"), res(VirtualHostType, "80/a", "1"))
 	c := s.connect(t, "a", "n1")
@@ -439,10 +448,7 @@ func TestAClusterThatIsMissed(t *testing.T) {
 func TestHostsOnDemandBesideAllHosts(t *testing.T) {
 	s := one(t, Options{MaxNames: 5}, res(RouteType, "80", "1"), res(VirtualHostType, "80/a", "1"))
 	c := s.connect(t, "a", "n1")
-	c.subscribe(RouteType, "80")
-	c.take("RouteConfiguration 80=1")
-	c.subscribe(VirtualHostType)
-	c.take("VirtualHost 80/a=1")
+	c.takeRoutes("80/a=1")
 	names := func() int { return s.hub.Stats().Names }
 	before := names()
 	for i := range 600 {
@@ -471,10 +477,7 @@ func TestAHostThatIsAskedForWhileItIsAway(t *testing.T) {
 	s.hub.Publish(Batch{Set: put("top", res(VirtualHostType, "80/a", "1"))})
 	sees("base", "top")
 	c := s.connect(t, "a", "n1")
-	c.subscribe(RouteType, "80")
-	c.take("RouteConfiguration 80=1")
-	c.subscribe(VirtualHostType)
-	c.take("VirtualHost 80/a=1 80/b=1")
+	c.takeRoutes("80/a=1 80/b=1")
 	s.hub.Publish(Batch{Set: put("base", res(VirtualHostType, "80/b", "2"))})
 	hosts := c.expect("VirtualHost 80/b=2")
 	sees("base")
@@ -637,10 +640,7 @@ func waitFor(t testing.TB, ok func() bool) {
 func TestAClientThatWasCutOffBeforeItsHosts(t *testing.T) {
 	s := one(t, Options{}, res(RouteType, "80", "1"), res(VirtualHostType, "80/a", "1"))
 	c := s.connect(t, "a", "n1")
-	c.subscribe(RouteType, "80")
-	c.take("RouteConfiguration 80=1")
-	c.subscribe(VirtualHostType)
-	c.take("VirtualHost 80/a=1")
+	c.takeRoutes("80/a=1")
 	// It drops what it has and asks again while an update is on its way.
 	s.hub.Publish(Batch{Set: put("base", res(RouteType, "80", "2"))})
 	routes := c.expect("RouteConfiguration 80=2")
