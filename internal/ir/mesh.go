@@ -82,10 +82,29 @@ func (s DiscoveryScope) String() string {
 // Scope is what the proxies of a class are told of what their layers hold. The
 // zero value is nothing but what belongs to no host.
 type Scope struct {
-	Layers []Layer  // lowest first
-	Full   bool     // everything
-	Asks   bool     // more, as soon as a request needs it
-	Hosts  []string // sorted: all of these, from the start
+	Layers []Layer // lowest first
+	Full   bool    // everything
+	Asks   bool    // more, as soon as a request needs it
+	Imports
+}
+
+// Imports is the hosts that proxies are told of from the start: at the ports that Ports
+// names those that it lists, at all others those of Told.
+type Imports struct {
+	Told  Told
+	Ports []PortTold // sorted by port
+}
+
+// Told is hosts: every one, or those that are named.
+type Told struct {
+	All   bool
+	Hosts []string // sorted
+}
+
+// PortTold is the hosts that proxies are told of at a port.
+type PortTold struct {
+	Port uint16
+	Told
 }
 
 // Role is what a proxy is for.

@@ -99,6 +99,7 @@ func (s *ClientSecrets) All() []SecretKey {
 // VirtualHost is a host of a route configuration with its rules in order.
 type VirtualHost struct {
 	Key         VirtualHostKey
+	Port        uint16   // of the host, as users see it; 0 at gateways
 	Domains     []string // sorted, unique within the route configuration
 	Rules       []ResolvedRule
 	RedirectTLS bool   // every request is sent to https

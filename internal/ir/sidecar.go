@@ -15,10 +15,11 @@ type Sidecar struct {
 	Created  int64
 	Selector Labels // empty: the whole namespace (in the root namespace: the mesh)
 
-	// All is set when the sidecars may be told of every host but those of Excludes,
-	// else they are told of those of Imports.
-	All      bool
-	Imports  []HostPattern
+	// The hosts that the sidecars are told of, at all of their ports but those of Ports;
+	// of those, only the hosts that are listed there. What Excludes has they are told of
+	// nowhere.
+	HostList
+	Ports    []PortHosts // sorted by port
 	Excludes []HostPattern
 
 	Unknown *Unknown // nil: as the mesh's settings say
@@ -72,7 +73,19 @@ type LocalEndpoint struct {
 func (e LocalEndpoint) IsCalled() bool { return e.Socket == "" && !e.Addr.IsValid() }
 
 // Narrows tells whether there are hosts that the sidecars are not told of.
-func (s *Sidecar) Narrows() bool { return !s.All || len(s.Excludes) > 0 }
+func (s *Sidecar) Narrows() bool { return !s.All || len(s.Ports) > 0 || len(s.Excludes) > 0 }
+
+// HostList is hosts that a Sidecar lists.
+type HostList struct {
+	All     bool // every host, else those of Imports
+	Imports []HostPattern
+}
+
+// PortHosts is the hosts that a Sidecar lists for a port.
+type PortHosts struct {
+	Port uint16
+	HostList
+}
 
 // HostPattern is hosts of a namespace, or of all.
 type HostPattern struct {

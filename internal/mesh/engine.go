@@ -7,6 +7,7 @@ package mesh
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/intake"
@@ -96,13 +97,22 @@ func (e *Engine) publishClasses(b *xds.Batch) {
 			class.Layers = append(class.Layers, xds.Layer(l))
 		}
 		if !ch.New.Full {
-			class.Scope = &xds.Scope{Keys: ch.New.Hosts, Asks: ch.New.Asks}
-			if ch.New.Asks {
-				class.Scope.Over = xds.Layer(ir.LayerAsking)
-			}
+			class.Scope = scopeOf(ch.New)
 		}
 		b.Classes = append(b.Classes, class)
 	}
+}
+
+// scopeOf is the scope of a class that is not told everything.
+func scopeOf(in *ir.Scope) *xds.Scope {
+	out := &xds.Scope{Keys: in.Told.Hosts, All: in.Told.All, Asks: in.Asks}
+	for _, p := range in.Ports {
+		out.Parts = append(out.Parts, xds.Part{Name: strconv.Itoa(int(p.Port)), All: p.All, Keys: p.Hosts})
+	}
+	if in.Asks {
+		out.Over = xds.Layer(ir.LayerAsking)
+	}
+	return out
 }
 
 func (e *Engine) stage(b intake.Batch) {
@@ -150,7 +160,7 @@ func publish(b *xds.Batch, t *resource.Table) {
 }
 
 func served(r *resource.Resource) *xds.Resource {
-	out := &xds.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: r.Body, EDS: r.EDS, Key: r.Host, Leads: r.Leads, Hidden: r.Hidden, Needs: r.Needs, Aliases: r.Aliases}
+	out := &xds.Resource{Type: r.Type, Name: r.Name, Version: r.Version, Body: r.Body, EDS: r.EDS, Key: r.Host, Part: r.Part, Leads: r.Leads, Hidden: r.Hidden, Needs: r.Needs, Aliases: r.Aliases}
 	for _, o := range r.Origins {
 		out.Origins = append(out.Origins, o.String())
 		if owner := o.Object().String(); !slices.Contains(out.Owners, owner) {

@@ -20,9 +20,18 @@ func (x *chaos) sidecar(k ir.ConfigKey) *ir.Sidecar {
 			Host:      pick(x.r, "*", x.host(), "*.apps.svc.cluster.local", "*.example.com"),
 		}
 	}
-	s.All = x.r.IntN(4) == 0
-	for range x.r.IntN(3) {
-		s.Imports = append(s.Imports, pattern())
+	list := func() (out ir.HostList) {
+		out.All = x.r.IntN(4) == 0
+		for range x.r.IntN(3) {
+			out.Imports = append(out.Imports, pattern())
+		}
+		return out
+	}
+	s.HostList = list()
+	for _, port := range []uint16{80, 3306} {
+		if x.r.IntN(3) == 0 {
+			s.Ports = append(s.Ports, ir.PortHosts{Port: port, HostList: list()})
+		}
 	}
 	if x.r.IntN(3) == 0 {
 		s.Excludes = append(s.Excludes, pattern())

@@ -109,7 +109,7 @@ func (m *Model) emitPods(
 		key := ir.VirtualHostKey{RouteConfig: at.routeConfig(h), Host: ir.PodsOf(h.Name)}
 		pods := ir.ClusterKey{Host: h.Name, Port: at.service.Port}.Pods()
 		emit(VirtualHostKey{by.layer(), key}, &ir.VirtualHost{
-			Key: key, Domains: patterns, Retry: m.defaultRetry(c),
+			Key: key, Port: at.service.Port, Domains: patterns, Retry: m.defaultRetry(c),
 			Rules: []ir.ResolvedRule{{Name: "default", Targets: []ir.Target{{Cluster: pods, Weight: 100}}}},
 		})
 	}

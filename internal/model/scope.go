@@ -34,7 +34,7 @@ func (m *Model) deriveScopes(g *graph.Graph) {
 			out.Asks = !out.Full
 			if s, ok := m.sidecarOf(c, key); ok {
 				if hosts, ok := graph.Get(c, m.imported, s); ok {
-					out.Full, out.Asks, out.Hosts = false, false, hosts
+					out.Full, out.Asks, out.Imports = false, false, *hosts
 				}
 			}
 			emit(key, out)

@@ -53,7 +53,7 @@ type sidecarTables struct {
 	homesByTail  *graph.Index[string, scopeHost, string] // by the patterns that cover them
 	chosen       *graph.Table[string, sidecarUse]        // by class
 	used         *graph.Table[sidecarUse, struct{}]
-	imported     *graph.Table[sidecarUse, []string] // sorted
+	imported     *graph.Table[sidecarUse, *ir.Imports] // of those that narrow
 	ingress      *graph.Table[sidecarUse, *ingressRules]
 	unknowns     *graph.Table[sidecarUse, ir.Unknown] // where it is not what the mesh says
 }
@@ -88,10 +88,17 @@ func (m *Model) deriveSidecars(g *graph.Graph) {
 	m.used = graph.NewIndex(g, "sidecars.used", m.chosen, sidecarUse.Compare,
 		func(_ string, k sidecarUse) []sidecarUse { return []sidecarUse{k} }).Keys()
 	m.imported = graph.Derive(g, "imported", m.used, sidecarUse.Compare,
-		func(c *graph.Ctx, k sidecarUse, _ struct{}, emit func(sidecarUse, []string)) {
-			if s, ok := graph.Get(c, m.Sidecars.Table(), k.Sidecar); ok && s.Narrows() {
-				emit(k, m.importedBy(c, k.Namespace, s))
+		func(c *graph.Ctx, k sidecarUse, _ struct{}, emit func(sidecarUse, *ir.Imports)) {
+			s, ok := graph.Get(c, m.Sidecars.Table(), k.Sidecar)
+			mesh, known := m.settings(c)
+			if !ok || !known || !s.Narrows() {
+				return
 			}
+			out := &ir.Imports{Told: m.told(c, k.Namespace, &s.HostList, s.Excludes, mesh)}
+			for i := range s.Ports {
+				out.Ports = append(out.Ports, ir.PortTold{Port: s.Ports[i].Port, Told: m.told(c, k.Namespace, &s.Ports[i].HostList, s.Excludes, mesh)})
+			}
+			emit(k, out)
 		})
 	m.ingress = graph.Derive(g, "sidecars.ingress", m.used, sidecarUse.Compare,
 		func(c *graph.Ctx, k sidecarUse, _ struct{}, emit func(sidecarUse, *ingressRules)) {
@@ -142,17 +149,16 @@ func (m *Model) deriveHomes(g *graph.Graph) {
 		func(k scopeHost, _ string) []string { return wildcards(k.Host) })
 }
 
-// importedBy is the hosts that a Sidecar tells the sidecars of a namespace of.
-func (m *Model) importedBy(c *graph.Ctx, namespace string, s *ir.Sidecar) []string {
-	mesh, ok := m.settings(c)
-	if !ok {
-		return nil
+// told is the hosts of a list that the sidecars of a namespace are told of.
+func (m *Model) told(c *graph.Ctx, namespace string, list *ir.HostList, excludes []ir.HostPattern, mesh *ir.Mesh) ir.Told {
+	if list.All && len(excludes) == 0 {
+		return ir.Told{All: true}
 	}
-	listed := inNamespace(s.Imports, namespace, mesh)
-	if s.All {
+	listed := inNamespace(list.Imports, namespace, mesh)
+	if list.All {
 		listed = []ir.HostPattern{{Host: "*"}}
 	}
-	return m.listedHosts(c, namespace, listed, inNamespace(s.Excludes, namespace, mesh))
+	return ir.Told{Hosts: m.listedHosts(c, namespace, listed, inNamespace(excludes, namespace, mesh))}
 }
 
 // listedHosts is the hosts that patterns list for the sidecars of a namespace, sorted.

@@ -147,7 +147,7 @@ func (m *Model) emitHost(
 	for _, at := range m.httpPorts(c, h) {
 		port := at.service
 		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: at.routeConfig(h), Host: h.Name}}
-		vh := &ir.VirtualHost{Key: key.Host, Retry: mesh.Clients.Retry}
+		vh := &ir.VirtualHost{Key: key.Host, Port: port.Port, Retry: mesh.Clients.Retry}
 		if isAlone(h, port) {
 			vh.Domains, vh.Alone = []string{"*"}, true
 		} else {

@@ -53,7 +53,7 @@ func (s Scope) Sidecar(meta *metav1.ObjectMeta, text []byte) (*ir.Sidecar, []ir.
 func (s Scope) egress(n *notes, in []*networking.IstioEgressListener, out *ir.Sidecar) {
 	listed := 0
 	for i, l := range in {
-		var own []ir.HostPattern
+		var own ir.HostList
 		at := spec.field("egress").index(i).field("hosts")
 		if len(l.GetHosts()) == 0 {
 			n.invalid(at, "must list hosts, as NAMESPACE/HOST")
@@ -69,26 +69,33 @@ func (s Scope) egress(n *notes, in []*networking.IstioEgressListener, out *ir.Si
 				n.invalid(at.index(j), "%v", err)
 			case excludes:
 				out.Excludes = append(out.Excludes, p)
-			case p == ir.HostPattern{Host: "*"}:
-				own, out.All = append(own, p), true
 			default:
-				own, out.Imports = append(own, p), append(out.Imports, p)
+				own.Imports = append(own.Imports, p)
+				own.All = own.All || p == ir.HostPattern{Host: "*"}
 			}
 		}
-		slices.SortFunc(own, ir.HostPattern.Compare)
-		addEgress(n, spec.field("egress").index(i), i, l, slices.Compact(own), out)
+		own.Imports = distinct(own.Imports)
+		addEgress(n, spec.field("egress").index(i), i, l, own, out)
 	}
 	slices.SortFunc(out.Egress, func(a, b ir.EgressPort) int { return strings.Compare(a.At(), b.At()) })
-	switch {
-	case listed == 0, !out.All && len(out.Imports) == 0 && len(out.Excludes) == 0:
+	out.Excludes = distinct(out.Excludes)
+	if !out.All && len(out.Imports)+len(out.Ports)+len(out.Excludes) == 0 {
 		out.All = true
-	case out.All:
-		out.Imports = nil
 	}
-	for _, list := range []*[]ir.HostPattern{&out.Imports, &out.Excludes} {
-		slices.SortFunc(*list, ir.HostPattern.Compare)
-		*list = slices.Compact(*list)
+	completePorts(out)
+}
+
+// addHosts lists more hosts.
+func addHosts(to *ir.HostList, more ir.HostList) {
+	to.All = to.All || more.All
+	if to.Imports = distinct(append(to.Imports, more.Imports...)); to.All {
+		to.Imports = nil
 	}
+}
+
+func distinct(list []ir.HostPattern) []ir.HostPattern {
+	slices.SortFunc(list, ir.HostPattern.Compare)
+	return slices.Compact(list)
 }
 
 // hostPattern reads NAMESPACE/HOST, with a tilde in front for what is excluded.

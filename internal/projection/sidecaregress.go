@@ -3,6 +3,7 @@
 package projection
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,8 +14,8 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// egressPort reads where sidecars listen themselves; ok is false where they do not, or
-// what is said of it is in error.
+// egressPort reads for which port hosts are listed, 0 for all, and where sidecars listen
+// themselves; ok is false where they do not, or what is said of it is in error.
 func egressPort(n *notes, at path, in *networking.IstioEgressListener) (out ir.EgressPort, ok bool) {
 	before := n.errors()
 	port, number, protocol := in.GetPort(), at.field("port").field("number"), at.field("port").field("protocol")
@@ -40,9 +41,6 @@ func egressPort(n *notes, at path, in *networking.IstioEgressListener) (out ir.E
 	own := egressBind(n, at, in, &out)
 	if own && out.Socket == "" && slices.Contains(ownPorts, out.Port) {
 		n.invalid(number, "port %d is the sidecar's own", out.Port)
-	}
-	if !own && n.errors() == before {
-		n.warn(ReasonNotServed, at.field("port"), "not served yet; the hosts are told with all of their ports")
 	}
 	return out, own && n.errors() == before
 }
@@ -79,13 +77,25 @@ func egressBind(n *notes, at path, in *networking.IstioEgressListener, out *ir.E
 	return true
 }
 
-// addEgress adds a listener of a Sidecar, with the hosts that it lists.
-func addEgress(n *notes, at path, index int, l *networking.IstioEgressListener, hosts []ir.HostPattern, out *ir.Sidecar) {
+// addEgress adds the hosts that an entry of a Sidecar lists, and its listener. Those of a
+// port in error are told with all of their ports.
+func addEgress(n *notes, at path, index int, l *networking.IstioEgressListener, hosts ir.HostList, out *ir.Sidecar) {
 	p, ok := egressPort(n, at, l)
+	switch {
+	case len(hosts.Imports) == 0:
+	case p.Port == 0:
+		addHosts(&out.HostList, hosts)
+	default:
+		i, known := slices.BinarySearchFunc(out.Ports, p.Port, func(p ir.PortHosts, port uint16) int { return cmp.Compare(p.Port, port) })
+		if !known {
+			out.Ports = slices.Insert(out.Ports, i, ir.PortHosts{Port: p.Port})
+		}
+		addHosts(&out.Ports[i].HostList, hosts)
+	}
 	if !ok {
 		return
 	}
-	p.Section, p.Hosts = fmt.Sprintf("egress[%d]", index), hosts
+	p.Section, p.Hosts = fmt.Sprintf("egress[%d]", index), hosts.Imports
 	switch {
 	case slices.ContainsFunc(out.Egress, func(o ir.EgressPort) bool { return o.At() == p.At() }):
 		n.invalid(at.field("port").field("number"), "another listener is at the same place")
@@ -93,5 +103,16 @@ func addEgress(n *notes, at path, index int, l *networking.IstioEgressListener, 
 		n.invalid(at, "is more than the %d listeners that a Sidecar can have", maxIngress)
 	default:
 		out.Egress = append(out.Egress, p)
+	}
+}
+
+// completePorts leaves out the ports for which just the hosts are listed that are told
+// there without it.
+func completePorts(s *ir.Sidecar) {
+	s.Ports = slices.DeleteFunc(s.Ports, func(p ir.PortHosts) bool {
+		return p.All == s.All && slices.Equal(p.Imports, s.Imports)
+	})
+	if len(s.Ports) == 0 {
+		s.Ports = nil
 	}
 }

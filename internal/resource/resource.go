@@ -58,6 +58,7 @@ type Resource struct {
 
 	// What scopes look at; see the xds package. All of it follows from the content.
 	Host    string   // that it belongs to; empty: everybody's
+	Part    string   // the port of the host
 	Leads   bool     // makes proxies ask for what they lack
 	Hidden  bool     // only for those who ask
 	Needs   []string // clusters that a virtual host sends requests to

@@ -3,6 +3,7 @@
 package resource
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/meshwright/meshwright/internal/envoy/cluster"
@@ -80,13 +81,13 @@ func put(
 
 type emitter = func(Key, *Resource)
 
-// belong makes a resource that of a host. A proxy asks for the host to get it; nobody
+// belong makes a resource that of a host's port, as users see it. A proxy asks for the host to get it; nobody
 // asks for a pattern by its name, and the requests that it takes must find it there.
-func (r *Resource) belong(host string) {
+func (r *Resource) belong(host string, port uint16) {
 	if host == ir.HostRest {
 		return // everybody's
 	}
-	r.Host, r.Leads = host, strings.HasPrefix(host, "*")
+	r.Host, r.Part, r.Leads = host, strconv.Itoa(int(port)), strings.HasPrefix(host, "*")
 }
 
 func static(c *graph.Ctx, _ model.One, mesh *ir.Mesh, emit emitter) {
@@ -117,7 +118,7 @@ func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Ta
 		if r == nil {
 			return
 		}
-		r.belong(k.Cluster.Host)
+		r.belong(k.Cluster.Host, k.Cluster.Port)
 		if built.EdsClusterConfig != nil {
 			r.EDS = built.Name
 		}
@@ -141,7 +142,7 @@ func addressCluster(m *model.Model) func(*graph.Ctx, model.TCPKey, model.TargetK
 		if r == nil {
 			return
 		}
-		r.Host, r.Hidden = at.Cluster.Host, true
+		r.Host, r.Part, r.Hidden = at.Cluster.Host, strconv.Itoa(int(at.Cluster.Port)), true
 		if built.EdsClusterConfig != nil {
 			r.EDS = built.EdsClusterConfig.ServiceName
 		}
@@ -233,7 +234,7 @@ func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitt
 func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
 	built := listener.OutboundTCP(in)
 	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, listener.StreamOrigins(in.Chains)); r != nil {
-		r.belong(in.Host)
+		r.belong(in.Host, k.Addr.Port())
 		r.Leads, r.Needs = !in.OnDemand, in.Clusters()
 		if in.OnDemand {
 			r.Version += "-asked" // a version follows from all that it says
@@ -307,14 +308,17 @@ func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit 
 	if r == nil {
 		return
 	}
-	r.belong(k.Host.Host)
+	r.belong(k.Host.Host, in.Port)
 	r.Needs = in.Clusters()
+	if in.Port != 0 && r.Part != k.Host.RouteConfig {
+		r.Version += "-of-" + r.Part // a version follows from all that it says
+	}
 	if r.Leads {
 		return
 	}
 	if in.Covered {
 		r.Leads = true
-		r.Version += "-covered" // a version follows from all that it says
+		r.Version += "-covered"
 	}
 	for _, d := range in.Domains {
 		if d != k.Host.Host {

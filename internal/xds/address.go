@@ -41,7 +41,7 @@ func (h *Hub) invent(c *class, t *table, text string) bool {
 		c.addresses = map[string]struct{}{}
 	}
 	c.addresses[made.Name] = struct{}{}
-	h.follow(c, topic{t.typ, made.Name})
+	h.follow(c, topic{kind: t.typ, text: made.Name})
 	h.furnish(c, t, made)
 	return true
 }
@@ -97,7 +97,7 @@ func (h *Hub) settleAddress(c *class, t *table, n *name) {
 		h.learn(c, t.typ, n.text)
 		delete(c.addresses, n.text)
 		c.own.shelf(t).remove(n.text)
-		h.unfollow(c, topic{t.typ, n.text})
+		h.unfollow(c, topic{kind: t.typ, text: n.text})
 	case !has && !madeUp && h.isAsked(c, n):
 		h.invent(c, t, n.text)
 	}

@@ -180,14 +180,14 @@ func (h *Hub) unknownHost(c *class, t *table, text string) *name {
 	_, known := c.scope.unknown[text]
 	if !known && len(c.scope.unknown) >= h.opts.MaxUnknown {
 		if rest != nil {
-			h.follow(c, topic{topicRoutes, parent})
+			h.follow(c, topic{kind: topicRoutes, text: parent})
 		}
 		return rest
 	}
 	if !known {
 		text = strings.Clone(text)
 		c.scope.unknown[text] = struct{}{}
-		h.follow(c, topic{t.typ, text})
+		h.follow(c, topic{kind: t.typ, text: text})
 	}
 	return h.state(c, t, rest, text)
 }
@@ -263,7 +263,7 @@ func (h *Hub) introduce(sh *shelf, n *name) {
 	}
 	r := sh.entries[n.id].want.res
 	for _, alias := range append([]string{r.Name}, r.Aliases...) {
-		for c := range h.followers[topic{t.typ, alias}] {
+		for c := range h.followers[topic{kind: t.typ, text: alias}] {
 			if c.has(sh.layer) {
 				h.replace(c, t, alias, n)
 			}
@@ -292,7 +292,7 @@ func (h *Hub) replace(c *class, t *table, text string, by *name) {
 	if n, old := c.own.shelf(t).remove(text); old != nil {
 		h.shifts = append(h.shifts, shift{c, t, n.id})
 	}
-	h.unfollow(c, topic{t.typ, text})
+	h.unfollow(c, topic{kind: t.typ, text: text})
 }
 
 // learnClaims teaches a class what a client holds that connected again: the

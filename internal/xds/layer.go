@@ -95,7 +95,7 @@ func (l *layer) unused() bool {
 // no new one when nothing changed.
 func (sh *shelf) set(r *Resource) (set, old *version) {
 	n := sh.table.intern(r.Name)
-	n.key, n.leads, n.hidden = r.Key, r.Leads, r.Hidden
+	n.key, n.part, n.leads, n.hidden = r.Key, r.Part, r.Leads, r.Hidden
 	e := sh.entries[n.id]
 	if e != nil && e.want.res.Version == r.Version {
 		return nil, nil

@@ -60,7 +60,7 @@ func (h *Hub) learn(c *class, typ, text string) {
 	l = Lesson{typ, strings.Clone(text)}
 	c.scope.lessons[l] = struct{}{}
 	h.taught[c] = struct{}{}
-	h.follow(c, topic{l.Type, l.Name})
+	h.follow(c, topic{kind: l.Type, text: l.Name})
 }
 
 // spill lets a class see everything once the present change is complete.
@@ -76,7 +76,7 @@ func (c *class) forget(h *Hub) {
 	for l := range c.scope.lessons {
 		if t := h.tables[l.Type]; t == nil || t.byText[l.Name] == nil || c.published(t, t.byText[l.Name].id) == nil {
 			delete(c.scope.lessons, l)
-			h.unfollow(c, topic{l.Type, l.Name})
+			h.unfollow(c, topic{kind: l.Type, text: l.Name})
 		}
 	}
 }
@@ -93,7 +93,7 @@ func (h *Hub) Lessons(key string) []Lesson {
 	for l := range c.scope.lessons {
 		t := h.tables[l.Type]
 		n := t.byText[l.Name]
-		if n == nil || c.published(t, n.id) == nil || l.Type == ClusterType && c.scope.reasons[topic{l.Type, l.Name}] > 1 {
+		if n == nil || c.published(t, n.id) == nil || l.Type == ClusterType && c.scope.reasons[topic{kind: l.Type, text: l.Name}] > 1 {
 			continue // gone, or seen as long as a host needs it
 		}
 		out = append(out, l)

@@ -61,7 +61,7 @@ func (h *Hub) place(p Placement, r *Receipt, gone *[]*version) {
 	}
 	sh := h.layer(p.Layer).shelf(t)
 	known := t.byText[p.Resource.Name]
-	moved := known != nil && (known.key != p.Resource.Key || known.leads != p.Resource.Leads)
+	moved := known != nil && (known.key != p.Resource.Key || known.part != p.Resource.Part || known.leads != p.Resource.Leads)
 	v, old := sh.set(p.Resource)
 	if v == nil {
 		return

@@ -38,11 +38,11 @@ func (w *world) belong(r *Resource) {
 		}
 		r.Hidden = isAddress(r.Name)
 		_, _ = fmt.Sscanf(r.Name, "n%d", &i)
-		r.Key = fmt.Sprint("k", i%5)
+		r.Key, r.Part = fmt.Sprint("k", i%5), fmt.Sprint("p", i%2)
 	case ListenerType:
 		_, _ = fmt.Sscanf(r.Name, "n%d", &i)
 		r.Leads = true
-		r.Key = fmt.Sprint("k", i%5)
+		r.Key, r.Part = fmt.Sprint("k", i%5), fmt.Sprint("p", i%2)
 	case VirtualHostType:
 		rc, host, _ := strings.Cut(r.Name, "/")
 		if host == "*" {
@@ -52,6 +52,7 @@ func (w *world) belong(r *Resource) {
 		_, _ = fmt.Sscanf(host, "h%d", &i)
 		r.Key = fmt.Sprint("k", i%5)
 		r.Leads = w.rng.IntN(8) == 0 // which changes
+		r.Part = fmt.Sprint("p", w.rng.IntN(2))
 		if w.rng.IntN(3) > 0 {
 			r.Aliases = append(r.Aliases, rc+"/a"+fmt.Sprint(i))
 		}
@@ -71,7 +72,11 @@ func (w *world) scope() *Scope {
 	case 0:
 		return nil
 	case 1:
-		return &Scope{Keys: []string{"k0", "k3"}}
+		s := &Scope{Keys: []string{"k0", "k3"}, All: w.rng.IntN(3) == 0}
+		if w.rng.IntN(2) == 0 {
+			s.Parts = []Part{{Name: "p1", Keys: []string{"k1", "k3"}, All: w.rng.IntN(3) == 0}}
+		}
+		return s
 	}
 	s := &Scope{Asks: true}
 	if w.rng.IntN(2) == 0 {

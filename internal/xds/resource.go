@@ -2,6 +2,8 @@
 
 package xds
 
+import "slices"
+
 // The resource types whose order on a stream matters, as the type URLs that
 // Envoy asks for.
 const (
@@ -34,6 +36,8 @@ type Resource struct {
 	// Key is what the resource belongs to, for example a host; see Scope. All
 	// versions of a name have the same key. Empty: every class sees it.
 	Key string
+	// Part is the part of that to which it belongs, for example a port; see Scope.
+	Part string
 	// Leads is set for a resource that makes a client ask for others, such as
 	// a listener, or that a client cannot ask for, such as what has a pattern for
 	// a name: a class that asks sees it without having learned of it.
@@ -92,8 +96,12 @@ const Rest = "*"
 
 // Scope is what a class sees of the resources that have a key.
 type Scope struct {
-	// Keys are sorted; all that has one of them is seen.
+	// Keys are sorted; all that has one of them is seen, unless its part is in Parts.
+	// With All every key is one of them.
 	Keys []string
+	All  bool
+	// Parts are sorted by name. Of what has such a part the class sees what it lists.
+	Parts []Part
 	// Asks lets the clients of the class ask for what it does not see. What
 	// one asked for, all clients of the class see from then on. Without it the
 	// class sees Rest, and is refused what it asks for.
@@ -103,6 +111,27 @@ type Scope struct {
 	// Over is a layer over all others, for as long as the class has the scope: a class
 	// that learned too much loses it. Empty: none.
 	Over Layer
+}
+
+// Part is what a class sees of one part of what resources belong to.
+type Part struct {
+	Name string
+	Keys []string // sorted
+	All  bool     // every key is one of them
+}
+
+// Lists tells whether all of a part is seen that has a key.
+func (s *Scope) Lists(key, part string) bool {
+	for i := range s.Parts {
+		if p := &s.Parts[i]; p.Name == part {
+			return p.All || slices.Contains(p.Keys, key)
+		}
+	}
+	return s.All || slices.Contains(s.Keys, key)
+}
+
+func (p Part) equal(o Part) bool {
+	return p.Name == o.Name && p.All == o.All && slices.Equal(p.Keys, o.Keys)
 }
 
 // Lesson is a resource that a class learned of: a virtual host or a cluster.

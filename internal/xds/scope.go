@@ -7,19 +7,22 @@ import "slices"
 // Scopes.
 //
 // A class with a scope sees a keyed resource for one of three reasons, its
-// topics: the resource's key, its name, or its route configuration. The hub
+// topics: the resource's key (of one part, where the scope tells parts apart), its
+// name, or its route configuration. The hub
 // knows the classes by topic, so that a change costs a step for each class that
 // sees it, however many classes and clients there are.
 
 // topic is a reason to see a resource.
 type topic struct {
-	// kind is topicKey, topicRoutes, or the type of a resource.
+	// kind is topicKey, topicPart, topicRoutes, or the type of a resource.
 	kind string
 	text string
+	part string // of topicPart
 }
 
 const (
-	topicKey    = "key"    // all with that key
+	topicKey    = "key"    // all with that key, or all with any; of parts that are not told apart
+	topicPart   = "part"   // the same of one part
 	topicRoutes = "routes" // all hosts of that route configuration
 )
 
@@ -27,6 +30,9 @@ const (
 type scope struct {
 	asks bool
 	keys []string
+	all  bool
+	// parts are those that are told apart.
+	parts []Part
 	// reasons count why a topic is followed: given, learned, needed.
 	reasons map[topic]int
 	lessons map[Lesson]struct{}
@@ -38,14 +44,31 @@ type scope struct {
 	revision uint64
 }
 
-func (s *scope) follows(kind, text string) bool { return s.reasons[topic{kind, text}] > 0 }
+func (s *scope) follows(kind, text string) bool { return s.reasons[topic{kind: kind, text: text}] > 0 }
+
+// belonging is the topic that a name has by its key.
+func (s *scope) belonging(n *name) topic {
+	for i := range s.parts {
+		if p := &s.parts[i]; p.Name == n.part {
+			return ofKey(n.key, p.All, topic{kind: topicPart, part: p.Name})
+		}
+	}
+	return ofKey(n.key, s.all, topic{kind: topicKey})
+}
+
+func ofKey(key string, all bool, t topic) topic {
+	if !all {
+		t.text = key
+	}
+	return t
+}
 
 // equal compares with what a publisher says; lessons are no difference.
 func (s *scope) equal(def *Scope) bool {
 	if s == nil || def == nil {
 		return s == nil && def == nil
 	}
-	return s.asks == def.Asks && slices.Equal(s.keys, def.Keys)
+	return s.asks == def.Asks && s.all == def.All && slices.Equal(s.keys, def.Keys) && slices.EqualFunc(s.parts, def.Parts, Part.equal)
 }
 
 // sees tells whether a name is in the scope of the class.
@@ -59,7 +82,7 @@ func (c *class) sees(t *table, id uint32) bool {
 	case n.key == Rest:
 		return !s.asks || s.follows(topicRoutes, n.parent)
 	}
-	return s.follows(topicKey, n.key) || s.follows(t.typ, n.text) || n.parent != "" && s.follows(topicRoutes, n.parent)
+	return s.reasons[s.belonging(n)] > 0 || s.follows(t.typ, n.text) || n.parent != "" && s.follows(topicRoutes, n.parent)
 }
 
 // enlist lets changes of all resources of a type reach a session that wants
@@ -97,17 +120,28 @@ func (h *Hub) eachViewer(sh *shelf, n *name, f func(*class)) {
 		}
 		return
 	}
-	topics := []topic{{sh.table.typ, n.text}, {topicKey, n.key}, {topicRoutes, n.parent}}
-	if n.hidden {
-		topics = topics[:1]
+	topics := [...]topic{
+		{kind: sh.table.typ, text: n.text}, {kind: topicKey, text: n.key}, {kind: topicKey},
+		{kind: topicPart, text: n.key, part: n.part}, {kind: topicPart, part: n.part}, {kind: topicRoutes, text: n.parent},
 	}
 	for i, t := range topics {
 		for c := range h.followers[t] {
-			if c.has(sh.layer) && !slices.ContainsFunc(topics[:i], func(t topic) bool { return c.scope.reasons[t] > 0 }) {
+			if c.has(sh.layer) && c.scope.counts(t, n) && !slices.ContainsFunc(topics[:i], func(t topic) bool { return c.scope.counts(t, n) }) {
 				f(c)
 			}
 		}
+		if n.hidden {
+			return
+		}
 	}
+}
+
+// counts tells whether a topic of a name is a reason to see it.
+func (s *scope) counts(t topic, n *name) bool {
+	if t.kind == topicKey || t.kind == topicPart {
+		return t == s.belonging(n) && s.reasons[t] > 0
+	}
+	return s.reasons[t] > 0
 }
 
 // rescope gives a class a scope, or none. What it learned stays learned.
@@ -125,7 +159,7 @@ func (h *Hub) rescope(c *class, def *Scope) {
 		return
 	}
 	c.scope = &scope{
-		asks: def.Asks, keys: def.Keys, reasons: map[topic]int{}, lessons: map[Lesson]struct{}{},
+		asks: def.Asks, keys: def.Keys, all: def.All, parts: def.Parts, reasons: map[topic]int{}, lessons: map[Lesson]struct{}{},
 		needs: map[string][]string{}, unknown: map[string]struct{}{},
 	}
 	for _, l := range c.layers {
@@ -134,15 +168,16 @@ func (h *Hub) rescope(c *class, def *Scope) {
 		}
 		l.scoped[c] = struct{}{}
 	}
-	for _, key := range def.Keys {
-		h.follow(c, topic{topicKey, key})
+	h.followKeys(c, def.Keys, def.All, topic{kind: topicKey})
+	for _, p := range def.Parts {
+		h.followKeys(c, p.Keys, p.All, topic{kind: topicPart, part: p.Name})
 	}
 	if old != nil && old.asks && def.Asks {
 		h.inherit(c, old)
 	}
 	if def.Asks {
 		for text := range c.addresses {
-			h.follow(c, topic{ClusterType, text})
+			h.follow(c, topic{kind: ClusterType, text: text})
 		}
 		h.remake(c)
 	}
@@ -153,6 +188,17 @@ func (h *Hub) rescope(c *class, def *Scope) {
 				h.heed(c, t, t.byID[id])
 			}
 		}
+	}
+}
+
+// followKeys lets a class see what has one of the keys.
+func (h *Hub) followKeys(c *class, keys []string, all bool, t topic) {
+	if all {
+		h.follow(c, t)
+		return
+	}
+	for _, key := range keys {
+		h.follow(c, ofKey(key, false, t))
 	}
 }
 
@@ -240,10 +286,10 @@ func (h *Hub) heed(c *class, t *table, n *name) {
 		c.scope.needs[n.text] = needs
 	}
 	for _, cluster := range needs {
-		h.follow(c, topic{ClusterType, cluster})
+		h.follow(c, topic{kind: ClusterType, text: cluster})
 	}
 	for _, cluster := range old {
-		h.unfollow(c, topic{ClusterType, cluster})
+		h.unfollow(c, topic{kind: ClusterType, text: cluster})
 	}
 }
 

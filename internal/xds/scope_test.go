@@ -245,3 +245,42 @@ func TestAClassIsTaught(t *testing.T) {
 		t.Errorf("%v exists, want %v", got, lessons[:2])
 	}
 }
+
+// TestAScopeThatTellsPartsApart: of a part that a scope lists the class sees what is
+// listed there and nothing else, also of what comes later, and what moves to it.
+func TestAScopeThatTellsPartsApart(t *testing.T) {
+	of := func(key, part, version string) *Resource {
+		r := keyed(res(ClusterType, key+part, version), key)
+		r.Part = part
+		return r
+	}
+	s := serve(t, Options{})
+	everything := []*Resource{of("a", "80", "1"), of("a", "81", "1"), of("b", "80", "1"), of("b", "81", "1")}
+	s.hub.Publish(Batch{Set: put("base", everything...), Classes: []Class{
+		{Key: "c", Layers: []Layer{"base"}, Scope: &Scope{Keys: []string{"a"}, Parts: []Part{{Name: "81", Keys: []string{"b"}}}}},
+		{Key: "all", Layers: []Layer{"base"}, Scope: &Scope{All: true, Parts: []Part{{Name: "80", Keys: []string{"b"}}, {Name: "81", All: true}}}},
+	}})
+	c, all := s.connect(t, "c", "n1"), s.connect(t, "all", "n2")
+	c.subscribe(ClusterType)
+	c.take("Cluster a80=1 b81=1")
+	all.subscribe(ClusterType)
+	all.take("Cluster a81=1 b80=1 b81=1")
+
+	if r := s.hub.Publish(Batch{Set: put("base", of("a", "81", "2"), of("b", "80", "2"))}); r.Marked != 2 {
+		t.Errorf("%d were told of what one class sees", r.Marked)
+	}
+	all.take("Cluster a81=2 b80=2")
+	if r := s.hub.Publish(Batch{Set: put("base", of("a", "82", "1"))}); r.Marked != 2 {
+		t.Errorf("%d were told of what both see", r.Marked)
+	}
+	c.take("Cluster a82=1")
+	all.take("Cluster a82=1")
+
+	moved := of("a", "81", "3")
+	moved.Name = "a80"
+	s.hub.Publish(Batch{Set: put("base", moved)})
+	c.take("Cluster -a80")
+	all.take("Cluster a80=3")
+	s.hub.Publish(Batch{Classes: []Class{{Key: "c", Layers: []Layer{"base"}, Scope: &Scope{Keys: []string{"a"}, Parts: []Part{{Name: "80"}}}}}})
+	c.take("Cluster -b81 a80=3 a81=2")
+}

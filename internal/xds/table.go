@@ -13,8 +13,9 @@ type name struct {
 	id uint32
 	// parent is the route configuration of a virtual host, else empty.
 	parent string
-	// key, leads and hidden are those of the last version; see Resource.
+	// key, part, leads and hidden are those of the last version; see Resource.
 	key    string
+	part   string
 	leads  bool
 	hidden bool
 	// serial is the last serial number given to a version of this name.

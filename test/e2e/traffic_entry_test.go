@@ -160,7 +160,8 @@ func clustersOf(ctx context.Context, selector string, hosts ...string) (count in
 	return count, named, nil
 }
 
-// A Sidecar leaves its workload what it lists and nothing else.
+// A Sidecar leaves its workload what it lists, at the ports for which it does, and nothing
+// else.
 func testListedHosts(t *testing.T) {
 	wide, named, err := clustersOf(t.Context(), "app=scoped", "echo.e2e-app.svc", "backend.e2e-app.svc")
 	must(t, err)
@@ -175,6 +176,18 @@ func testListedHosts(t *testing.T) {
 		t.Errorf("%d clusters (%d before), echo and backend: %v; want the two ports of echo", narrow, wide, named)
 	}
 	r, err := cluster.Call(t.Context(), appSpace, "app=scoped", "echo", echoURL, "--count=5")
+	must(t, err)
+	must(t, answered(r))
+	given(t, object("Sidecar", "scoped", `
+  workloadSelector: {labels: {app: scoped}}
+  egress:
+  - {port: {number: 8080, protocol: HTTP, name: http}, hosts: [./echo.e2e-app.svc.cluster.local]}`))
+	narrow, named, err = clustersOf(t.Context(), "app=scoped", "echo.e2e-app.svc", "backend.e2e-app.svc")
+	must(t, err)
+	if narrow != 1 || !named[0] || named[1] {
+		t.Errorf("%d clusters, echo and backend: %v; want one port of echo", narrow, named)
+	}
+	r, err = cluster.Call(t.Context(), appSpace, "app=scoped", "echo", echoURL, "--count=5")
 	must(t, err)
 	must(t, answered(r))
 }

@@ -89,7 +89,7 @@ const windows = `
 ---
 {apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: web, namespace: shop}, spec: {hosts: [web], http: [{match: [{uri: {prefix: /ruled}}], directResponse: {status: 418}}, {route: [{destination: {host: web}}]}]}}
 ---
-{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, egress: [{port: {number: 80, protocol: HTTP, name: http}, captureMode: NONE, hosts: [%[2]q]}, {port: {number: 9042, protocol: TCP, name: tcp}, captureMode: NONE, bind: 127.0.0.3, hosts: [./web]}, {port: {number: 80, protocol: HTTP, name: socket}, bind: "unix://%[1]s", hosts: [./web]}]}}
+{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, egress: [{port: {number: 80, protocol: HTTP, name: http}, captureMode: NONE, hosts: [%[2]q]}, {port: {number: 9042, protocol: TCP, name: tcp}, captureMode: NONE, bind: 127.0.0.3, hosts: [%[2]q]}, {port: {number: 80, protocol: HTTP, name: socket}, bind: "unix://%[1]s", hosts: [%[2]q]}, {hosts: [%[2]q]}]}}
 `
 
 // TestEgressListeners: applications call their sidecar itself, at an address and at a
@@ -166,9 +166,9 @@ func TestUnknownTraffic(t *testing.T) {
 	}
 }
 
-// TestListedHosts: a sidecar holds what its Sidecar lists, before any call and after
-// calls to other hosts; changes of those do not reach it, and an edit of the Sidecar
-// ends no connection.
+// TestListedHosts: a sidecar holds what its Sidecar lists, for a port or for all, before
+// any call and after calls to other hosts; changes of those do not reach it, and an edit
+// of the Sidecar ends no connection.
 func TestListedHosts(t *testing.T) {
 	w := New(t, func(m *ir.Mesh) { m.RegistryOnly = true })
 	w.Apply(listed)
@@ -198,6 +198,10 @@ func TestListedHosts(t *testing.T) {
 	holds(cart, tcp, "outbound|80||stock.shop.svc.cluster.local", "outbound|9042||stock.shop.svc.cluster.local")
 	page.Expect(Call{To: "10.96.2.2:80", URL: "http://stock/"}, "200 web-1")
 	page.Expect(Call{To: "10.96.2.3:80", URL: "http://reviews.books/"}, "502")
+	w.Apply(`{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, egress: [{port: {number: 80, protocol: HTTP, name: http}, hosts: [./stock]}, {hosts: [./cart]}]}}`)
+	holds(tcp, "outbound|80||stock.shop.svc.cluster.local") // each at its port alone
+	page.Expect(Call{To: "10.96.2.2:80", URL: "http://stock/"}, "200 web-1")
+	page.Expect(Call{To: "10.96.2.1:80", URL: "http://cart/"}, "502")
 	if got, err := ask(open, "still there"); got != "shop/web-1: still there" {
 		t.Errorf("the connection that was open: %q, %v", got, err)
 	}

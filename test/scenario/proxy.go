@@ -42,7 +42,7 @@ func (w *World) Proxy(name string) (*simulate.Proxy, error) {
 // beginsWith tells whether a class with that scope sees a resource from the start.
 func beginsWith(s *xds.Scope, r *xds.Resource) bool {
 	switch {
-	case r.Key == "" || slices.Contains(s.Keys, r.Key):
+	case r.Key == "" || s.Lists(r.Key, r.Part):
 		return true
 	case r.Key == xds.Rest:
 		return !s.Asks
