@@ -65,7 +65,7 @@ func (f *iptablesFlags) run(cmd *cobra.Command) error {
 	options := capture.Options{DryRun: f.dryRun}
 	switch f.ipv6 {
 	case "auto":
-		has, err := capture.HasIPv6()
+		_, has, err := capture.IPv6Address()
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,12 @@ func (f *machineFlags) run(cmd *cobra.Command) error {
 	if c.Concurrency, err = node.Concurrency(c.Pod.Role, c.Concurrency, runtime.NumCPU(), os.DirFS("/sys/fs/cgroup")); err != nil {
 		return err
 	}
-	c.PassthroughSource = passthroughSource(c.Pod)
+	if c.Pod.IPs, err = withIPv6(c.Pod.IPs); err != nil {
+		return err
+	}
+	if c.PassthroughSource, err = passthroughSource(c.Pod); err != nil {
+		return err
+	}
 	return agent.Run(cmd.Context(), *c, log)
 }
 

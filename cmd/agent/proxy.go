@@ -5,8 +5,10 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -91,7 +93,9 @@ func (f *proxyFlags) run(cmd *cobra.Command) error {
 	}
 	c.PrestopToken = os.Getenv("PRESTOP_TOKEN")
 	if c.Pod.Role == node.Sidecar {
-		c.PassthroughSource = passthroughSource(c.Pod)
+		if c.PassthroughSource, err = passthroughSource(c.Pod); err != nil {
+			return err
+		}
 	}
 	return agent.Run(cmd.Context(), *c, log)
 }
@@ -109,6 +113,9 @@ func (f *proxyFlags) readPod() error {
 	if p.IPs, err = node.ParseIPs(os.Getenv("POD_IPS"), os.Getenv("POD_IP")); err != nil {
 		return err
 	}
+	if p.IPs, err = withIPv6(p.IPs); err != nil {
+		return err
+	}
 	if p.Labels, p.Annotations, err = node.ReadInfo(f.podInfoDir); err != nil {
 		return err
 	}
@@ -118,10 +125,27 @@ func (f *proxyFlags) readPod() error {
 	return p.Validate()
 }
 
-// passthroughSource is the address from which connections to the application are not captured.
-func passthroughSource(p node.Pod) net.IP {
-	if p.IPs[0].Is6() {
-		return net.ParseIP(capture.PassthroughIPv6)
+// withIPv6 adds the address for which `agent iptables` captures IPv6, where nobody told of one: what is captured and what
+// the proxy listens on must not differ.
+func withIPv6(addresses []netip.Addr) ([]netip.Addr, error) {
+	if len(addresses) == 0 || slices.ContainsFunc(addresses, netip.Addr.Is6) {
+		return addresses, nil
 	}
-	return net.ParseIP(capture.PassthroughIPv4)
+	addr, ok, err := capture.IPv6Address()
+	if err != nil || !ok {
+		return addresses, err
+	}
+	return append(addresses, addr), nil
+}
+
+// passthroughSource is the address from which connections to the application are not captured; nil where none are.
+func passthroughSource(p node.Pod) (net.IP, error) {
+	if p.IPs[0].Is4() {
+		return net.ParseIP(capture.PassthroughIPv4), nil
+	}
+	captured, err := capture.HasPassthroughIPv6()
+	if err != nil || !captured {
+		return nil, err
+	}
+	return net.ParseIP(capture.PassthroughIPv6), nil
 }

@@ -45,6 +45,7 @@ func newNaming(config Config, registry prometheus.Registerer, log logr.Logger) (
 		addresses = append(addresses, netip.AddrPortFrom(netip.IPv6Loopback(), config.DNSPort))
 	}
 	n := &naming{config: config, table: nameserver.NewTable(), metrics: nameserver.NewMetrics(registry), log: log}
+	n.table.Reach(config.Pod.IPs)
 	n.server, err = nameserver.Listen(nameserver.Options{
 		Addresses: addresses, Table: n.table, Search: resolver.Search,
 		Upstream: nameserver.NewUpstream(upstream, n.metrics), Metrics: n.metrics, Log: log,

@@ -12,6 +12,7 @@ import (
 // TLS setting or a locality needs to know of it.
 type Backend struct {
 	Addr     netip.Addr // not valid: Name is resolved by the proxy
+	Also     netip.Addr // of the other family; not valid: it has none
 	Name     string
 	Ports    []SlicePort // sorted by name
 	Labels   Labels
@@ -24,6 +25,14 @@ type Backend struct {
 	Unready  bool // does not serve; kept of headless hosts only, whose pods are called one by one
 	Network  string
 	Weight   uint32 // 0: 1
+}
+
+// Addrs is all addresses of the backend.
+func (b *Backend) Addrs() []netip.Addr {
+	if !b.Also.IsValid() {
+		return []netip.Addr{b.Addr}
+	}
+	return []netip.Addr{b.Addr, b.Also}
 }
 
 // PortNumber is the number behind a Service's port name.
@@ -64,6 +73,7 @@ type TargetPort struct {
 // Endpoint is a line of a load assignment.
 type Endpoint struct {
 	Addr   netip.Addr // not valid: Name is resolved by the proxy
+	Also   netip.Addr // for clients that do not get through by Addr; not valid: none
 	Name   string
 	Port   uint16
 	TLS    bool

@@ -19,6 +19,7 @@ type Inbound struct {
 	Paths         PathNormalization
 	Dialect       Dialect
 	Tokens        bool     // are looked at; which ones is no matter of the listener
+	IPv6          bool     // comes by IPv6, too
 	Origins       []Origin // policies that shaped it, sorted
 }
 
@@ -49,6 +50,7 @@ func (in *Inbound) Secrets() []SecretKey {
 type GatewayListener struct {
 	Port          uint16
 	Bind          netip.Addr     // not valid: all addresses
+	IPv6          bool           // of the pods, which have addresses of that family, too
 	Chains        []GatewayChain // of requests; one without TLS at most
 	Streams       []StreamChain  // of bytes
 	HTTP3         HTTP3Port
@@ -84,13 +86,16 @@ type HTTP3Port struct {
 	Facing uint16 // as clients see it
 }
 
-// Address is the address that it listens on.
+// Address is the address that it listens on, or that for all of IPv4.
 func (l *GatewayListener) Address() string {
 	if l.Bind.IsValid() {
 		return l.Bind.String()
 	}
 	return "0.0.0.0"
 }
+
+// HasBothFamilies tells whether it listens on all addresses of IPv6, too.
+func (l *GatewayListener) HasBothFamilies() bool { return l.IPv6 && !l.Bind.IsValid() }
 
 // Terminations is how TLS ends at the chains at which it does, with what they come from.
 func (l *GatewayListener) Terminations() iter.Seq2[*ChainTLS, []Origin] {

@@ -137,6 +137,7 @@ type Class struct {
 	Locality       Locality
 	DiscoveryScope DiscoveryScope // as the pods say
 	Group          string         // of machines: their WorkloadGroup; empty for pods
+	IPv6           bool           // listens on IPv6, too
 
 	// What the pods say of what they serve; nil: as the mesh says.
 	Edge    *EdgeTopology
@@ -175,6 +176,10 @@ const (
 	LayerMesh    Layer = "mesh"
 	LayerAsking  Layer = "asking" // over all others of sidecars that ask
 )
+
+// IPv6 holds, over a layer of sidecars, what those with an IPv6 address have otherwise.
+// A machine without IPv6 refuses whatever names an address of it.
+func (l Layer) IPv6() Layer { return l + "+ipv6" }
 
 // NamespaceLayer holds what only the sidecars of one namespace see.
 func NamespaceLayer(namespace string) Layer { return Layer("namespace/" + namespace) }

@@ -20,6 +20,7 @@ type Host struct {
 	Ranges    []netip.Prefix // whose addresses are all of the host; sorted
 	Allocated bool           // the VIPs are the mesh's own: only its answers to DNS questions have them
 	Headless  bool
+	IPv6First bool      // servers of both families are called by IPv6
 	Near      *Nearness // nil: nothing is preferred, unless policies say so
 	Sticky    bool      // clients stay with an endpoint until it is gone
 	Alias     string    // a name of DNS: a Service of type ExternalName

@@ -41,6 +41,7 @@ type Service struct {
 	Key            ObjectKey
 	Host           string // NAME.NAMESPACE.svc.DOMAIN
 	VIPs           []netip.Addr
+	IPv6First      bool // servers of both families are called by IPv6
 	Headless       bool
 	ExternalName   string // type ExternalName only
 	Ports          []ServicePort
@@ -95,6 +96,7 @@ type Pod struct {
 	Network        string
 	Readiness      Readiness
 	Addr           netip.Addr // not valid: it has none, or is about to go
+	Also           netip.Addr // of the other family; not valid: it has none
 }
 
 // Readiness is what a Pod says of itself. A pod that was never said to be ready is

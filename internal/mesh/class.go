@@ -5,6 +5,8 @@ package mesh
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -68,6 +70,7 @@ func classOf(node *corev3.Node) (*ir.Class, error) {
 		}
 	}
 	c.Labels = ir.NewLabels(labels)
+	c.IPv6 = listensOnIPv6(c.Role, meta)
 	c.HTTP10 = proxyconfig.IsTrue(text(meta, "HTTP10"))
 	// What is wrong in it was refused at injection; from elsewhere it counts as not said.
 	own, _, _ := proxyconfig.Parse([]byte(text(meta, "PROXY_CONFIG")))
@@ -79,7 +82,7 @@ func classOf(node *corev3.Node) (*ir.Class, error) {
 func classKey(c *ir.Class) string {
 	sum := xxhash.Sum64String(strings.Join([]string{
 		c.Cluster, c.Network, c.ServiceAccount, c.Labels.String(),
-		c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.DiscoveryScope.String(), c.Group, spoken(c),
+		c.Locality.Region, c.Locality.Zone, c.Locality.SubZone, c.DiscoveryScope.String(), c.Group, spoken(c), strconv.FormatBool(c.IPv6),
 	}, "\x00"))
 	return fmt.Sprintf("%s/%s/%s/%016x", c.Role, c.Namespace, c.Workload, sum)
 }
@@ -95,6 +98,23 @@ func spoken(c *ir.Class) string {
 		dialect = *c.Dialect
 	}
 	return fmt.Sprintf("%t %v %t %v %t", c.Edge != nil, edge, c.Dialect != nil, dialect, c.HTTP10)
+}
+
+// maxAddresses bounds the addresses of a pod that are looked at.
+const maxAddresses = 16
+
+// listensOnIPv6 tells whether a proxy has an address of IPv6. For a sidecar that captures
+// nothing that is no matter: it listens where its Sidecar says.
+func listensOnIPv6(role ir.Role, meta map[string]*structpb.Value) bool {
+	if role == ir.RoleSidecar && text(meta, "INTERCEPTION_MODE") == "NONE" {
+		return false
+	}
+	for _, t := range strings.SplitN(text(meta, "INSTANCE_IPS"), ",", maxAddresses) {
+		if a, err := netip.ParseAddr(strings.TrimSpace(t)); err == nil && a.Unmap().Is6() {
+			return true
+		}
+	}
+	return false
 }
 
 func text(m map[string]*structpb.Value, key string) string { return m[key].GetStringValue() }

@@ -56,3 +56,40 @@ func TestClassSaysHowItSpeaks(t *testing.T) {
 		keys[key] = metadata.String() + "."
 	}
 }
+
+// TestClassKnowsItsFamilies: proxies with an IPv6 address are of a class of their own.
+// Sidecars that capture nothing are not: they listen where they are told to.
+func TestClassKnowsItsFamilies(t *testing.T) {
+	keys := map[string]bool{}
+	for _, c := range []struct {
+		id       string
+		metadata map[string]any
+		want     bool
+	}{
+		{"sidecar~10.0.0.1~a.edge~d", map[string]any{"INSTANCE_IPS": "10.0.0.1"}, false},
+		{"sidecar~10.0.0.1~a.edge~d", map[string]any{"INSTANCE_IPS": "10.0.0.1, fd00::1"}, true},
+		{"sidecar~fd00::1~a.edge~d", map[string]any{"INSTANCE_IPS": "fd00::1"}, true},
+		{"sidecar~fd00::1~a.edge~d", map[string]any{"INSTANCE_IPS": "fd00::1", "INTERCEPTION_MODE": "REDIRECT"}, true},
+		{"sidecar~10.0.0.1~a.edge~d", map[string]any{"INSTANCE_IPS": "::ffff:10.0.0.1"}, false},
+		{"sidecar~10.0.0.1~a.edge~d", map[string]any{"INSTANCE_IPS": "10.0.0.1,fd00::1", "INTERCEPTION_MODE": "NONE"}, false},
+		{"router~10.0.0.1~a.edge~d", map[string]any{"INSTANCE_IPS": "10.0.0.1,fd00::1", "INTERCEPTION_MODE": "NONE"}, true},
+		{"router~10.0.0.1~a.edge~d", map[string]any{"INSTANCE_IPS": "nowhere"}, false},
+	} {
+		c.metadata["NAMESPACE"] = "edge"
+		metadata, err := structpb.NewStruct(c.metadata)
+		if err != nil {
+			t.Fatal(err)
+		}
+		class, err := classOf(&corev3.Node{Id: c.id, Metadata: metadata})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if class.IPv6 != c.want {
+			t.Errorf("%s %v: IPv6 is %t", c.id, c.metadata, class.IPv6)
+		}
+		keys[classKey(class)] = true
+	}
+	if len(keys) != 4 {
+		t.Errorf("%d classes of two roles, each with and without IPv6", len(keys))
+	}
+}

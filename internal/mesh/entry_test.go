@@ -97,10 +97,10 @@ func entryBudgets() []budget {
 			"addressOwners": 1, "resource.addressClusters": 2,
 		},
 		sent: []string{
-			"set mesh Cluster 240.240.20.35:5432", "set mesh Cluster [2001:2::f0f0:1423]:5432",
+			"set mesh Cluster 240.240.20.35:5432",
 			"set mesh Cluster outbound|5432||one.example.com", "set mesh ClusterLoadAssignment outbound|5432||one.example.com",
 			"set mesh DnsVirtualDomain one.example.com",
-			"set mesh Listener 2001:2::f0f0:1423_5432", "set mesh Listener 240.240.20.35_5432",
+			"set mesh Listener 240.240.20.35_5432",
 		},
 	}}
 }

@@ -132,7 +132,11 @@ func (x *chaos) service(k ir.ObjectKey) *ir.Service {
 		}
 		// A few addresses per Service, and no two Services with the same.
 		s.VIPs = []netip.Addr{netip.AddrFrom4([4]byte{10, 96 + ns, k.Name[1], byte(x.r.IntN(2))})}
+		if x.r.IntN(3) == 0 {
+			s.VIPs = append(s.VIPs, netip.AddrFrom16([16]byte{0: 0xfd, 13: ns, 14: k.Name[1], 15: byte(x.r.IntN(2))}))
+		}
 	}
+	s.IPv6First = x.r.IntN(3) == 0
 	if x.r.IntN(4) > 0 {
 		s.Selector = x.labels()
 	}
@@ -176,6 +180,9 @@ func (x *chaos) slice(k ir.ObjectKey) *ir.EndpointSlice {
 			Addr: netip.AddrFrom4([4]byte{10, 0, byte(x.r.IntN(3)), byte(i)}),
 			Node: fmt.Sprintf("n%d", x.r.IntN(3)), Ready: x.r.IntN(3) > 0, Terminating: x.r.IntN(3) == 0,
 		}
+		if x.r.IntN(3) == 0 {
+			e.Addr = netip.AddrFrom16([16]byte{0: 0xfd, 14: byte(x.r.IntN(3)), 15: byte(i)})
+		}
 		if x.r.IntN(5) > 0 {
 			e.Pod = fmt.Sprintf("p%d", x.r.IntN(6))
 		}
@@ -194,8 +201,8 @@ func (x *chaos) labels() ir.Labels {
 
 func (x *chaos) pod(k ir.ObjectKey) *ir.Pod {
 	return &ir.Pod{
-		Addr: netip.AddrFrom4([4]byte{10, 0, 9, k.Name[1]}),
-		Key:  k, Labels: x.labels(), ServiceAccount: pick(x.r, "one", "two"), Node: "n0",
+		Addr: netip.AddrFrom4([4]byte{10, 0, 9, k.Name[1]}), Also: pick(x.r, netip.Addr{}, netip.AddrFrom16([16]byte{0: 0xfd, 14: 9, 15: k.Name[1]})),
+		Key: k, Labels: x.labels(), ServiceAccount: pick(x.r, "one", "two"), Node: "n0",
 		Meshed: x.r.IntN(3) > 0, Readiness: pick(x.r, ir.Unready, ir.Presumed, ir.Ready),
 	}
 }
@@ -448,6 +455,7 @@ func (x *chaos) class() *ir.Class {
 		Workload: "w", ServiceAccount: "one", Labels: x.labels(),
 		Locality: pick(x.r, ir.Locality{}, ir.Locality{Region: "west", Zone: "a"}, ir.Locality{Region: "west", Zone: "b"}),
 		Group:    pick(x.r, "", "", "m0", "m1"),
+		IPv6:     x.r.IntN(3) == 0,
 	}
 }
 

@@ -77,7 +77,7 @@ func TestIncrementalEqualsRebuild(t *testing.T) {
 			for _, what := range []string{
 				"mesh Cluster", "mesh VirtualHost", "namespace Cluster", "namespace VirtualHost", "class Listener",
 				"class VirtualHost", "class Cluster", "class Secret", "mesh TypedExtensionConfig", "class TypedExtensionConfig", "proxies apps",
-				"class ClusterLoadAssignment", "mesh@west ClusterLoadAssignment",
+				"class ClusterLoadAssignment", "mesh@west ClusterLoadAssignment", "mesh+ipv6 Listener",
 			} {
 				if !seen[what] {
 					t.Errorf("the edits never made a %s", what)

@@ -29,7 +29,9 @@ func Assign(
 				continue
 			}
 			_, plain := slices.BinarySearch(b.Plain, port)
-			add(some, b.Locality, priority(prefer, &who, b), ir.Endpoint{Addr: b.Addr, Name: b.Name, Port: port, TLS: b.TLS && !plain, Weight: b.Weight})
+			add(some, b.Locality, priority(prefer, &who, b), ir.Endpoint{
+				Addr: b.Addr, Also: b.Also, Name: b.Name, Port: port, TLS: b.TLS && !plain, Weight: b.Weight,
+			})
 		}
 		return ordered(some.Localities)
 	}

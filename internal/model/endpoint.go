@@ -23,7 +23,7 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 	m.pods = graph.Derive(g, "pods.placed", m.Pods.Table(), ir.ObjectKey.Compare,
 		func(_ *graph.Ctx, k ir.ObjectKey, p *ir.Pod, emit func(ir.ObjectKey, *ir.Pod)) {
 			placed := *p
-			placed.Addr = netip.Addr{} // slices say it
+			placed.Addr, placed.Also = netip.Addr{}, netip.Addr{} // slices say it
 			emit(k, &placed)
 		})
 	backends := graph.Derive(g, "backends", m.Slices.Table(), ir.ObjectKey.Compare,
@@ -52,7 +52,8 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 		func(_ ir.ObjectKey, b *sliceBackends) []string { return []string{b.Host} })
 	m.EndpointSets = graph.Derive(g, "endpointSets", byHost.Keys(), strings.Compare,
 		func(c *graph.Ctx, host string, _ struct{}, emit func(string, *ir.EndpointSet)) {
-			set := endpointSet(host, graph.Lookup(c, byHost, host))
+			d, ok := graph.Get(c, m.serviceHosts, host)
+			set := endpointSet(host, graph.Lookup(c, byHost, host), ok && d.Host.IPv6First)
 			m.addWorkloads(c, host, set)
 			emit(host, set)
 		})
@@ -152,34 +153,39 @@ func (m *Model) addWorkloads(c *graph.Ctx, host string, set *ir.EndpointSet) {
 
 // endpointSet joins the slices. Which of the addresses count is decided cluster by
 // cluster: a subset may have none that is ready while its host has. A pod of both
-// families is one server, and its proxy listens on IPv4.
-func endpointSet(host string, rows []graph.Row[ir.ObjectKey, *sliceBackends]) *ir.EndpointSet {
+// families is in slices of both, and is one server.
+func endpointSet(host string, rows []graph.Row[ir.ObjectKey, *sliceBackends], six bool) *ir.EndpointSet {
 	set := &ir.EndpointSet{Host: host}
-	four := podsOfFour(rows)
+	first, second := podsOfFamily(rows, six), podsOfFamily(rows, !six)
 	for _, row := range rows {
 		for i, pod := range row.Value.Pods {
-			if b := row.Value.Backends[i]; !b.Addr.Is6() || !four[pod] {
-				set.Backends = append(set.Backends, b)
+			b := row.Value.Backends[i]
+			if b.Addr.Is6() == six {
+				b.Also = second[pod]
+			} else if first[pod].IsValid() {
+				continue
 			}
+			set.Backends = append(set.Backends, b)
 		}
 	}
 	slices.SortStableFunc(set.Backends, func(a, b ir.Backend) int { return a.Addr.Compare(b.Addr) })
 	return set
 }
 
-// podsOfFour is the pods with an IPv4 address, nil where no backend has one of IPv6.
-func podsOfFour(rows []graph.Row[ir.ObjectKey, *sliceBackends]) map[ir.ObjectKey]bool {
-	six := func(b ir.Backend) bool { return b.Addr.Is6() }
+// podsOfFamily is the pods with an address of a family, nil where no backend has one of
+// the other family.
+func podsOfFamily(rows []graph.Row[ir.ObjectKey, *sliceBackends], six bool) map[ir.ObjectKey]netip.Addr {
+	other := func(b ir.Backend) bool { return b.Addr.Is6() != six }
 	if !slices.ContainsFunc(rows, func(r graph.Row[ir.ObjectKey, *sliceBackends]) bool {
-		return slices.ContainsFunc(r.Value.Backends, six)
+		return slices.ContainsFunc(r.Value.Backends, other)
 	}) {
 		return nil
 	}
-	out := map[ir.ObjectKey]bool{}
+	out := map[ir.ObjectKey]netip.Addr{}
 	for _, row := range rows {
 		for i, pod := range row.Value.Pods {
-			if pod != (ir.ObjectKey{}) && row.Value.Backends[i].Addr.Is4() {
-				out[pod] = true
+			if b := &row.Value.Backends[i]; pod != (ir.ObjectKey{}) && !other(*b) && !out[pod].IsValid() {
+				out[pod] = b.Addr
 			}
 		}
 	}

@@ -108,7 +108,7 @@ func (m *Model) selectedPods(c *graph.Ctx, k ir.ObjectKey, pod *ir.Pod, emit fun
 				continue
 			}
 			b := &ir.Backend{
-				Addr: pod.Addr, Ports: targetsOf(e.Ports, nil), Labels: pod.Labels, Network: pod.Network,
+				Addr: pod.Addr, Also: pod.Also, Ports: targetsOf(e.Ports, nil), Labels: pod.Labels, Network: pod.Network,
 				Identity: ir.SPIFFE(mesh.TrustDomain, k.Namespace, pod.ServiceAccount), Presumed: pod.Readiness == ir.Presumed,
 			}
 			if n, ok := graph.Get(c, m.Nodes.Table(), ir.NodeKey{Cluster: k.Cluster, Name: pod.Node}); ok {

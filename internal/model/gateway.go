@@ -167,7 +167,7 @@ func (m *Model) listener(c *graph.Ctx, key string, class *ir.Class, p *GatewayPo
 		return nil, false
 	}
 	out := &ir.GatewayListener{
-		Port: p.Port, Bind: p.Bind, HTTP3: p.HTTP3, AccessLogFile: mesh.AccessLogFile, Paths: mesh.Paths,
+		Port: p.Port, Bind: p.Bind, IPv6: class.IPv6, HTTP3: p.HTTP3, AccessLogFile: mesh.AccessLogFile, Paths: mesh.Paths,
 		Edge: class.Topology(mesh), Dialect: class.Speaks(mesh),
 		Tokens: has(c, m.verifying, key),
 	}

@@ -53,6 +53,7 @@ func mergeHost(name string, rows []graph.Row[ir.ObjectKey, *ir.Service], detect 
 		s := row.Value
 		if i == 0 {
 			h.Namespace, h.Headless, h.Alias, h.Near, h.Sticky = s.Key.Namespace, s.Headless, s.ExternalName, s.Near, s.Session != nil
+			h.IPv6First = s.IPv6First
 			h.Origin.Namespace, h.Origin.Name, h.Created = s.Key.Namespace, s.Key.Name, s.Created
 			if s.ExportTo != nil {
 				d.ExportTo = *s.ExportTo

@@ -3,6 +3,7 @@
 package model
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -27,6 +28,7 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 				Paths:         mesh.Paths,
 				Tokens:        has(c, m.verifying, key),
 				Dialect:       class.Speaks(mesh),
+				IPv6:          class.IPv6,
 				Origins:       accepts.Origins,
 			}
 			said := m.ingressOf(c, key)
@@ -44,6 +46,9 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 			for i := range out.Ports {
 				p := &out.Ports[i]
 				p.Mode = accepts.mode(p.Port)
+				if class.IPv6 && p.Listen == netip.IPv6Unspecified() {
+					p.Listen = ofIPv4
+				}
 				if p.Pool == nil && said != nil {
 					p.Pool = said.Pool
 				}
@@ -52,6 +57,10 @@ func (m *Model) deriveInbound(g *graph.Graph) {
 			emit(key, out)
 		})
 }
+
+// ofIPv4 is all addresses of IPv4 in the form of IPv6. A sidecar that captures both
+// families has listeners of outbound traffic at the usual forms of all addresses.
+var ofIPv4 = netip.AddrFrom16(netip.IPv4Unspecified().As16())
 
 // addKnownPorts adds the ports that Services and ServiceEntries lead to.
 func (m *Model) addKnownPorts(c *graph.Ctx, out *ir.Inbound, class *ir.Class, detect bool) {

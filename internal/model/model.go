@@ -98,6 +98,7 @@ type Model struct {
 	targetPorts     *graph.Table[string, *ir.TargetPorts]
 	namespaces      *graph.Table[string, struct{}]          // with sidecars
 	classesOf       *graph.Index[string, string, *ir.Class] // by namespace
+	listeningOnIPv6 *graph.Table[One, struct{}]             // one row, if any sidecar does
 	byPair          *graph.Index[namespacePair, ir.ObjectKey, *ir.Service]
 	gatewayHosts    *graph.Table[gatewayHostKey, *gatewayHost]
 	gatewayNearness *graph.Table[TargetKey, *ir.Nearness]
@@ -206,15 +207,22 @@ func (m *Model) layers(c *graph.Ctx, key string, class *ir.Class) []ir.Layer {
 	if class.Role == ir.RoleRouter {
 		return []ir.Layer{ir.LayerRouter, ir.ClassLayer(key)}
 	}
-	out := []ir.Layer{ir.LayerSidecar}
+	var out []ir.Layer
+	add := func(l ir.Layer) {
+		out = append(out, l)
+		if class.IPv6 {
+			out = append(out, l.IPv6())
+		}
+	}
+	add(ir.LayerSidecar)
 	for _, shared := range []ir.Layer{ir.LayerMesh, ir.NamespaceLayer(class.Namespace)} {
-		out = append(out, shared)
+		add(shared)
 		if class.Locality != (ir.Locality{}) {
 			out = append(out, ir.LocalityLayer(shared, class.Locality))
 		}
 	}
 	if use, ok := m.sidecarOf(c, key); ok && m.isLayered(c, use) {
-		out = append(out, use.layer())
+		add(use.layer())
 	}
 	return append(out, ir.ClassLayer(key))
 }
@@ -251,6 +259,13 @@ func (m *Model) deriveNamespaces(g *graph.Graph) {
 		})
 	m.classesOf = graph.NewIndex(g, "classes.byNamespace", m.Classes.Table(), strings.Compare,
 		func(_ string, c *ir.Class) []string { return []string{c.Namespace} })
+	m.listeningOnIPv6 = graph.NewIndex(g, "classes.ipv6", m.Classes.Table(), One.Compare,
+		func(_ string, c *ir.Class) []One {
+			if !c.IPv6 || c.Role != ir.RoleSidecar {
+				return nil
+			}
+			return []One{{}}
+		}).Keys()
 	m.namespaces = graph.NewIndex(g, "sidecarNamespaces", m.Classes.Table(), strings.Compare,
 		func(_ string, c *ir.Class) []string {
 			if c.Role != ir.RoleSidecar {
@@ -258,6 +273,20 @@ func (m *Model) deriveNamespaces(g *graph.Graph) {
 			}
 			return []string{c.Namespace}
 		}).Keys()
+}
+
+// SpeaksIPv6 tells whether any sidecar listens on IPv6: until one does, nothing is built
+// for those that do.
+func (m *Model) SpeaksIPv6(c *graph.Ctx) bool { return has(c, m.listeningOnIPv6, One{}) }
+
+// IPv6Layer is where those that see a layer of sidecars and listen on IPv6 have what is
+// of no use to others; there is none when nobody does.
+func (m *Model) IPv6Layer(c *graph.Ctx, l ir.Layer) (ir.Layer, bool) {
+	if key, ok := strings.CutPrefix(string(l), string(ir.ClassLayer(""))); ok {
+		class, known := graph.Get(c, m.Classes.Table(), key)
+		return l, known && class.IPv6
+	}
+	return l.IPv6(), m.SpeaksIPv6(c)
 }
 
 // IsHeld tells whether a layer can be part of what a proxy holds. Sidecars of a

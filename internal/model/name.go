@@ -5,7 +5,6 @@ package model
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/meshwright/meshwright/internal/graph"
@@ -52,12 +51,12 @@ func serving(set *ir.EndpointSet) []netip.Addr {
 	for _, tier := range []tier{ready, presumed, leaving} {
 		for i := range set.Backends {
 			if tierOf(&set.Backends[i]) == tier {
-				out = append(out, set.Backends[i].Addr)
+				out = append(out, set.Backends[i].Addrs()...)
 			}
 		}
 		if len(out) > 0 {
 			break
 		}
 	}
-	return slices.Compact(out) // the set is sorted by address
+	return eachOnce(out)
 }

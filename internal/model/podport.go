@@ -229,18 +229,23 @@ func podHost(host string, at dialledPort, set *ir.EndpointSet) *ir.PodHost {
 		if !ok || target != at.dialled && at.service.Port != at.dialled {
 			continue
 		}
-		if n := len(out.Pods); n > 0 && out.Pods[n-1] == b.Addr {
-			continue // it is in two slices while it moves from one to the other
-		}
-		out.Pods = append(out.Pods, b.Addr)
+		out.Pods = append(out.Pods, b.Addrs()...)
 		if _, plain := slices.BinarySearch(b.Plain, target); b.TLS && !plain {
-			out.Meshed = append(out.Meshed, b.Addr)
+			out.Meshed = append(out.Meshed, b.Addrs()...)
 		}
 	}
 	if len(out.Pods) == 0 {
 		return nil
 	}
+	out.Pods, out.Meshed = eachOnce(out.Pods), eachOnce(out.Meshed)
 	return out
+}
+
+// eachOnce is addresses in order: a pod is in two slices while it moves from one to the
+// other.
+func eachOnce(in []netip.Addr) []netip.Addr {
+	slices.SortFunc(in, netip.Addr.Compare)
+	return slices.Compact(in)
 }
 
 // firstOf is the pods that were not seen before.

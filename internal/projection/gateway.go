@@ -138,7 +138,7 @@ func (g *gateway) server(at path, in *networking.Server) (out ir.Server, ok bool
 func (g *gateway) bind(at path, text string) netip.Addr {
 	addr, err := netip.ParseAddr(text)
 	switch {
-	case text == "" || err == nil && addr == netip.IPv4Unspecified():
+	case text == "" || err == nil && addr.IsUnspecified():
 		return netip.Addr{}
 	case strings.HasPrefix(text, "unix:"):
 		g.notes.invalid(at, "%q: Unix sockets are not served; name an address of the pod", text)

@@ -32,6 +32,7 @@ func (s Scope) Service(in *corev1.Service) *ir.Service {
 		ExportTo:       s.serviceExport(&in.ObjectMeta),
 		Session:        session(&in.ObjectMeta),
 		Outside:        outside(in),
+		IPv6First:      isIPv6First(&in.Spec),
 	}
 	if in.Spec.Type == corev1.ServiceTypeExternalName {
 		out.ExternalName = in.Spec.ExternalName
@@ -119,6 +120,11 @@ func serviceAddresses(spec *corev1.ServiceSpec) []netip.Addr {
 		}
 	}
 	return out
+}
+
+// isIPv6First tells by which family servers of both are called: the API's first one.
+func isIPv6First(spec *corev1.ServiceSpec) bool {
+	return len(spec.IPFamilies) > 0 && spec.IPFamilies[0] == corev1.IPv6Protocol
 }
 
 func portNumber(n int64) (uint16, bool) {

@@ -27,6 +27,7 @@ func (s Scope) Pod(in *corev1.Pod) *ir.Pod {
 	if in.Status.PodIP == "" || in.Status.Phase == corev1.PodSucceeded || in.Status.Phase == corev1.PodFailed {
 		return nil
 	}
+	addr, also := podAddresses(in)
 	return &ir.Pod{
 		Key:            s.key(&in.ObjectMeta),
 		Labels:         ir.NewLabels(in.Labels),
@@ -35,7 +36,8 @@ func (s Scope) Pod(in *corev1.Pod) *ir.Pod {
 		Meshed:         in.Labels[labelTLSMode] == tlsModeIstio && !in.Spec.HostNetwork,
 		Network:        in.Labels[labelNetwork],
 		Readiness:      readiness(in),
-		Addr:           podAddress(in),
+		Addr:           addr,
+		Also:           also,
 	}
 }
 
@@ -59,13 +61,20 @@ func readiness(in *corev1.Pod) ir.Readiness {
 	return ir.Unready
 }
 
-// podAddress is where selectors send requests to.
-func podAddress(in *corev1.Pod) netip.Addr {
+// podAddresses is where selectors send requests to: the pod's address, and the one that
+// it has of the other family.
+func podAddresses(in *corev1.Pod) (addr, also netip.Addr) {
 	addr, err := netip.ParseAddr(in.Status.PodIP)
 	if err != nil || in.DeletionTimestamp != nil {
-		return netip.Addr{}
+		return netip.Addr{}, netip.Addr{}
 	}
-	return addr.Unmap()
+	addr = addr.Unmap()
+	for _, ip := range in.Status.PodIPs {
+		if other, err := netip.ParseAddr(ip.IP); err == nil && other.Unmap().Is4() != addr.Is4() {
+			return addr, other.Unmap()
+		}
+	}
+	return addr, netip.Addr{}
 }
 
 // Node projects a core/v1 Node.

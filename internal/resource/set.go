@@ -3,8 +3,11 @@
 package resource
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
 	"github.com/meshwright/meshwright/internal/envoy/cluster"
 	"github.com/meshwright/meshwright/internal/envoy/dns"
@@ -29,7 +32,7 @@ type Set struct {
 // New adds the tables behind those of the model.
 func New(g *graph.Graph, m *model.Model) *Set {
 	return &Set{Tables: []*Table{
-		graph.Derive(g, "resource.static", m.Mesh.Table(), Key.Compare, static),
+		graph.Derive(g, "resource.static", m.Mesh.Table(), Key.Compare, static(m)),
 		graph.Derive(g, "resource.clusters", m.Targets, Key.Compare, outboundCluster(m)),
 		graph.Derive(g, "resource.gatewayClusters", m.GatewayTargets, Key.Compare, outboundCluster(m)),
 		graph.Derive(g, "resource.autoClusters", m.AutoTargets, Key.Compare, outboundCluster(m)),
@@ -41,8 +44,8 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.captures", m.Captures, Key.Compare, capture(m)),
 		graph.Derive(g, "resource.podTables", m.PodPorts, Key.Compare, podTable),
 		graph.Derive(g, "resource.tokens", m.Tokens, Key.Compare, tokens(m)),
-		graph.Derive(g, "resource.portListeners", m.PortListeners, Key.Compare, portListener),
-		graph.Derive(g, "resource.tcpListeners", m.TCPListeners, Key.Compare, tcpListener),
+		graph.Derive(g, "resource.portListeners", m.PortListeners, Key.Compare, portListener(m)),
+		graph.Derive(g, "resource.tcpListeners", m.TCPListeners, Key.Compare, tcpListener(m)),
 		graph.Derive(g, "resource.egressListeners", m.EgressListeners, Key.Compare, egressListener),
 		graph.Derive(g, "resource.inboundListeners", m.Inbounds, Key.Compare, inboundListener),
 		graph.Derive(g, "resource.gatewayListeners", m.GatewayListeners, Key.Compare, gatewayListener),
@@ -90,17 +93,22 @@ func (r *Resource) belong(host string, port uint16) {
 	r.Host, r.Part, r.Leads = host, strconv.Itoa(int(port)), strings.HasPrefix(host, "*")
 }
 
-func static(c *graph.Ctx, _ model.One, mesh *ir.Mesh, emit emitter) {
-	for _, layer := range []ir.Layer{ir.LayerSidecar, ir.LayerRouter} {
-		put(c, emit, layer, TypeCluster, ir.ClusterBlackHole, cluster.BlackHole(), nil)
-	}
-	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterPassthrough, cluster.Passthrough(mesh.TrustDomain), nil)
-	if mesh.DynamicDNS {
-		put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterDynamic, cluster.Dynamic(), nil)
-	}
-	put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterInboundPassthrough, cluster.InboundPassthrough(), nil)
-	for layer, ask := range map[ir.Layer]bool{ir.LayerSidecar: false, ir.LayerAsking: true} {
-		put(c, emit, layer, TypeExtension, ir.AddressesName, filter.AddressTable(ask), nil)
+func static(m *model.Model) func(*graph.Ctx, model.One, *ir.Mesh, emitter) {
+	return func(c *graph.Ctx, _ model.One, mesh *ir.Mesh, emit emitter) {
+		for _, layer := range []ir.Layer{ir.LayerSidecar, ir.LayerRouter} {
+			put(c, emit, layer, TypeCluster, ir.ClusterBlackHole, cluster.BlackHole(), nil)
+		}
+		put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterPassthrough, cluster.Passthrough(mesh.TrustDomain), nil)
+		if mesh.DynamicDNS {
+			put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterDynamic, cluster.Dynamic(), nil)
+		}
+		put(c, emit, ir.LayerSidecar, TypeCluster, ir.ClusterInboundPassthrough, cluster.InboundPassthrough(false), nil)
+		if m.SpeaksIPv6(c) {
+			put(c, emit, ir.LayerSidecar.IPv6(), TypeCluster, ir.ClusterInboundPassthrough, cluster.InboundPassthrough(true), nil)
+		}
+		for layer, ask := range map[ir.Layer]bool{ir.LayerSidecar: false, ir.LayerAsking: true} {
+			put(c, emit, layer, TypeExtension, ir.AddressesName, filter.AddressTable(ask), nil)
+		}
 	}
 }
 
@@ -130,7 +138,8 @@ func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Ta
 func addressCluster(m *model.Model) func(*graph.Ctx, model.TCPKey, model.TargetKey, emitter) {
 	return func(c *graph.Ctx, k model.TCPKey, at model.TargetKey, emit emitter) {
 		t, ok := graph.Get(c, m.Targets, at)
-		if !ok || !m.IsHeld(c, k.Layer) {
+		layer, called := layerOf(m, c, k)
+		if !ok || !called || !m.IsHeld(c, k.Layer) {
 			return
 		}
 		in, ok := m.Cluster(c, at, t)
@@ -138,7 +147,7 @@ func addressCluster(m *model.Model) func(*graph.Ctx, model.TCPKey, model.TargetK
 			return
 		}
 		built := cluster.As(in, k.Addr.String())
-		r := put(c, emit, k.Layer, TypeCluster, built.Name, built, in.Origins)
+		r := put(c, emit, layer, TypeCluster, built.Name, built, in.Origins)
 		if r == nil {
 			return
 		}
@@ -151,7 +160,7 @@ func addressCluster(m *model.Model) func(*graph.Ctx, model.TCPKey, model.TargetK
 
 func inboundClusters(c *graph.Ctx, class string, in *ir.Inbound, emit emitter) {
 	for i := range in.Ports {
-		built := cluster.Inbound(&in.Ports[i], in.Dialect.PreserveCase)
+		built := cluster.Inbound(&in.Ports[i], in.Dialect.PreserveCase, in.IPv6)
 		put(c, emit, ir.ClassLayer(class), TypeCluster, built.Name, built, in.Origins)
 	}
 }
@@ -185,9 +194,11 @@ func autoEndpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Targ
 // an address which nobody has: a cluster that does what the listener does with all else.
 func capture(m *model.Model) func(*graph.Ctx, ir.Layer, *ir.OutboundCapture, emitter) {
 	return func(c *graph.Ctx, l ir.Layer, in *ir.OutboundCapture, emit emitter) {
-		if r := put(c, emit, l, TypeListener, ir.ListenerOutbound, listener.OutboundCapture(in), in.Unknown.Origins()); r != nil {
-			r.Needs = in.Unknown.Needs()
-		}
+		captured{m, l, in.Unknown.Origins(), in.Unknown.Needs()}.put(c, emit, in.Ranges, func(ranges []netip.Prefix) *listenerv3.Listener {
+			some := *in
+			some.Ranges = ranges
+			return listener.OutboundCapture(&some)
+		})
 		mesh, ok := graph.Get(c, m.Mesh.Table(), model.One{})
 		if !ok {
 			return
@@ -224,20 +235,30 @@ func tokens(m *model.Model) func(*graph.Ctx, string, *ir.Tokens, emitter) {
 	}
 }
 
-func portListener(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitter) {
-	built := listener.OutboundPort(in)
-	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, append(in.Unknown.Origins(), listener.StreamOrigins(in.Streams)...)); r != nil {
-		r.Needs = in.Unknown.Needs()
+func portListener(m *model.Model) func(*graph.Ctx, model.PortKey, *ir.PortOutbound, emitter) {
+	return func(c *graph.Ctx, k model.PortKey, in *ir.PortOutbound, emit emitter) {
+		origins := append(in.Unknown.Origins(), listener.StreamOrigins(in.Streams)...)
+		captured{m, k.Layer, origins, in.Unknown.Needs()}.put(c, emit, in.Ranges, func(ranges []netip.Prefix) *listenerv3.Listener {
+			some := *in
+			some.Ranges = ranges
+			return listener.OutboundPort(&some)
+		})
 	}
 }
 
-func tcpListener(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
-	built := listener.OutboundTCP(in)
-	if r := put(c, emit, k.Layer, TypeListener, built.Name, built, listener.StreamOrigins(in.Chains)); r != nil {
-		r.belong(in.Host, k.Addr.Port())
-		r.Leads, r.Needs = !in.OnDemand, in.Clusters()
-		if in.OnDemand {
-			r.Version += "-asked" // a version follows from all that it says
+func tcpListener(m *model.Model) func(*graph.Ctx, model.TCPKey, *ir.TCPOutbound, emitter) {
+	return func(c *graph.Ctx, k model.TCPKey, in *ir.TCPOutbound, emit emitter) {
+		layer, ok := layerOf(m, c, k)
+		if !ok {
+			return
+		}
+		built := listener.OutboundTCP(in)
+		if r := put(c, emit, layer, TypeListener, built.Name, built, listener.StreamOrigins(in.Chains)); r != nil {
+			r.belong(in.Host, k.Addr.Port())
+			r.Leads, r.Needs = !in.OnDemand, in.Clusters()
+			if in.OnDemand {
+				r.Version += "-asked" // a version follows from all that it says
+			}
 		}
 	}
 }

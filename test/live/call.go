@@ -25,13 +25,15 @@ type Echo struct {
 
 // ServeEcho answers HTTP/1.1 and HTTP/2 without TLS on a port of the pod, with an
 // Echo as JSON.
-func (p *Pod) ServeEcho(port uint16) {
-	p.Serve(port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (p *Pod) ServeEcho(port uint16) { p.Serve(port, p.echo()) }
+
+func (p *Pod) echo() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("x-pod", p.Name)
 		_ = json.NewEncoder(w).Encode(Echo{
 			Pod: p.Name, Method: r.Method, Host: r.Host, Path: r.URL.RequestURI(), Proto: r.Proto, Remote: r.RemoteAddr, Header: r.Header,
 		})
-	}))
+	})
 }
 
 // Serve answers HTTP/1.1 and HTTP/2 without TLS on a port of the pod.

@@ -27,7 +27,10 @@ import (
 )
 
 // clusterDNS is the name server of every pod. Nobody is there: what reaches it gets no answer.
-const clusterDNS = "10.96.0.10"
+const (
+	clusterDNS  = "10.96.0.10"
+	clusterDNS6 = "fd00:96::a"
+)
 
 // secure serves the mesh with TLS as the control plane does, for agents; Envoys of this package go without.
 func (w *World) secure() string {
@@ -51,16 +54,21 @@ func (p *Pod) captureDNS(discoveryAddress string, upstream netip.AddrPort) {
 	config := capture.Config{
 		InboundCapturePort: 15006, OutboundCapturePort: 15001, ProxyUID: proxyUser, ProxyGID: proxyUser,
 		AllInboundPorts: true, ExcludeInboundPorts: []uint16{15020, 15021}, AllOutbound: true,
-		DNSCapturePort: port, DNSServers: []netip.Addr{netip.MustParseAddr(clusterDNS)},
+		DNSCapturePort: port, DNSServers: []netip.Addr{netip.MustParseAddr(clusterDNS), netip.MustParseAddr(clusterDNS6)},
+	}
+	addresses := []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)}
+	if p.hasIPv6() {
+		addresses = append(addresses, netip.AddrPortFrom(netip.IPv6Loopback(), port))
 	}
 	table, metrics := nameserver.NewTable(), nameserver.NewMetrics(prometheus.NewRegistry())
+	table.Reach(p.Addresses)
 	var server *nameserver.Server
 	w.must(p.net.do(func() (err error) {
-		if _, err = capture.Apply(context.Background(), config, capture.Options{}); err != nil {
+		if _, err = capture.Apply(context.Background(), config, capture.Options{IPv6: p.hasIPv6()}); err != nil {
 			return err
 		}
 		server, err = nameserver.Listen(nameserver.Options{
-			Addresses: []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)}, Table: table,
+			Addresses: addresses, Table: table,
 			Search:   []string{p.Namespace + ".svc." + clusterDomain, "svc." + clusterDomain, clusterDomain},
 			Upstream: nameserver.NewUpstream([]netip.AddrPort{upstream}, metrics), Metrics: metrics, Log: logr.Discard(),
 		})
@@ -90,23 +98,31 @@ func (p *Pod) captureDNS(discoveryAddress string, upstream netip.AddrPort) {
 
 // Resolve asks the pod's name server as the application does, and returns the code and the first IPv4 address.
 func (p *Pod) Resolve(network, name string) (string, error) {
+	return p.lookup(network, clusterDNS, name, dns.TypeA)
+}
+
+// lookup asks a name server of the pod for addresses of a family.
+func (p *Pod) lookup(network, server, name string, kind uint16) (string, error) {
 	var conn net.Conn
 	if err := p.net.do(func() (err error) {
-		conn, err = net.DialTimeout(network, net.JoinHostPort(clusterDNS, "53"), Patience)
+		conn, err = net.DialTimeout(network, net.JoinHostPort(server, "53"), Patience)
 		return err
 	}); err != nil {
 		return "", err
 	}
 	defer conn.Close()
 	client := &dns.Client{Net: network, Timeout: Patience}
-	answer, _, err := client.ExchangeWithConn(new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA), &dns.Conn{Conn: conn})
+	answer, _, err := client.ExchangeWithConn(new(dns.Msg).SetQuestion(dns.Fqdn(name), kind), &dns.Conn{Conn: conn})
 	if err != nil {
 		return "", err
 	}
 	out := dns.RcodeToString[answer.Rcode]
 	for _, rr := range answer.Answer {
-		if a, ok := rr.(*dns.A); ok {
+		switch a := rr.(type) {
+		case *dns.A:
 			return out + " " + a.A.String(), nil
+		case *dns.AAAA:
+			return out + " " + a.AAAA.String(), nil
 		}
 	}
 	return out, nil

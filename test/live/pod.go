@@ -31,20 +31,36 @@ type Spec struct {
 	Proxy           node.Role         // node.Sidecar, node.Router, or "" for a pod outside the mesh
 	NodeName        string            // of an applied Node
 	IPv6            bool              // has an address of each family
+	OnlyIPv6        bool              // has no address of IPv4
 }
 
 // Pod is a running pod.
 type Pod struct {
 	Spec
-	Addresses []netip.Addr // IPv4 first
+	Addresses []netip.Addr // IPv4 first, if it has both
 	world     *World
 	net       namespace
 	unready   bool
 	leaving   bool
 }
 
-// IP is the pod's IPv4 address.
+// IP is the pod's first address.
 func (p *Pod) IP() netip.Addr { return p.Addresses[0] }
+
+// in is the pod's address of a family, not valid if it has none.
+func (p *Pod) in(six bool) netip.Addr {
+	for _, a := range p.Addresses {
+		if a.Is6() == six {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+func (p *Pod) hasIPv6() bool { return p.in(true).IsValid() }
+
+// At6 is the pod's IPv6 address with a port.
+func (p *Pod) At6(port uint16) string { return netip.AddrPortFrom(p.in(true), port).String() }
 
 // At is the pod's address with a port.
 func (p *Pod) At(port uint16) string { return netip.AddrPortFrom(p.IP(), port).String() }
@@ -66,8 +82,10 @@ func (w *World) Start(spec Spec) *Pod {
 	number := len(w.pods) + 1
 	w.pods = append(w.pods, p)
 	w.mu.Unlock()
-	p.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{10, 244, byte(number >> 8), byte(number)})}
-	if spec.IPv6 {
+	if !spec.OnlyIPv6 {
+		p.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{10, 244, byte(number >> 8), byte(number)})}
+	}
+	if spec.IPv6 || spec.OnlyIPv6 {
 		p.Addresses = append(p.Addresses, netip.MustParseAddr(fmt.Sprintf("fd00:10:244::%x", number)))
 	}
 	w.must(w.connect(p.net, number, p.Addresses))
@@ -107,7 +125,7 @@ func (p *Pod) capture() error {
 		AllInboundPorts: true, ExcludeInboundPorts: []uint16{15020, 15021}, AllOutbound: true,
 	}
 	return p.net.do(func() error {
-		_, err := capture.Apply(context.Background(), config, capture.Options{IPv6: p.IPv6})
+		_, err := capture.Apply(context.Background(), config, capture.Options{IPv6: p.hasIPv6()})
 		return err
 	})
 }

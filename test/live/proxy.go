@@ -70,6 +70,7 @@ func (p *Pod) bootstrap(secrets string) []byte {
 	w.must(err)
 	b, err := bootstrap.Build(bootstrap.Config{
 		Node: message, DiscoveryAddress: "discovery:15012", SecretSocket: secrets, MaxConnections: 10_000,
+		PreferIPv6: p.IP().Is6(),
 	})
 	w.must(err)
 	w.overSocket(b)
@@ -101,33 +102,40 @@ func (p *Pod) useResolver(b *bootstrapv3.Bootstrap) {
 		_ = packets.Close()
 		<-ended
 	})
-	config, err := anypb.New(&caresv3.CaresDnsResolverConfig{Resolvers: []*corev3.Address{typed.Address("127.0.0.1", 53)}})
+	resolver := &caresv3.CaresDnsResolverConfig{}
+	if own := b.GetTypedDnsResolverConfig(); own != nil {
+		w.must(own.TypedConfig.UnmarshalTo(resolver))
+	}
+	resolver.Resolvers = []*corev3.Address{typed.Address("127.0.0.1", 53)}
+	config, err := anypb.New(resolver)
 	w.must(err)
 	b.TypedDnsResolverConfig = &corev3.TypedExtensionConfig{Name: "envoy.network.dns_resolver.cares", TypedConfig: config}
 }
 
-// Name has the name servers of all pods know a name. An address that is not valid takes it away.
-func (w *World) Name(name string, addr netip.Addr) {
+// Name has the name servers of all pods know a name, by addresses of each family.
+func (w *World) Name(name string, addrs ...netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.names[dns.Fqdn(name)] = addr
+	w.names[dns.Fqdn(name)] = addrs
 }
 
 func (w *World) answer(question *dns.Msg) *dns.Msg {
 	asked := question.Question[0]
 	w.mu.Lock()
-	addr := w.names[asked.Name]
+	addrs := w.names[asked.Name]
 	w.mu.Unlock()
-	if !addr.IsValid() {
+	if len(addrs) == 0 {
 		return new(dns.Msg).SetRcode(question, dns.RcodeNameError)
 	}
 	out := new(dns.Msg).SetReply(question)
 	header := dns.RR_Header{Name: asked.Name, Rrtype: asked.Qtype, Class: dns.ClassINET, Ttl: 30}
-	switch {
-	case asked.Qtype == dns.TypeA && addr.Is4():
-		out.Answer = []dns.RR{&dns.A{Hdr: header, A: addr.AsSlice()}}
-	case asked.Qtype == dns.TypeAAAA && addr.Is6():
-		out.Answer = []dns.RR{&dns.AAAA{Hdr: header, AAAA: addr.AsSlice()}}
+	for _, addr := range addrs {
+		switch {
+		case asked.Qtype == dns.TypeA && addr.Is4():
+			out.Answer = append(out.Answer, &dns.A{Hdr: header, A: addr.AsSlice()})
+		case asked.Qtype == dns.TypeAAAA && addr.Is6():
+			out.Answer = append(out.Answer, &dns.AAAA{Hdr: header, AAAA: addr.AsSlice()})
+		}
 	}
 	return out
 }

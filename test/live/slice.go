@@ -5,6 +5,8 @@
 package live
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -13,8 +15,12 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-func sliceKey(namespace, service string) ir.ObjectKey {
-	return ir.ObjectKey{Cluster: scope.Cluster, Namespace: namespace, Name: service + "-1"}
+// sliceKeys is the slices of a Service by the family of their addresses, IPv4 first.
+func sliceKeys(namespace, service string) [2]ir.ObjectKey {
+	return [2]ir.ObjectKey{
+		{Cluster: scope.Cluster, Namespace: namespace, Name: service + "-1"},
+		{Cluster: scope.Cluster, Namespace: namespace, Name: service + "-6"},
+	}
 }
 
 // stageSlices makes the EndpointSlices of all Services with a selector, as the
@@ -24,14 +30,23 @@ func (w *World) stageSlices(b *intake.Batch) {
 	defer w.mu.Unlock()
 	for _, s := range w.services {
 		if len(s.Spec.Selector) > 0 {
-			b.Slices[sliceKey(s.Namespace, s.Name)] = scope.EndpointSlice(w.slice(s))
+			keys := sliceKeys(s.Namespace, s.Name)
+			if len(s.Spec.IPFamilies) == 0 || slices.Contains(s.Spec.IPFamilies, corev1.IPv4Protocol) {
+				b.Slices[keys[0]] = scope.EndpointSlice(w.slice(s, keys[0].Name, false))
+			}
+			if slices.Contains(s.Spec.IPFamilies, corev1.IPv6Protocol) {
+				b.Slices[keys[1]] = scope.EndpointSlice(w.slice(s, keys[1].Name, true))
+			}
 		}
 	}
 }
 
-func (w *World) slice(s *corev1.Service) *discoveryv1.EndpointSlice {
+func (w *World) slice(s *corev1.Service, name string, six bool) *discoveryv1.EndpointSlice {
 	out := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4}
-	out.Namespace, out.Name = s.Namespace, sliceKey(s.Namespace, s.Name).Name
+	if six {
+		out.AddressType = discoveryv1.AddressTypeIPv6
+	}
+	out.Namespace, out.Name = s.Namespace, name
 	out.Labels = map[string]string{discoveryv1.LabelServiceName: s.Name}
 	for i := range s.Spec.Ports {
 		p := &s.Spec.Ports[i]
@@ -42,12 +57,12 @@ func (w *World) slice(s *corev1.Service) *discoveryv1.EndpointSlice {
 		out.Ports = append(out.Ports, discoveryv1.EndpointPort{Name: &p.Name, Port: &number, AppProtocol: p.AppProtocol})
 	}
 	for _, p := range w.pods {
-		if p.Namespace != s.Namespace || !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(p.Labels)) {
+		if !p.in(six).IsValid() || p.Namespace != s.Namespace || !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(p.Labels)) {
 			continue
 		}
 		ready, serving := !p.unready && !p.leaving, !p.unready
 		out.Endpoints = append(out.Endpoints, discoveryv1.Endpoint{
-			Addresses: []string{p.IP().String()}, NodeName: &p.NodeName,
+			Addresses: []string{p.in(six).String()}, NodeName: &p.NodeName,
 			Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &p.leaving},
 			TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: p.Namespace, Name: p.Name},
 		})

@@ -68,7 +68,7 @@ type World struct {
 	mu       sync.Mutex
 	pods     []*Pod
 	services map[string]*corev1.Service // NAMESPACE/NAME
-	names    map[string]netip.Addr      // that the pods' name servers know
+	names    map[string][]netip.Addr    // that the pods' name servers know
 	status   *status
 }
 
@@ -87,7 +87,7 @@ func New(t testing.TB, options ...func(*ir.Mesh)) *World {
 	for _, o := range options {
 		o(settings)
 	}
-	w := &World{t: t, dir: directory(t), inbox: intake.NewInbox(), services: map[string]*corev1.Service{}, names: map[string]netip.Addr{}, status: newStatus(), Drain: time.Second}
+	w := &World{t: t, dir: directory(t), inbox: intake.NewInbox(), services: map[string]*corev1.Service{}, names: map[string][]netip.Addr{}, status: newStatus(), Drain: time.Second}
 	w.envoy = w.binary()
 	bundle, err := ca.NewBundle(trustDomain, time.Now())
 	w.must(err)
@@ -201,7 +201,9 @@ func (w *World) Delete(kind, namespace, name string) {
 			w.mu.Lock()
 			delete(w.services, namespace+"/"+name)
 			w.mu.Unlock()
-			b.Slices[sliceKey(namespace, name)] = nil
+			for _, k := range sliceKeys(namespace, name) {
+				b.Slices[k] = nil
+			}
 		}
 		failed = scenario.StageRemoval(b, kind, namespace, name)
 	})

@@ -67,6 +67,9 @@ func (w *World) Call(line string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("call %q: the URL needs a port", line)
 	}
+	if strings.Contains(c.Host, ":") && c.As == "" {
+		c.As = "[" + c.Host + "]"
+	}
 	c.Addr = netip.AddrPortFrom(w.resolve(from, class, c.Host), uint16(port))
 	if name, ok := c.Headers["sni"]; ok && u.Scheme == "tls" {
 		c.Host = name

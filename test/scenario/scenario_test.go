@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write what is sent, told and shown into
 //	mesh        registryOnly | accessLogFile=FILE | discoveryScope=SCOPE
 //	apply.yaml  objects
 //	delete      KIND NAMESPACE NAME; a node has namespace "-"
-//	connect     ROLE NAMESPACE WORKLOAD KEY=VALUE[,KEY=VALUE] [REGION[/ZONE[/SUBZONE]]]: class WORKLOAD.NAMESPACE;
+//	connect     ROLE[+ipv6] NAMESPACE WORKLOAD KEY=VALUE[,KEY=VALUE] [REGION[/ZONE[/SUBZONE]]]: class WORKLOAD.NAMESPACE;
 //	            the role machine is a sidecar outside of Kubernetes, WORKLOAD its WorkloadGroup
 //	disconnect  CLASS
 //	call        CLASS [METHOD] URL [HEADER=VALUE ...] -> ANSWER, written by hand
@@ -225,12 +225,13 @@ func parseClass(line string) (string, *ir.Class, error) {
 		return "", nil, fmt.Errorf("connect %q is not ROLE NAMESPACE WORKLOAD LABELS [LOCALITY]", line)
 	}
 	where := append(strings.Split(words[4], "/"), "", "")
-	role, ok := map[string]ir.Role{"sidecar": ir.RoleSidecar, "machine": ir.RoleSidecar, "router": ir.RoleRouter}[words[0]]
+	kind, six := strings.CutSuffix(words[0], "+ipv6")
+	role, ok := map[string]ir.Role{"sidecar": ir.RoleSidecar, "machine": ir.RoleSidecar, "router": ir.RoleRouter}[kind]
 	if !ok {
 		return "", nil, fmt.Errorf("connect %q: the role is sidecar, machine or router", line)
 	}
 	group := ""
-	if words[0] == "machine" {
+	if kind == "machine" {
 		group = words[2]
 	}
 	labels := map[string]string{}
@@ -244,7 +245,7 @@ func parseClass(line string) (string, *ir.Class, error) {
 	return words[2] + "." + words[1], &ir.Class{
 		Role: role, Cluster: scope.Cluster, Namespace: words[1], Workload: words[2], ServiceAccount: words[2], Labels: ir.NewLabels(labels),
 		Locality: ir.Locality{Region: where[0], Zone: where[1], SubZone: where[2]},
-		Group:    group,
+		Group:    group, IPv6: six,
 	}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -81,11 +82,20 @@ func (p *Proxy) Answer(c Call) string {
 // listener is the one of the address, the one of the port, or the one that gets
 // everything that is captured.
 func (p *Proxy) listener(to netip.AddrPort) *listenerv3.Listener {
+	all := netip.IPv4Unspecified()
+	if to.Addr().Is6() {
+		all = netip.IPv6Unspecified()
+	}
 	return cmp.Or(
 		p.listeners[address(to.Addr().String(), uint32(to.Port()))],
-		p.listeners[address("0.0.0.0", uint32(to.Port()))],
-		p.listeners[address("0.0.0.0", 15001)],
+		p.listeners[address(all.String(), uint32(to.Port()))],
+		p.listeners[address(all.String(), 15001)],
 	)
+}
+
+func (p *Proxy) listen(l *listenerv3.Listener, at *corev3.Address) {
+	a := at.GetSocketAddress()
+	p.listeners[network(a.GetProtocol() == corev3.SocketAddress_UDP)+address(a.GetAddress(), a.GetPortValue())] = l
 }
 
 func (p *Proxy) request(m *hcmv3.HttpConnectionManager, c *Call) string {

@@ -100,8 +100,10 @@ func (p *Proxy) add(r Resource) error {
 	switch r.Type {
 	case resource.ListenerType:
 		m, err := parse(r.Body, &listenerv3.Listener{})
-		a := m.GetAddress().GetSocketAddress()
-		p.listeners[network(a.GetProtocol() == corev3.SocketAddress_UDP)+address(a.GetAddress(), a.GetPortValue())] = m
+		p.listen(m, m.GetAddress())
+		for _, also := range m.GetAdditionalAddresses() {
+			p.listen(m, also.Address)
+		}
 		return err
 	case resource.RouteType:
 		m, err := parse(r.Body, &routev3.RouteConfiguration{})

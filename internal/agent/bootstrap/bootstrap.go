@@ -37,7 +37,8 @@ type Config struct {
 	Node *corev3.Node
 	// DiscoveryAddress is HOST:PORT of the control plane; its certificate must carry HOST.
 	DiscoveryAddress string
-	// PreferIPv6 resolves the control plane's name to IPv6 first, for pods without IPv4.
+	// PreferIPv6 resolves the control plane's name to IPv6 first, and no name to addresses of a family that the pod does not
+	// have, for pods whose main address is of IPv6.
 	PreferIPv6 bool
 	// SecretSocket is the path of the agent's SDS socket.
 	SecretSocket string
@@ -86,6 +87,9 @@ func Build(c Config) (*bootstrapv3.Bootstrap, error) {
 		LayeredRuntime:   layeredRuntime(),
 		// Metrics of a cluster's traffic are made at its first use: most clusters of a proxy are never called.
 		DeferredStatOptions: &bootstrapv3.Bootstrap_DeferredStatOptions{EnableDeferredCreationStats: true},
+	}
+	if c.PreferIPv6 {
+		b.TypedDnsResolverConfig = reachable()
 	}
 	if err := b.ValidateAll(); err != nil {
 		return nil, fmt.Errorf("bootstrap is invalid: %w", err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	caresv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/network/dns_resolver/cares/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/google/go-cmp/cmp"
 )
@@ -129,5 +130,19 @@ func TestClusterTag(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: cluster %q, want %q", name, got, want)
 		}
+	}
+}
+
+// TestReachable: names are resolved to what a pod of IPv6 can reach.
+func TestReachable(t *testing.T) {
+	c := config()
+	c.PreferIPv6 = true
+	b, err := Build(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolver := &caresv3.CaresDnsResolverConfig{}
+	if err := b.GetTypedDnsResolverConfig().GetTypedConfig().UnmarshalTo(resolver); err != nil || !resolver.FilterUnroutableFamilies {
+		t.Errorf("the resolver is %v, %v", resolver, err)
 	}
 }

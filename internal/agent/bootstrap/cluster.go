@@ -11,6 +11,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
 	dnsclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
+	caresv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/network/dns_resolver/cares/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -41,6 +42,14 @@ const (
 	tlsSocket          = "envoy.transport_sockets.tls"
 	connectionsMonitor = "envoy.resource_monitors.global_downstream_max_connections"
 )
+
+// reachable resolves names to addresses of the families of which the pod has an address outside of lo.
+func reachable() *corev3.TypedExtensionConfig {
+	return &corev3.TypedExtensionConfig{
+		Name:        "envoy.network.dns_resolver.cares",
+		TypedConfig: mustAny(&caresv3.CaresDnsResolverConfig{FilterUnroutableFamilies: true}),
+	}
+}
 
 // discoveryCluster reaches the control plane by HTTP/2 over mutual TLS with the workload's own certificate.
 func discoveryCluster(host string, port uint32, preferIPv6 bool) *clusterv3.Cluster {

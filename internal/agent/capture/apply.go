@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -43,7 +44,7 @@ type Result struct {
 type Options struct {
 	// DryRun renders without reading or changing the kernel's rules.
 	DryRun bool
-	// IPv6 says whether the pod has IPv6: see HasIPv6.
+	// IPv6 says whether the pod has IPv6: see IPv6Address.
 	IPv6 bool
 }
 
@@ -174,19 +175,33 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// HasIPv6 reports whether this network namespace has an IPv6 address that others can reach it by. Link-local addresses
-// exist on every interface of a kernel with IPv6 and say nothing about the pod.
-func HasIPv6() (bool, error) {
+// IPv6Address is an IPv6 address of this network namespace that others can reach it by; ok is false when it has none.
+// Link-local addresses exist on every interface of a kernel with IPv6 and say nothing about the pod.
+func IPv6Address() (addr netip.Addr, ok bool, err error) {
+	return findIPv6(func(a netip.Addr) bool { return a.IsGlobalUnicast() && a != passthroughIPv6 })
+}
+
+// HasPassthroughIPv6 reports whether connections can be made from PassthroughIPv6, which is so where IPv6 is captured.
+func HasPassthroughIPv6() (bool, error) {
+	_, ok, err := findIPv6(func(a netip.Addr) bool { return a == passthroughIPv6 })
+	return ok, err
+}
+
+var passthroughIPv6 = netip.MustParseAddr(PassthroughIPv6)
+
+func findIPv6(fits func(netip.Addr) bool) (netip.Addr, bool, error) {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
-		return false, fmt.Errorf("list the pod's addresses: %w", err)
+		return netip.Addr{}, false, fmt.Errorf("list the pod's addresses: %w", err)
 	}
 	for _, address := range addresses {
-		if block, ok := address.(*net.IPNet); ok && block.IP.To4() == nil && block.IP.IsGlobalUnicast() {
-			return true, nil
+		if block, ok := address.(*net.IPNet); ok {
+			if addr, ok := netip.AddrFromSlice(block.IP); ok && addr.Unmap().Is6() && fits(addr) {
+				return addr, true, nil
+			}
 		}
 	}
-	return false, nil
+	return netip.Addr{}, false, nil
 }
 
 // addPassthroughIPv6 puts the passthrough address on lo. IPv4 needs no such step: all of 127.0.0.0/8 is local.

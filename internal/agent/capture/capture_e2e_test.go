@@ -190,7 +190,7 @@ func (n namespace) apply(t *testing.T, config Config) []Result {
 	t.Helper()
 	var results []Result
 	n.must(t, func() (err error) {
-		ipv6, err := HasIPv6()
+		_, ipv6, err := IPv6Address()
 		if err != nil {
 			return err
 		}

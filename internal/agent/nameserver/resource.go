@@ -36,7 +36,7 @@ func (t *Table) Apply(set []*discoveryv3.Resource, removed []string) (names int,
 		if err != nil {
 			return 0, fmt.Errorf("DNS name %.256q: %w", r.GetName(), err)
 		}
-		records[r.GetName()] = record
+		records[r.GetName()] = t.lacks.reachable(record)
 	}
 	if n := t.size() + len(records); n > maxNames {
 		return 0, fmt.Errorf("%d DNS names are more than the allowed %d; show this workload fewer hosts with a Sidecar", n, maxNames)

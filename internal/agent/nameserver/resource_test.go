@@ -3,6 +3,8 @@
 package nameserver
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,4 +91,30 @@ func equal(a, b Record) bool {
 		}
 	}
 	return true
+}
+
+// TestReach: a pod is not told of addresses that it has no way to, unless there are no others.
+func TestReach(t *testing.T) {
+	for _, c := range []struct {
+		own  []netip.Addr
+		want map[string]Record
+	}{
+		{addrs("10.0.0.1", "fd00::1"), map[string]Record{"both": {IPv4: addrs("10.1.0.1"), IPv6: addrs("fd01::1")}, "four": {IPv4: addrs("10.1.0.1")}, "six": {IPv6: addrs("fd01::1")}}},
+		{addrs("10.0.0.1"), map[string]Record{"both": {IPv4: addrs("10.1.0.1")}, "four": {IPv4: addrs("10.1.0.1")}, "six": {IPv6: addrs("fd01::1")}}},
+		{addrs("fd00::1"), map[string]Record{"both": {IPv6: addrs("fd01::1")}, "four": {IPv4: addrs("10.1.0.1")}, "six": {IPv6: addrs("fd01::1")}}},
+	} {
+		table := NewTable()
+		table.Reach(c.own)
+		if _, err := table.Apply([]*discoveryv3.Resource{
+			domain(t, "both", 0, "10.1.0.1", "fd01::1"), domain(t, "four", 0, "10.1.0.1"), domain(t, "six", 0, "fd01::1"),
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range c.want {
+			got, _ := table.Lookup(name)
+			if !slices.Equal(got.IPv4, want.IPv4) || !slices.Equal(got.IPv6, want.IPv6) {
+				t.Errorf("a pod of %v is told of %s: %v %v", c.own, name, got.IPv4, got.IPv6)
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ package nameserver
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -23,6 +24,27 @@ type Table struct {
 	mu sync.RWMutex
 	// exact is by name, wild by what follows "*.".
 	exact, wild map[string]Record
+	// lacks is the families of which the pod has no address.
+	lacks families
+}
+
+type families struct{ four, six bool }
+
+// Reach leaves out addresses of the families of which the pod, which has the addresses own, has none: nothing there can
+// be called. Of names that have no others they stay. It is called before the first name comes.
+func (t *Table) Reach(own []netip.Addr) {
+	t.lacks = families{four: !slices.ContainsFunc(own, netip.Addr.Is4), six: !slices.ContainsFunc(own, netip.Addr.Is6)}
+}
+
+// reachable is a record without addresses that are of no use where others are.
+func (l families) reachable(r Record) Record {
+	switch {
+	case l.six && len(r.IPv4) > 0:
+		r.IPv6 = nil
+	case l.four && len(r.IPv6) > 0:
+		r.IPv4 = nil
+	}
+	return r
 }
 
 // NewTable makes an empty table, in which nothing is found.

@@ -40,6 +40,9 @@ func ParseRole(value string) (Role, error) {
 // annotationScope chooses how much of the mesh the proxy is told.
 const annotationScope = "meshwright.dev/discovery-scope"
 
+// annotationCapture says how traffic comes to the proxy.
+const annotationCapture = "sidecar.istio.io/interceptionMode"
+
 // annotationSettings is the settings of the proxy, of which the control plane serves some.
 const annotationSettings = "proxy.istio.io/config"
 
@@ -122,6 +125,9 @@ func (p Pod) Message() (*corev3.Node, error) {
 	}
 	if scope := p.Annotations[annotationScope]; scope != "" {
 		fields["DISCOVERY_SCOPE"] = scope
+	}
+	if mode := p.Annotations[annotationCapture]; mode != "" {
+		fields["INTERCEPTION_MODE"] = mode
 	}
 	if p.Probed {
 		fields["WORKLOAD_PROBED"] = "true"

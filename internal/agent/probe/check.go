@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os/exec"
 	"strconv"
@@ -36,7 +37,7 @@ const userAgent = "kube-probe/meshwright"
 // Checker executes probes against the application in its pod. The zero value is not usable: call NewChecker.
 type Checker struct {
 	host   string
-	dialer net.Dialer
+	local  net.IP
 	client *http.Client
 }
 
@@ -44,13 +45,10 @@ type Checker struct {
 // address local. Traffic of the agent's user to the pod's own IP is sent to the proxy's inbound port by the capture rules
 // unless it comes from that address; an invalid (zero) local leaves the choice to the kernel.
 func NewChecker(host string, local net.IP) *Checker {
-	c := &Checker{host: host}
-	if local != nil {
-		c.dialer.LocalAddr = &net.TCPAddr{IP: local}
-	}
+	c := &Checker{host: host, local: local}
 	c.client = &http.Client{
 		Transport: &http.Transport{
-			DialContext: c.dialer.DialContext,
+			DialContext: c.dial,
 			// Every probe opens its own connection, otherwise a server that no longer accepts would still look alive.
 			DisableKeepAlives:  true,
 			DisableCompression: true,
@@ -61,6 +59,17 @@ func NewChecker(host string, local net.IP) *Checker {
 		CheckRedirect: sameHostOnly,
 	}
 	return c
+}
+
+// dial connects from the local address, unless the probe names an address of the other family, such as 127.0.0.1 in a pod
+// of IPv6: what is made to loopback is not captured.
+func (c *Checker) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	to, err := netip.ParseAddrPort(address)
+	if c.local != nil && (err != nil || to.Addr().Unmap().Is4() == (c.local.To4() != nil)) {
+		dialer.LocalAddr = &net.TCPAddr{IP: c.local}
+	}
+	return dialer.DialContext(ctx, network, address)
 }
 
 // sameHostOnly follows redirects within the host; one that leaves it counts as the answer, which is a success (3xx).
@@ -156,7 +165,7 @@ func firstOf(before []Header, name string) bool {
 }
 
 func (c *Checker) tcp(ctx context.Context, t *TCPSocket) error {
-	conn, err := c.dialer.DialContext(ctx, "tcp", c.address(t.Host, t.Port))
+	conn, err := c.dial(ctx, "tcp", c.address(t.Host, t.Port))
 	if err != nil {
 		return fmt.Errorf("tcp probe: %w", err)
 	}
@@ -168,7 +177,7 @@ func (c *Checker) grpc(ctx context.Context, g *GRPC) error {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithUserAgent(userAgent),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			return c.dialer.DialContext(ctx, "tcp", address)
+			return c.dial(ctx, "tcp", address)
 		}))
 	if err != nil {
 		return fmt.Errorf("grpc probe: %w", err)

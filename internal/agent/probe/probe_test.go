@@ -217,3 +217,17 @@ func TestHandler(t *testing.T) {
 		}
 	}
 }
+
+// TestLoopbackOfTheOtherFamily: a probe of 127.0.0.1 in a pod of IPv6 does not come from an address of IPv6.
+func TestLoopbackOfTheOtherFamily(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := int32(l.Addr().(*net.TCPAddr).Port)
+	c := NewChecker("fd00::1", net.ParseIP("::6"))
+	if err := c.Check(t.Context(), Probe{TCPSocket: &TCPSocket{Host: "127.0.0.1", Port: port}}); err != nil {
+		t.Error(err)
+	}
+}

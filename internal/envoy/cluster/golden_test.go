@@ -163,24 +163,33 @@ func TestGolden(t *testing.T) {
 		},
 		"unknown":          func() golden.Message { return Unknown("cluster.local", false) },
 		"unknown-registry": func() golden.Message { return Unknown("cluster.local", true) },
-		"inbound-detected": func() golden.Message { return Inbound(&ir.InboundPort{Port: 7000, Protocol: ir.ProtocolAuto}, false) },
-		"inbound-http":     func() golden.Message { return Inbound(&ir.InboundPort{Port: 8080, Protocol: ir.ProtocolHTTP}, false) },
-		"inbound-grpc":     func() golden.Message { return Inbound(&ir.InboundPort{Port: 8081, Protocol: ir.ProtocolGRPC}, false) },
-		"inbound-tcp":      func() golden.Message { return Inbound(&ir.InboundPort{Port: 8082, Protocol: ir.ProtocolTCP}, false) },
+		"inbound-detected": func() golden.Message {
+			return Inbound(&ir.InboundPort{Port: 7000, Protocol: ir.ProtocolAuto}, false, false)
+		},
+		"inbound-http": func() golden.Message {
+			return Inbound(&ir.InboundPort{Port: 8080, Protocol: ir.ProtocolHTTP}, false, false)
+		},
+		"inbound-grpc": func() golden.Message {
+			return Inbound(&ir.InboundPort{Port: 8081, Protocol: ir.ProtocolGRPC}, false, false)
+		},
+		"inbound-tcp": func() golden.Message {
+			return Inbound(&ir.InboundPort{Port: 8082, Protocol: ir.ProtocolTCP}, false, false)
+		},
 		"inbound-socket": func() golden.Message {
-			return Inbound(&ir.InboundPort{Port: 80, Protocol: ir.ProtocolHTTP, To: ir.LocalEndpoint{Socket: "/run/app.sock"}}, false)
+			return Inbound(&ir.InboundPort{Port: 80, Protocol: ir.ProtocolHTTP, To: ir.LocalEndpoint{Socket: "/run/app.sock"}}, false, false)
 		},
 		"inbound-loopback": func() golden.Message {
-			return Inbound(&ir.InboundPort{Port: 80, Protocol: ir.ProtocolTCP, To: ir.LocalEndpoint{Addr: netip.MustParseAddr("::1"), Port: 8080}}, false)
+			return Inbound(&ir.InboundPort{Port: 80, Protocol: ir.ProtocolTCP, To: ir.LocalEndpoint{Addr: netip.MustParseAddr("::1"), Port: 8080}}, false, true)
 		},
 		"inbound-other-port": func() golden.Message {
 			return Inbound(&ir.InboundPort{
 				Port: 80, Protocol: ir.ProtocolHTTP, To: ir.LocalEndpoint{Port: 8080},
 				Pool: &ir.ConnectionPool{MaxConnections: 7, ConnectTimeout: time.Second, MaxPendingRequests: 5, MaxRequestsPerConnection: 1, HTTPIdleTimeout: time.Minute},
-			}, false)
+			}, false, true)
 		},
-		"inbound-passthrough": func() golden.Message { return InboundPassthrough() },
-		"passthrough":         func() golden.Message { return Passthrough("cluster.local") },
-		"black-hole":          func() golden.Message { return BlackHole() },
+		"inbound-passthrough":      func() golden.Message { return InboundPassthrough(false) },
+		"inbound-passthrough-ipv6": func() golden.Message { return InboundPassthrough(true) },
+		"passthrough":              func() golden.Message { return Passthrough("cluster.local") },
+		"black-hole":               func() golden.Message { return BlackHole() },
 	})
 }

@@ -20,7 +20,10 @@ import (
 // inboundSource is the address from which a proxy connects to its own
 // application. The packet rules let it pass, so that such a connection is not
 // captured again.
-const inboundSource = "127.0.0.6"
+const (
+	inboundSource  = "127.0.0.6"
+	inboundSource6 = "::6"
+)
 
 // BlackHole is a cluster without endpoints: what must not go anywhere.
 func BlackHole() *clusterv3.Cluster { return Empty(ir.ClusterBlackHole) }
@@ -57,7 +60,7 @@ func Unknown(trustDomain string, registryOnly bool) *clusterv3.Cluster {
 }
 
 // Inbound is the application's port behind a sidecar.
-func Inbound(in *ir.InboundPort, keepCase bool) *clusterv3.Cluster {
+func Inbound(in *ir.InboundPort, keepCase, ipv6 bool) *clusterv3.Cluster {
 	c := originalDst(ir.InboundClusterName(in.Port))
 	switch to := in.To; {
 	case to.Socket != "":
@@ -65,7 +68,7 @@ func Inbound(in *ir.InboundPort, keepCase bool) *clusterv3.Cluster {
 	case to.Addr.IsValid():
 		fixed(c, typed.Address(to.Addr.String(), to.Port))
 	default:
-		c.UpstreamBindConfig = fromInbound()
+		c.UpstreamBindConfig = fromInbound(ipv6)
 		otherPort(c, to.Port)
 	}
 	pool(c, in.Pool)
@@ -101,9 +104,9 @@ func otherPort(c *clusterv3.Cluster, port uint16) {
 }
 
 // InboundPassthrough is every port of the application that no Service names.
-func InboundPassthrough() *clusterv3.Cluster {
+func InboundPassthrough(ipv6 bool) *clusterv3.Cluster {
 	c := originalDst(ir.ClusterInboundPassthrough)
-	c.UpstreamBindConfig = fromInbound()
+	c.UpstreamBindConfig = fromInbound(ipv6)
 	return c
 }
 
@@ -117,11 +120,16 @@ func originalDst(name string) *clusterv3.Cluster {
 	}
 }
 
-func fromInbound() *corev3.BindConfig {
-	return &corev3.BindConfig{SourceAddress: &corev3.SocketAddress{
-		Address:       inboundSource,
-		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0},
-	}}
+// fromInbound has connections come from the address of their family.
+func fromInbound(ipv6 bool) *corev3.BindConfig {
+	source := func(address string) *corev3.SocketAddress {
+		return &corev3.SocketAddress{Address: address, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0}}
+	}
+	out := &corev3.BindConfig{SourceAddress: source(inboundSource)}
+	if ipv6 {
+		out.ExtraSourceAddresses = []*corev3.ExtraSourceAddress{{Address: source(inboundSource6)}}
+	}
+	return out
 }
 
 const httpOptionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

@@ -46,6 +46,9 @@ func line(e *ir.Endpoint) *endpointv3.LbEndpoint {
 			Address: typed.Address(hostOf(e), e.Port),
 		}},
 	}
+	if e.Also.IsValid() {
+		out.GetEndpoint().AdditionalAddresses = []*endpointv3.Endpoint_AdditionalAddress{{Address: typed.Address(e.Also.String(), e.Port)}}
+	}
 	if e.Weight > 1 {
 		out.LoadBalancingWeight = wrapperspb.UInt32(e.Weight)
 	}

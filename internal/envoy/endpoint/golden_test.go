@@ -21,6 +21,12 @@ func TestGolden(t *testing.T) {
 				{Locality: ir.Locality{Region: "west", Zone: "b"}, Priority: 1, Endpoints: one},
 			}})
 		},
+		"families": func() golden.Message {
+			return Assignment(&ir.Assignment{Cluster: key, Localities: []ir.LocalityEndpoints{{Endpoints: []ir.Endpoint{
+				{Addr: netip.MustParseAddr("10.0.0.1"), Also: netip.MustParseAddr("fd00::1"), Port: 9080, TLS: true},
+				{Addr: netip.MustParseAddr("fd00::2"), Also: netip.MustParseAddr("10.0.0.2"), Port: 9080},
+			}}}})
+		},
 		"leaving": func() golden.Message {
 			return Assignment(&ir.Assignment{Cluster: key, Localities: []ir.LocalityEndpoints{
 				{Endpoints: []ir.Endpoint{{Addr: netip.MustParseAddr("10.0.0.1"), Port: 9080}}},

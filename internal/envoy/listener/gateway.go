@@ -29,6 +29,9 @@ func Gateway(in *ir.GatewayListener) *listenerv3.Listener {
 	for i := range in.Streams {
 		out.FilterChains = append(out.FilterChains, gatewayStream(&in.Streams[i], in.AccessLogFile))
 	}
+	if in.HasBothFamilies() {
+		BothFamilies(out)
+	}
 	if in.Edge.ProxyProtocol {
 		out.ListenerFilters = append(out.ListenerFilters, filter.ProxyProtocol()) // first: what it reads comes before TLS
 	}
@@ -51,6 +54,9 @@ func GatewayHTTP3(in *ir.GatewayListener) *listenerv3.Listener {
 		},
 	}
 	out.Address.GetSocketAddress().Protocol = corev3.SocketAddress_UDP
+	if in.HasBothFamilies() {
+		BothFamilies(out)
+	}
 	for _, c := range in.HTTP3Chains() {
 		chain := requests(in, &c, true)
 		chain.FilterChainMatch = &listenerv3.FilterChainMatch{ServerNames: c.ServerNames}

@@ -88,7 +88,28 @@ func TestGolden(t *testing.T) {
 		return ir.InboundPort{Port: n, Protocol: p, Mode: m}
 	}
 	golden.Messages(t, map[string]func() golden.Message{
-		"capture":          func() golden.Message { return OutboundCapture(&ir.OutboundCapture{AccessLogFile: log}) },
+		"capture":      func() golden.Message { return OutboundCapture(&ir.OutboundCapture{AccessLogFile: log}) },
+		"capture-ipv6": func() golden.Message { return BothFamilies(OutboundCapture(&ir.OutboundCapture{Ranges: services})) },
+		"port-ipv6":    func() golden.Message { return BothFamilies(OutboundPort(&ir.PortOutbound{Port: 8080, HTTP: true})) },
+		"inbound-ipv6": func() golden.Message {
+			return InboundCapture(&ir.Inbound{TrustDomain: "cluster.local", Default: ir.MTLSStrict, IPv6: true})
+		},
+		"inbound-own-port-ipv4": func() golden.Message {
+			return InboundPort(&ir.Inbound{TrustDomain: "cluster.local", IPv6: true}, &ir.InboundPort{
+				Port: 8443, Protocol: ir.ProtocolTCP, Mode: ir.MTLSStrict, Listen: netip.MustParseAddr("::ffff:0.0.0.0"),
+			})
+		},
+		"gateway-ipv6": func() golden.Message {
+			return Gateway(&ir.GatewayListener{Port: 8443, IPv6: true, Chains: []ir.GatewayChain{chain(nil, nil)}})
+		},
+		"gateway-ipv6-bound": func() golden.Message {
+			return Gateway(&ir.GatewayListener{Port: 8443, IPv6: true, Bind: netip.MustParseAddr("127.0.0.1"), Chains: []ir.GatewayChain{chain(nil, nil)}})
+		},
+		"gateway-http3-ipv6": func() golden.Message {
+			return GatewayHTTP3(&ir.GatewayListener{Port: 8443, IPv6: true, HTTP3: ir.HTTP3Port{Port: 8443, Facing: 443}, Chains: []ir.GatewayChain{
+				chain([]string{"a.example.com"}, &ir.ChainTLS{Mode: ir.ServerSimple, Certificates: certificates("shop")}),
+			}})
+		},
 		"capture-registry": func() golden.Message { return OutboundCapture(&ir.OutboundCapture{Unknown: ir.Unknown{Refused: true}}) },
 		"capture-proxied": func() golden.Message {
 			return OutboundCapture(&ir.OutboundCapture{Unknown: ir.Unknown{Proxy: ir.ClusterKey{Host: "egress.istio-system.svc.cluster.local", Port: 8080}, Origin: ir.Origin{Kind: "Sidecar", Namespace: "books", Name: "default"}}})

@@ -45,7 +45,7 @@ func InboundCapture(in *ir.Inbound) *listenerv3.Listener {
 	if f := detectOn(in); f != nil {
 		inspectors = append(inspectors, f)
 	}
-	return &listenerv3.Listener{
+	out := &listenerv3.Listener{
 		Name:                             ir.ListenerInbound,
 		Address:                          typed.Address("0.0.0.0", inboundPort),
 		TrafficDirection:                 corev3.TrafficDirection_INBOUND,
@@ -55,6 +55,10 @@ func InboundCapture(in *ir.Inbound) *listenerv3.Listener {
 		ContinueOnListenerFiltersTimeout: true,
 		Metadata:                         typed.Origins(in.Origins),
 	}
+	if in.IPv6 {
+		BothFamilies(out)
+	}
+	return out
 }
 
 // InboundPort is a port at which a sidecar listens itself, because nothing captures what
@@ -70,7 +74,7 @@ func InboundPort(in *ir.Inbound, p *ir.InboundPort) *listenerv3.Listener {
 		}
 	}
 	address := typed.Address(p.Listen.String(), p.Port)
-	address.GetSocketAddress().Ipv4Compat = p.Listen == netip.IPv6Unspecified()
+	address.GetSocketAddress().Ipv4Compat = p.Listen == netip.IPv6Unspecified() || p.Listen.Is4In6()
 	return &listenerv3.Listener{
 		Name:                             ir.InboundListenerName(p.Listen, p.Port),
 		Address:                          address,
