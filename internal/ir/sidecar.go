@@ -5,6 +5,7 @@ package ir
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,12 +16,7 @@ type Sidecar struct {
 	Created  int64
 	Selector Labels // empty: the whole namespace (in the root namespace: the mesh)
 
-	// The hosts that the sidecars are told of, at all of their ports but those of Ports;
-	// of those, only the hosts that are listed there. What Excludes has they are told of
-	// nowhere.
-	HostList
-	Ports    []PortHosts // sorted by port
-	Excludes []HostPattern
+	Listing // of what the sidecars are told
 
 	Unknown *Unknown // nil: as the mesh's settings say
 
@@ -72,8 +68,61 @@ type LocalEndpoint struct {
 // IsCalled tells whether the application is at the address that was called.
 func (e LocalEndpoint) IsCalled() bool { return e.Socket == "" && !e.Addr.IsValid() }
 
-// Narrows tells whether there are hosts that the sidecars are not told of.
-func (s *Sidecar) Narrows() bool { return !s.All || len(s.Ports) > 0 || len(s.Excludes) > 0 }
+// Listing is hosts, at all of their ports but those of Ports; of those, only the hosts
+// that are listed there. What Excludes has is nowhere.
+type Listing struct {
+	HostList
+	Ports    []PortHosts // sorted by port
+	Excludes []HostPattern
+}
+
+// Narrows tells whether there are hosts that are not listed.
+func (l *Listing) Narrows() bool { return !l.All || len(l.Ports) > 0 || len(l.Excludes) > 0 }
+
+// In is the listing as a sidecar of a namespace reads it.
+func (l *Listing) In(namespace, domain string) *Listing {
+	read := func(in []HostPattern) []HostPattern {
+		out := make([]HostPattern, 0, len(in))
+		for _, p := range in {
+			out = append(out, p.In(namespace, domain))
+		}
+		return out
+	}
+	out := &Listing{HostList: HostList{l.All, read(l.Imports)}, Excludes: read(l.Excludes)}
+	for _, p := range l.Ports {
+		out.Ports = append(out.Ports, PortHosts{p.Port, HostList{p.All, read(p.Imports)}})
+	}
+	return out
+}
+
+// At is what is listed at a port.
+func (l *Listing) At(port uint16) *HostList {
+	for i := range l.Ports {
+		if l.Ports[i].Port == port {
+			return &l.Ports[i].HostList
+		}
+	}
+	return &l.HostList
+}
+
+// Tells tells whether a host of a namespace is listed at a port.
+func (l *Listing) Tells(namespace, host string, port uint16) bool {
+	covers := func(p HostPattern) bool { return p.Covers(namespace, host) }
+	at := l.At(port)
+	return (at.All || slices.ContainsFunc(at.Imports, covers)) && !slices.ContainsFunc(l.Excludes, covers)
+}
+
+// Selects tells whether routes of a namespace, for some hosts, count at a port: one of
+// the hosts is listed with that namespace, or some that it has in common with a pattern.
+func (l *Listing) Selects(namespace string, hosts []string, port uint16) bool {
+	at := l.At(port)
+	return slices.ContainsFunc(hosts, func(host string) bool {
+		if slices.ContainsFunc(l.Excludes, func(p HostPattern) bool { return p.Covers(namespace, host) }) {
+			return false
+		}
+		return at.All || slices.ContainsFunc(at.Imports, func(p HostPattern) bool { return p.meets(namespace, host) })
+	})
+}
 
 // HostList is hosts that a Sidecar lists.
 type HostList struct {
@@ -116,6 +165,15 @@ func (p HostPattern) Covers(namespace, host string) bool {
 		return strings.HasSuffix(host, suffix)
 	}
 	return p.Host == host
+}
+
+// meets tells whether a host of a namespace, which may be a pattern itself, has anything
+// in common with them.
+func (p HostPattern) meets(namespace, host string) bool {
+	if p.Covers(namespace, host) {
+		return true
+	}
+	return strings.HasPrefix(host, "*") && HostPattern{p.Namespace, host}.Covers(namespace, p.Host)
 }
 
 // Compare orders by namespace, then host.

@@ -267,7 +267,7 @@ func TestNothingIsLeft(t *testing.T) {
 	key, _ := sidecar("svc-0")
 	gone := intake.Batch{
 		Services: empty.Services, Slices: empty.Slices, Pods: empty.Pods, Nodes: empty.Nodes,
-		Routes:              map[ir.ConfigKey]*ir.Routes{{Namespace: "apps", Name: "r"}: nil, delegate: nil},
+		Routes:              map[ir.ConfigKey]*ir.Routes{{Namespace: "apps", Name: "r"}: nil, {Namespace: "ops", Name: "r"}: nil, delegate: nil},
 		Policies:            map[ir.ConfigKey]*ir.TrafficPolicy{{Namespace: "apps", Name: "p"}: nil},
 		Sidecars:            map[ir.ConfigKey]*ir.Sidecar{sidecarKey: nil},
 		PeerAuthentications: map[ir.ConfigKey]*ir.PeerAuthentication{{Namespace: "apps", Name: "s"}: nil},

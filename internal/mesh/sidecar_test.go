@@ -21,6 +21,20 @@ func telling(hosts ...string) *ir.Sidecar {
 	return out
 }
 
+// tellingAt tells of one host more, at a port alone.
+func tellingAt(port uint16, host string) *ir.Sidecar {
+	out := telling("svc-1")
+	out.Ports = []ir.PortHosts{{Port: port, HostList: ir.HostList{Imports: []ir.HostPattern{{Namespace: ir.OwnNamespace, Host: host}}}}}
+	return out
+}
+
+// elsewhere is routes of another namespace than their host's.
+func elsewhere(weight uint32) map[ir.ConfigKey]*ir.Routes {
+	out := routes(weight)
+	out.Origin.Namespace = "ops"
+	return map[ir.ConfigKey]*ir.Routes{out.Origin.Key(): out}
+}
+
 // refusing is a Sidecar that refuses unknown traffic, or sends it to a proxy.
 func refusing(refuses bool) *ir.Sidecar {
 	out := telling("*")
@@ -43,13 +57,27 @@ func sidecarBudgets() []budget {
 		name:      "a host that a Sidecar lists",
 		before:    intake.Batch{Sidecars: only(telling("svc-1"))},
 		change:    intake.Batch{Sidecars: only(telling("svc-1", "svc-2"))},
-		evaluated: map[string]int{"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "unknowns": 1, "sidecars.ingress": 1, "sidecars.egress": 1, "scopes": 1, "sidecarReferences": 1},
+		evaluated: map[string]int{"sidecarRules": 1, "sidecars.chosen": 1, "listings": 1, "imported": 1, "unknowns": 1, "sidecars.ingress": 1, "sidecars.egress": 1, "scopes": 1, "sidecarReferences": 1},
+	}, {
+		name:      "a host that a Sidecar lists for a port",
+		before:    intake.Batch{Sidecars: only(telling("svc-1"))},
+		change:    intake.Batch{Sidecars: only(tellingAt(8080, "svc-2"))},
+		evaluated: map[string]int{"sidecarRules": 1, "sidecars.chosen": 1, "listings": 1, "imported": 1, "unknowns": 1, "sidecars.ingress": 1, "sidecars.egress": 1, "scopes": 1, "sidecarReferences": 1},
+	}, {
+		// The layer of the Sidecar, for whose sidecars they do not count, stays as it is.
+		name:   "the weight of routes that a Sidecar leaves out",
+		before: intake.Batch{Sidecars: only(telling("*")), Routes: elsewhere(90)},
+		change: intake.Batch{Routes: elsewhere(80)},
+		evaluated: map[string]int{
+			"routesMerged": 1, "routesWeighed": 1, "routesSettled": 1, "virtualHosts": 1, "routeReferences": 1, "resource.virtualHosts": 2,
+		},
+		sent: []string{"set mesh VirtualHost 8080/" + host(1), "set namespace/apps VirtualHost 8080/" + host(1)},
 	}, {
 		name:   "what becomes of unknown traffic by a Sidecar",
 		before: intake.Batch{Sidecars: only(refusing(false))},
 		change: intake.Batch{Sidecars: only(refusing(true))},
 		evaluated: map[string]int{
-			"sidecarRules": 1, "sidecars.chosen": 1, "imported": 1, "unknowns": 1, "sidecars.ingress": 1, "sidecars.egress": 1, "scopes": 1, "sidecarReferences": 1,
+			"sidecarRules": 1, "sidecars.chosen": 1, "listings": 1, "unknowns": 1, "sidecars.ingress": 1, "sidecars.egress": 1, "scopes": 1, "sidecarReferences": 1,
 			"captures": 1, "rests.sidecars": 1, "rests": 1, "ports.sidecars": 1, "portListeners": 1,
 			"resource.captures": 1, "resource.rests": 1, "resource.portListeners": 1,
 		},

@@ -135,5 +135,5 @@ func (m *Model) egressChains(c *graph.Ctx, host string, port uint16, by viewer) 
 	if !ok {
 		return nil
 	}
-	return streamChains(m.streamRules(c, h, p, visible(routesFor(c, m.streamRoutes, host), by.namespace), by))
+	return streamChains(m.streamRules(c, h, p, rulesOf(c, m.streamRoutes, host).seenBy(c, m, by, port), by))
 }

@@ -77,7 +77,7 @@ func takesParts(h *ir.Host) bool {
 // hostPortStreams is what a host makes of ports: for everybody, and for each namespace or
 // class that sees it otherwise.
 func (m *Model) hostPortStreams(
-	c *graph.Ctx, name string, scopes hostScopes, candidates [][]*ir.Routes, emit func(portStreamKey, *portStream),
+	c *graph.Ctx, name string, scopes hostScopes, book *rulebook, emit func(portStreamKey, *portStream),
 ) {
 	at := func(by viewer) map[uint16]*portStream {
 		out := map[uint16]*portStream{}
@@ -87,13 +87,13 @@ func (m *Model) hostPortStreams(
 		}
 		for _, p := range h.Ports {
 			if w, ok := part(h, p); ok {
-				rules := m.streamRules(c, h, p, visible(candidates, by.namespace), by)
+				rules := m.streamRules(c, h, p, book.seenBy(c, m, by, p.Port), by)
 				out[p.Port] = &portStream{host: named(h), width: w, rules: narrowed(h, p, rules)}
 			}
 		}
 		return out
 	}
-	for _, by := range m.streamViews(c, name, scopes, candidates) {
+	for _, by := range m.streamViews(c, name, scopes, book.all) {
 		own := at(by)
 		if by != (viewer{}) {
 			for port, hidden := range at(m.below(c, by)) {

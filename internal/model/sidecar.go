@@ -41,11 +41,15 @@ func (m *Model) sidecarOf(c *graph.Ctx, class string) (sidecarUse, bool) {
 // isLayered tells whether a Sidecar has a layer: whether it says anything that is not
 // said by what its sidecars are told, and what not.
 func (m *Model) isLayered(c *graph.Ctx, k sidecarUse) bool {
-	_, ok := graph.Get(c, m.unknowns, k)
+	if _, ok := graph.Get(c, m.unknowns, k); ok {
+		return true
+	}
+	_, ok := graph.Get(c, m.listings, k)
 	return ok
 }
 
 type sidecarTables struct {
+	listingTables
 	sidecarRules *graph.Table[string, *sidecarRules]
 	homes        *graph.Table[scopeHost, string] // the namespaces of hosts
 	homesByName  *graph.Index[string, scopeHost, string]
@@ -87,16 +91,12 @@ func (m *Model) deriveSidecars(g *graph.Graph) {
 	m.deriveHomes(g)
 	m.used = graph.NewIndex(g, "sidecars.used", m.chosen, sidecarUse.Compare,
 		func(_ string, k sidecarUse) []sidecarUse { return []sidecarUse{k} }).Keys()
-	m.imported = graph.Derive(g, "imported", m.used, sidecarUse.Compare,
-		func(c *graph.Ctx, k sidecarUse, _ struct{}, emit func(sidecarUse, *ir.Imports)) {
-			s, ok := graph.Get(c, m.Sidecars.Table(), k.Sidecar)
-			mesh, known := m.settings(c)
-			if !ok || !known || !s.Narrows() {
-				return
-			}
-			out := &ir.Imports{Told: m.told(c, k.Namespace, &s.HostList, s.Excludes, mesh)}
-			for i := range s.Ports {
-				out.Ports = append(out.Ports, ir.PortTold{Port: s.Ports[i].Port, Told: m.told(c, k.Namespace, &s.Ports[i].HostList, s.Excludes, mesh)})
+	m.deriveListings(g)
+	m.imported = graph.Derive(g, "imported", m.listings, sidecarUse.Compare,
+		func(c *graph.Ctx, k sidecarUse, l *ir.Listing, emit func(sidecarUse, *ir.Imports)) {
+			out := &ir.Imports{Told: m.told(c, k.Namespace, &l.HostList, l.Excludes)}
+			for i := range l.Ports {
+				out.Ports = append(out.Ports, ir.PortTold{Port: l.Ports[i].Port, Told: m.told(c, k.Namespace, &l.Ports[i].HostList, l.Excludes)})
 			}
 			emit(k, out)
 		})
@@ -150,15 +150,11 @@ func (m *Model) deriveHomes(g *graph.Graph) {
 }
 
 // told is the hosts of a list that the sidecars of a namespace are told of.
-func (m *Model) told(c *graph.Ctx, namespace string, list *ir.HostList, excludes []ir.HostPattern, mesh *ir.Mesh) ir.Told {
+func (m *Model) told(c *graph.Ctx, namespace string, list *ir.HostList, excludes []ir.HostPattern) ir.Told {
 	if list.All && len(excludes) == 0 {
 		return ir.Told{All: true}
 	}
-	listed := inNamespace(list.Imports, namespace, mesh)
-	if list.All {
-		listed = []ir.HostPattern{{Host: "*"}}
-	}
-	return ir.Told{Hosts: m.listedHosts(c, namespace, listed, inNamespace(excludes, namespace, mesh))}
+	return ir.Told{Hosts: m.listedHosts(c, namespace, listed(list), excludes)}
 }
 
 // listedHosts is the hosts that patterns list for the sidecars of a namespace, sorted.
@@ -170,21 +166,22 @@ func (m *Model) listedHosts(c *graph.Ctx, namespace string, listed, excluded []i
 		}
 	}
 	for _, p := range listed {
-		index, at := m.homesByName, p.Host
+		index, ruled, at := m.homesByName, m.routeHomes, p.Host
 		switch {
 		case p.Host == "*" && p.Namespace != "":
-			index, at = m.homesIn, p.Namespace
+			index, ruled, at = m.homesIn, m.routeHomesIn, p.Namespace
 		case strings.HasPrefix(p.Host, "*"):
-			index = m.homesByTail
+			index, ruled = m.homesByTail, m.routeHomesTail
 		}
-		rows := graph.Lookup(c, index, at)
-		for _, row := range rows {
-			if p.Covers(row.Value, row.Key.Host) {
-				take(row.Key, row.Value)
+		for k, home := range graph.Each(c, index, at) {
+			if p.Covers(home, k.Host) {
+				take(k, home)
 			}
 		}
-		if len(rows) == 0 && !strings.HasPrefix(p.Host, "*") {
-			take(scopeHost{Host: p.Host}, cmp.Or(p.Namespace, namespace)) // a VirtualService may name what nobody defines
+		for k := range graph.Each(c, ruled, at) { // routes may name what nobody defines
+			if p.Covers(k.Namespace, k.Host) && !has(c, m.hostNames, k.Host) {
+				take(scopeHost{Host: k.Host}, k.Namespace)
+			}
 		}
 	}
 	out := []string{}

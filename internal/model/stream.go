@@ -41,7 +41,7 @@ func (m *Model) deriveStreams(g *graph.Graph, requests *graph.Table[PortKey, str
 	parts := graph.Derive(g, "portStreams", m.hostNames, portStreamKey.Compare,
 		func(c *graph.Ctx, name string, _ struct{}, emit func(portStreamKey, *portStream)) {
 			if scopes := m.scopesOf(c, name); scopes.has(takesParts) {
-				m.hostPortStreams(c, name, scopes, routesFor(c, m.streamRoutes, name), emit)
+				m.hostPortStreams(c, name, scopes, rulesOf(c, m.streamRoutes, name), emit)
 			}
 		})
 	m.portStreams = graph.NewIndex(g, "portStreams.byPort", parts, viewedPort.compare,
@@ -55,7 +55,7 @@ func (m *Model) deriveStreams(g *graph.Graph, requests *graph.Table[PortKey, str
 			mesh, ok := m.settings(c)
 			scopes := m.scopesOf(c, name)
 			if ok && scopes.has(carriesBytes) {
-				m.tcpListeners(c, name, scopes, mesh, routesFor(c, m.streamRoutes, name), emit)
+				m.tcpListeners(c, name, scopes, mesh, rulesOf(c, m.streamRoutes, name), emit)
 			}
 		})
 	m.deriveAddressOwners(g)
@@ -97,15 +97,15 @@ func (m *Model) streamFor(c *graph.Ctx, by viewer, key ir.ClusterKey) ir.Stream 
 // tcpListeners is a listener for each address of a TCP port: for everybody, and for
 // each namespace or class that sees the host otherwise or carries bytes in another way.
 func (m *Model) tcpListeners(
-	c *graph.Ctx, name string, scopes hostScopes, mesh *ir.Mesh, candidates [][]*ir.Routes, emit func(TCPKey, *ir.TCPOutbound),
+	c *graph.Ctx, name string, scopes hostScopes, mesh *ir.Mesh, rules *rulebook, emit func(TCPKey, *ir.TCPOutbound),
 ) {
 	at := func(by viewer) map[netip.AddrPort]*ir.TCPOutbound {
 		if h := scopes.in(by.namespace); h != nil {
-			return m.bytesOf(c, h, mesh, visible(candidates, by.namespace), by)
+			return m.bytesOf(c, h, mesh, rules, by)
 		}
 		return nil
 	}
-	for _, by := range m.streamViews(c, name, scopes, candidates) {
+	for _, by := range m.streamViews(c, name, scopes, rules.all) {
 		own := at(by)
 		var below map[netip.AddrPort]*ir.TCPOutbound // what this view would hide
 		if by != (viewer{}) {
@@ -121,14 +121,14 @@ func (m *Model) tcpListeners(
 
 // bytesOf is the listeners of a host as a client sees it.
 func (m *Model) bytesOf(
-	c *graph.Ctx, h *ir.Host, mesh *ir.Mesh, routes []*ir.Routes, by viewer,
+	c *graph.Ctx, h *ir.Host, mesh *ir.Mesh, book *rulebook, by viewer,
 ) map[netip.AddrPort]*ir.TCPOutbound {
 	out := map[netip.AddrPort]*ir.TCPOutbound{}
 	for _, p := range h.Ports {
 		if p.Protocol.IsHTTP() {
 			continue
 		}
-		rules := m.streamRules(c, h, p, routes, by)
+		rules := m.streamRules(c, h, p, book.seenBy(c, m, by, p.Port), by)
 		for _, vip := range h.VIPs {
 			addr := netip.AddrPortFrom(vip, p.Port)
 			if owner := m.ownerOf(c, by.namespace, vip, p.Port); owner != nil && owner.Name != h.Name {
@@ -192,6 +192,7 @@ func (m *Model) streamRules(c *graph.Ctx, h *ir.Host, p ir.ServicePort, routes [
 func (m *Model) streamViews(c *graph.Ctx, name string, scopes hostScopes, candidates [][]*ir.Routes) []viewer {
 	all := append([]viewer{{}}, namespaceViews(scopes.namespaces())...)
 	all = append(all, m.shapers(c, name)...)
+	all = append(all, m.listViews(c, name, scopes, candidates)...)
 	for r := range everyRoute(candidates) {
 		for d := range r.Carried() {
 			if d.Host != name {

@@ -36,22 +36,25 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 			if !ok || !stray && !scopes.has(servesRequests) {
 				return
 			}
-			candidates, alias := routesFor(c, byHost, name), ""
-			if of := scopes.of(); of != "" && len(candidates) == 0 {
-				candidates, alias = routesFor(c, byHost, of), of
+			rules, alias := rulesOf(c, byHost, name), ""
+			if of := scopes.of(); of != "" && len(rules.all) == 0 {
+				rules, alias = rulesOf(c, byHost, of), of
 			}
 			if stray {
-				scopes.all = strayHost(name, candidates)
+				scopes.all = strayHost(name, rules.all)
 			}
 			told, home := shadows{}, homeOf(name, mesh.ClusterDomain)
-			for _, by := range m.views(c, name, home, scopes, candidates) {
-				h, routes := scopes.in(by.namespace), visible(candidates, by.namespace)
-				if h != nil && alias != "" && h.Of != alias {
-					routes = nil
+			for _, by := range m.views(c, name, home, scopes, rules.all) {
+				h := scopes.in(by.namespace)
+				routes := func(port uint16) []*ir.Routes {
+					if alias != "" && h.Of != alias {
+						return nil
+					}
+					return rules.seenBy(c, m, by, port)
 				}
-				if h != nil && (!stray || len(routes) > 0) {
+				if h != nil && (!stray || len(routes(strayPort)) > 0) {
 					m.emitHost(c, mesh, h, by, routes, told, emit)
-					if by == (viewer{}) || by.class == "" && (h != scopes.all || by.namespace == home) {
+					if by == (viewer{}) || by == (viewer{namespace: by.namespace}) && (h != scopes.all || by.namespace == home) {
 						names := append([]string{name}, aliases(name, mesh.ClusterDomain, by.namespace)...)
 						m.emitPods(c, h, by, names, emit)
 					}
@@ -67,8 +70,10 @@ func servesRequests(h *ir.Host) bool {
 
 // routesFor is the routes for a host, by how exactly they name it: those with its
 // name, then those of each wildcard, the most specific first. Behind routes that
-// everybody sees nothing can have an effect.
-func routesFor(c *graph.Ctx, byHost *graph.Index[string, ir.ConfigKey, *ir.Routes], host string) [][]*ir.Routes {
+// everybody sees nothing can have an effect. Routes that do not count are left out.
+func routesFor(
+	c *graph.Ctx, byHost *graph.Index[string, ir.ConfigKey, *ir.Routes], host string, counts func(*ir.Routes) bool,
+) [][]*ir.Routes {
 	var out [][]*ir.Routes
 	patterns := wildcards(host)
 	if !strings.HasPrefix(host, "*") {
@@ -78,8 +83,10 @@ func routesFor(c *graph.Ctx, byHost *graph.Index[string, ir.ConfigKey, *ir.Route
 		var level []*ir.Routes
 		final := false
 		for _, r := range graph.Each(c, byHost, pattern) {
-			level = append(level, r)
-			final = final || r.ExportTo.All
+			if counts(r) {
+				level = append(level, r)
+				final = final || r.ExportTo.All
+			}
 		}
 		if len(level) > 0 {
 			out = append(out, level)
@@ -122,6 +129,7 @@ func visible(candidates [][]*ir.Routes, namespace string) []*ir.Routes {
 func (m *Model) views(c *graph.Ctx, name, home string, scopes hostScopes, candidates [][]*ir.Routes) []viewer {
 	all := append([]viewer{{}}, namespaceViews(scopes.namespaces())...)
 	all = append(all, m.hashViewers(c, name)...)
+	all = append(all, m.listViews(c, name, scopes, candidates)...)
 	if home != "" {
 		all = append(all, viewer{namespace: home})
 	}
@@ -139,7 +147,7 @@ func (m *Model) views(c *graph.Ctx, name, home string, scopes hostScopes, candid
 }
 
 func (m *Model) emitHost(
-	c *graph.Ctx, mesh *ir.Mesh, h *ir.Host, by viewer, routes []*ir.Routes, told shadows,
+	c *graph.Ctx, mesh *ir.Mesh, h *ir.Host, by viewer, routesAt func(port uint16) []*ir.Routes, told shadows,
 	emit func(VirtualHostKey, *ir.VirtualHost),
 ) {
 	hash := func(k ir.ClusterKey) ir.LoadBalancer { return m.hashFor(c, by, k) }
@@ -158,6 +166,7 @@ func (m *Model) emitHost(
 		}
 		vh.Covered = m.isCovered(c, at.dialled, append(aliases(h.Name, mesh.ClusterDomain, ""), h.Name))
 		req := request{port: port.Port, namespace: by.namespace, labels: labels}
+		routes := routesAt(port.Port)
 		for _, r := range routes {
 			vh.Origins = append(vh.Origins, r.Origins()...)
 			vh.Rules = append(vh.Rules, m.resolve(c, r, req, vh.Domains, (*ir.Match).TakesFromSidecars, hash)...)

@@ -190,6 +190,39 @@ func testListedHosts(t *testing.T) {
 	r, err = cluster.Call(t.Context(), appSpace, "app=scoped", "echo", echoURL, "--count=5")
 	must(t, err)
 	must(t, answered(r))
+	listedRoutes(t)
+}
+
+// listedRoutes wants routes of another namespace to count for a workload as soon as its
+// Sidecar lists that namespace, and for workloads without a Sidecar in any case.
+func listedRoutes(t *testing.T) {
+	t.Helper()
+	scoped := func(ctx context.Context, args ...string) (env.Report, error) {
+		return cluster.Call(ctx, appSpace, "app=scoped", "echo", args...)
+	}
+	ruled := func(r env.Report) error {
+		if r.Codes["418"] != r.Requests {
+			return fmt.Errorf("got %s", r)
+		}
+		return nil
+	}
+	given(t, service("ruled", "app: echo"), object("Sidecar", "scoped", `
+  workloadSelector: {labels: {app: scoped}}
+  egress: [{hosts: [./ruled.e2e-app.svc.cluster.local]}]`), `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: ruled, namespace: `+otherSpace+`}
+spec:
+  hosts: [ruled.e2e-app.svc.cluster.local]
+  exportTo: [`+appSpace+`]
+  http: [{directResponse: {status: 418}}]
+`)
+	until(t, "418 by routes of another namespace", ruled, call, "http://ruled:8080", "--count=5")
+	until(t, "200, as they do not count here", answered, scoped, "http://ruled:8080", "--count=5")
+	given(t, object("Sidecar", "scoped", `
+  workloadSelector: {labels: {app: scoped}}
+  egress: [{hosts: [./ruled.e2e-app.svc.cluster.local, `+otherSpace+`/*]}]`))
+	until(t, "418, as they count now", ruled, scoped, "http://ruled:8080", "--count=5")
 }
 
 // A Sidecar says where the application is: at a Unix socket, and at a port that only the

@@ -211,3 +211,36 @@ func TestListedHosts(t *testing.T) {
 		t.Errorf("problems: %q", problems)
 	}
 }
+
+const ruled = `
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: cart, namespace: ops}, spec: {hosts: [cart.shop.svc.cluster.local], http: [{directResponse: {status: 418}}], tcp: [{route: [{destination: {host: none.ops.svc.cluster.local}}]}]}}
+`
+
+// TestListedRoutes: routes of a namespace that a Sidecar does not list do not count for
+// its sidecar, for requests and for bytes, until it does; nor do they end a connection.
+func TestListedRoutes(t *testing.T) {
+	w := New(t)
+	w.Apply(listed)
+	web := w.Start(Spec{Namespace: "shop", Name: "web-1", Labels: map[string]string{"app": "web"}, Proxy: node.Sidecar})
+	web.ServeEcho(8080)
+	web.serveLines(9042)
+	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Labels: map[string]string{"app": "page"}, Proxy: node.Sidecar})
+	other := w.Start(Spec{Namespace: "shop", Name: "other-1", Labels: map[string]string{"app": "other"}, Proxy: node.Sidecar})
+	open, err := page.Dial("10.96.2.1:9042")
+	w.must(err)
+	defer open.Close()
+	w.Apply(ruled)
+	other.Expect(Call{To: "10.96.2.1:80", URL: "http://cart/"}, "418")
+	page.Expect(Call{To: "10.96.2.1:80", URL: "http://cart/"}, "200 web-1")
+	page.expectLine("10.96.2.1:9042", "shop/web-1")
+	if got, err := ask(open, "still there"); got != "shop/web-1: still there" {
+		t.Errorf("the connection that was open: %q, %v", got, err)
+	}
+	w.Apply(`{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, egress: [{hosts: [./cart, ops/*]}]}}`)
+	page.Expect(Call{To: "10.96.2.1:80", URL: "http://cart/"}, "418")
+	w.Apply(`{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: page, namespace: shop}, spec: {workloadSelector: {labels: {app: page}}, egress: [{port: {number: 80, protocol: HTTP, name: http}, hosts: [./cart]}, {hosts: [./cart, ops/*]}]}}`)
+	page.Expect(Call{To: "10.96.2.1:80", URL: "http://cart/"}, "200 web-1")
+	if refused := w.Refused(); len(refused) > 0 {
+		t.Errorf("refused: %q", refused)
+	}
+}
