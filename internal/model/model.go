@@ -10,7 +10,7 @@
 //	injection  proxyDefaults
 //	security   peerAuth, peerAuthDisabling, tokens
 //	hosts      wishes, addresses, allocations, entryHosts, serviceHosts, hosts
-//	scopes     sidecarRules, sidecars.chosen, homes, imported, unknowns, scopes
+//	scopes     sidecarRules, sidecars.chosen, homes, listings, imported, unknowns, scopes
 //	endpoints  pods.placed, backends, endpointSets, identities, targetPorts, entrySets
 //	delegation routesMerged
 //	policies   policyHosts, choices, subsets, routesWeighed, routesSettled, subsetsNamed, targets, nearness, hashes

@@ -121,8 +121,12 @@ func (h *Hub) eachViewer(sh *shelf, n *name, f func(*class)) {
 		return
 	}
 	topics := [...]topic{
-		{kind: sh.table.typ, text: n.text}, {kind: topicKey, text: n.key}, {kind: topicKey},
-		{kind: topicPart, text: n.key, part: n.part}, {kind: topicPart, part: n.part}, {kind: topicRoutes, text: n.parent},
+		{kind: sh.table.typ, text: n.text},
+		{kind: topicKey, text: n.key},
+		{kind: topicKey},
+		{kind: topicPart, text: n.key, part: n.part},
+		{kind: topicPart, part: n.part},
+		{kind: topicRoutes, text: n.parent},
 	}
 	for i, t := range topics {
 		for c := range h.followers[t] {
