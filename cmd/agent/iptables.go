@@ -10,10 +10,8 @@ import (
 
 	"github.com/meshwright/meshwright/internal/agent/capture"
 	"github.com/meshwright/meshwright/internal/agent/resolvconf"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
-
-// ownPorts are the agent's own; the kubelet must reach them whatever else is excluded.
-var ownPorts = []uint16{15020, 15021}
 
 type iptablesFlags struct {
 	config                                           capture.Config
@@ -33,12 +31,12 @@ func iptablesCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.Uint16Var(&f.config.InboundCapturePort, "inbound-capture-port", 15006, "where connections to the pod go")
-	flags.Uint16Var(&f.config.OutboundCapturePort, "outbound-capture-port", 15001, "where connections of the application go")
+	flags.Uint16Var(&f.config.InboundCapturePort, "inbound-capture-port", ownport.Inbound, "where connections to the pod go")
+	flags.Uint16Var(&f.config.OutboundCapturePort, "outbound-capture-port", ownport.Outbound, "where connections of the application go")
 	flags.Uint32Var(&f.config.ProxyUID, "proxy-uid", 1337, "user of the proxy, never captured")
 	flags.Uint32Var(&f.config.ProxyGID, "proxy-gid", 1337, "group of the proxy, never captured")
 	flags.StringVar(&f.inbound, "inbound-ports", "*", "ports of the pod to capture, comma-separated; * is all, empty none")
-	flags.StringVar(&f.excludeInbound, "exclude-inbound-ports", "15020,15021", "ports of the pod never to capture; 15020 and 15021 are always among them")
+	flags.StringVar(&f.excludeInbound, "exclude-inbound-ports", ownport.UncapturedList(), "ports of the pod never to capture; 15020 and 15021 are always among them")
 	flags.StringVar(&f.includeOutboundPorts, "include-outbound-ports", "", "destination ports to capture even outside --include-outbound-cidrs")
 	flags.StringVar(&f.excludeOutboundPorts, "exclude-outbound-ports", "", "destination ports never to capture")
 	flags.StringVar(&f.includeOutboundCIDRs, "include-outbound-cidrs", "*", "destinations to capture, comma-separated; * is all, empty none")
@@ -117,7 +115,7 @@ func (f *iptablesFlags) parse() error {
 	if c.ExcludeInterfaces, err = capture.ParseInterfaces(f.excludeInterfaces); err != nil {
 		return fmt.Errorf("--exclude-interfaces: %w", err)
 	}
-	c.ExcludeInboundPorts = append(c.ExcludeInboundPorts, ownPorts...)
+	c.ExcludeInboundPorts = append(c.ExcludeInboundPorts, ownport.Uncaptured()...)
 	slices.Sort(c.ExcludeInboundPorts)
 	c.ExcludeInboundPorts = slices.Compact(c.ExcludeInboundPorts)
 	if c.AllOutbound, c.IncludeOutboundCIDRs, err = capture.ParseCIDRs(f.includeOutboundCIDRs); err != nil {

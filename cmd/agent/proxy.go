@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 	"github.com/meshwright/meshwright/internal/agent/node"
 	"github.com/meshwright/meshwright/internal/agent/probe"
 	"github.com/meshwright/meshwright/internal/agent/resolvconf"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 type proxyFlags struct {
@@ -64,9 +66,9 @@ func (f *proxyFlags) bind(flags *pflag.FlagSet) {
 	flags.Int64Var(&c.MaxConnections, "max-downstream-connections", 0, "connections that Envoy accepts; 0 is half of the file descriptor limit")
 	flags.DurationVar(&c.CertificateTTL, "certificate-ttl", 24*time.Hour, "lifetime of certificates to ask for")
 	flags.StringVar(&c.EnvoyPath, "envoy", "/usr/local/bin/envoy", "path of the Envoy binary")
-	flags.StringVar(&c.AdminAddress, "admin-address", "127.0.0.1:15000", "address of Envoy's admin interface")
-	flags.StringVar(&c.StatusAddress, "status-address", ":15020", "address of metrics and application probes")
-	flags.StringVar(&c.ReadinessAddress, "readiness-address", ":15021", "address of readiness")
+	flags.StringVar(&c.AdminAddress, "admin-address", "127.0.0.1:"+strconv.Itoa(ownport.Admin), "address of Envoy's admin interface")
+	flags.StringVar(&c.StatusAddress, "status-address", ":"+strconv.Itoa(ownport.Status), "address of metrics and application probes")
+	flags.StringVar(&c.ReadinessAddress, "readiness-address", ":"+strconv.Itoa(ownport.Readiness), "address of readiness")
 	flags.Uint16Var(&c.DNSPort, "dns-port", 0, "loopback port to answer the application's DNS queries at; 0 is off")
 	flags.StringVar(&c.ResolvConf, "resolv-conf", resolvconf.Path, "file with the name servers of the pod")
 	flags.StringVar(&c.StateDir, "state-dir", "/var/run/meshwright", "private directory for the bootstrap and the SDS socket")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/meshwright/meshwright/internal/agent/metric"
 	"github.com/meshwright/meshwright/internal/agent/probe"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 // Names of the injected containers, which tools look for.
@@ -25,16 +26,12 @@ const (
 const (
 	// proxyID is uid and gid of the proxy, which the redirect rules exempt.
 	proxyID = int64(1337)
-	// readyPort and readyPath answer once the proxy has its first configuration.
-	readyPort = 15021
+	// readyPath answers once the proxy has its first configuration.
 	readyPath = "/healthz/ready"
 	// readyPeriod and readyFailures are the readiness probe's unless the pod says otherwise.
 	readyPeriod   = 15
 	readyFailures = 4
-	// dnsPort is where the agent answers captured DNS queries.
-	dnsPort = 15053
-	// metricsPort and metricsPath serve the metrics of proxy and application together.
-	metricsPort = 15020
+	// metricsPath serves the metrics of proxy and application together.
 	metricsPath = "/stats/prometheus"
 	// startupTries, one a second, is how long a proxy may wait for the control plane before the kubelet restarts it.
 	startupTries = 600
@@ -102,8 +99,8 @@ func (s subject) iptables() []string {
 	o := s.options
 	args := []string{
 		"iptables",
-		"--inbound-capture-port=15006",
-		"--outbound-capture-port=15001",
+		"--inbound-capture-port=" + strconv.Itoa(ownport.Inbound),
+		"--outbound-capture-port=" + strconv.Itoa(ownport.Outbound),
 		"--inbound-ports=" + o.inboundPorts,
 		"--exclude-inbound-ports=" + o.excludeInboundPorts,
 		"--exclude-outbound-ports=" + o.excludeOutboundPorts,
@@ -117,7 +114,7 @@ func (s subject) iptables() []string {
 		args = append(args, "--exclude-interfaces="+o.excludeInterfaces)
 	}
 	if o.dnsCapture() {
-		args = append(args, "--dns-capture-port="+strconv.Itoa(dnsPort))
+		args = append(args, "--dns-capture-port="+strconv.Itoa(ownport.DNS))
 	}
 	return args
 }
@@ -145,7 +142,7 @@ func (s subject) proxy() []string {
 		args = append(args, "--agent-log-level="+o.agentLogLevel)
 	}
 	if o.dnsCapture() {
-		args = append(args, "--dns-port="+strconv.Itoa(dnsPort))
+		args = append(args, "--dns-port="+strconv.Itoa(ownport.DNS))
 	}
 	return args
 }
@@ -169,7 +166,7 @@ func (s subject) proxyContainer() (corev1.Container, error) {
 		return corev1.Container{}, err
 	}
 	times := s.options.readiness
-	ready := corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: readyPath, Port: intstr.FromInt32(readyPort)}}
+	ready := corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: readyPath, Port: intstr.FromInt32(ownport.Readiness)}}
 	return corev1.Container{
 		Name:            ProxyContainer,
 		Image:           s.image(),
@@ -177,7 +174,7 @@ func (s subject) proxyContainer() (corev1.Container, error) {
 		RestartPolicy:   new(corev1.ContainerRestartPolicyAlways),
 		Args:            s.proxy(),
 		Env:             env,
-		Ports:           []corev1.ContainerPort{{Name: "http-envoy-prom", ContainerPort: metricsPort, Protocol: corev1.ProtocolTCP}},
+		Ports:           []corev1.ContainerPort{{Name: "http-envoy-prom", ContainerPort: ownport.Status, Protocol: corev1.ProtocolTCP}},
 		Resources:       s.options.resources,
 		VolumeMounts:    append(mounts(), s.options.mounts...),
 		StartupProbe:    &corev1.Probe{ProbeHandler: ready, PeriodSeconds: 1, TimeoutSeconds: 3, FailureThreshold: startupTries},

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/meshwright/meshwright/internal/agent/capture"
+	"github.com/meshwright/meshwright/internal/ownport"
 	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
@@ -33,9 +34,6 @@ const (
 	defaultMemoryLimit = "1Gi"
 	defaultLogLevel    = "warning"
 )
-
-// agentPorts are never captured on the way in: the kubelet and Prometheus reach the agent there.
-const agentPorts = "15020,15021"
 
 // options is what one pod's annotations say about its proxy.
 type options struct {
@@ -100,10 +98,10 @@ func parseOptions(annotations map[string]string, settings proxyconfig.Settings) 
 		p.fail(annotationScope, fmt.Errorf("%q is none of %s", scope, strings.Join(scopes, ", ")))
 	}
 	o.resources = p.resources()
-	o.excludeInboundPorts = strings.TrimPrefix(o.excludeInboundPorts+","+agentPorts, ",")
+	o.excludeInboundPorts = strings.TrimPrefix(o.excludeInboundPorts+","+ownport.UncapturedList(), ",")
 	p.mode(&o)
 	p.fixed(annotationNative, "true", "the proxy is always a native sidecar")
-	p.fixed(annotationStatusPort, strconv.Itoa(metricsPort), "the agent always listens at "+strconv.Itoa(metricsPort))
+	p.fixed(annotationStatusPort, strconv.Itoa(ownport.Status), "the agent always listens at "+strconv.Itoa(ownport.Status))
 	if err := proxyconfig.CheckImageType(p.text(annotationImageType, "")); err != nil {
 		p.warn(annotationImageType, err.Error()+"; it has no effect")
 	}

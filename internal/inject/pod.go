@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/meshwright/meshwright/internal/agent/metric"
+	"github.com/meshwright/meshwright/internal/ownport"
 	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
@@ -133,7 +134,7 @@ func (s subject) metrics(set map[string]string) (*metric.App, error) {
 		return nil, nil
 	}
 	var app *metric.App
-	if have[annotationScrape] == "true" && have[annotationPort] != strconv.Itoa(metricsPort) {
+	if have[annotationScrape] == "true" && have[annotationPort] != strconv.Itoa(ownport.Status) {
 		app = &metric.App{Port: have[annotationPort], Path: have[annotationPath], Scheme: have[annotationScheme]}
 		text, err := app.Encode()
 		if err != nil {
@@ -144,7 +145,7 @@ func (s subject) metrics(set map[string]string) (*metric.App, error) {
 		}
 	}
 	set[annotationScrape] = "true"
-	set[annotationPort] = strconv.Itoa(metricsPort)
+	set[annotationPort] = strconv.Itoa(ownport.Status)
 	set[annotationPath] = metricsPath
 	if have[annotationScheme] != "" {
 		set[annotationScheme] = "http"

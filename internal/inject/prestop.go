@@ -7,7 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/meshwright/meshwright/internal/agent/probe"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 const (
@@ -29,7 +29,7 @@ func hookAll(pod *corev1.Pod, token string, out *patch) string {
 			continue
 		}
 		hooked = true
-		hook := map[string]any{"httpGet": map[string]any{"path": prestopPath + token, "port": probe.Port, "scheme": "HTTP"}}
+		hook := map[string]any{"httpGet": map[string]any{"path": prestopPath + token, "port": ownport.Status, "scheme": "HTTP"}}
 		path := "/spec/containers/" + strconv.Itoa(i) + "/lifecycle"
 		if c.Lifecycle == nil {
 			out.add(path, map[string]any{"preStop": hook})

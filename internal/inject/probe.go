@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/meshwright/meshwright/internal/agent/probe"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 // rewriteProbes points the probes of one container at the agent. It adds the originals to set and the changes to the
@@ -34,7 +35,7 @@ func rewriteProbes(c *corev1.Container, path string, set probe.Set, out *patch) 
 		}
 		set[probe.Key(c.Name, p.kind)] = original
 		here := path + "/" + p.field
-		get := map[string]any{"path": probe.Path(c.Name, p.kind), "port": probe.Port, "scheme": "HTTP"}
+		get := map[string]any{"path": probe.Path(c.Name, p.kind), "port": ownport.Status, "scheme": "HTTP"}
 		if handler == "httpGet" {
 			out.replace(here+"/httpGet", get)
 		} else {
@@ -75,7 +76,7 @@ func portable(c *corev1.Container, p *corev1.Probe) (probe.Probe, string, bool) 
 	return out, "", false
 }
 
-func isAgentPort(port int32) bool { return port == probe.Port || port == readyPort }
+func isAgentPort(port int32) bool { return port == ownport.Status || port == ownport.Readiness }
 
 // portNumber resolves a port as the kubelet does: a number, the name of one of the container's ports, or a number
 // written as text.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 // deriveInbound makes what each class of sidecars accepts.
@@ -129,8 +130,13 @@ func addTargets(out *ir.Inbound, ports []ir.ServicePort, own []ir.SlicePort, det
 }
 
 // addPort adds a port, unless it is there: the first protocol is believed. But a port
-// that is gRPC for one Service and gRPC-Web for another takes both.
+// that is gRPC for one Service and gRPC-Web for another takes both. A port at which the
+// proxy gets what is captured is none of the application's: handed on, a connection would
+// come back for ever.
 func addPort(out *ir.Inbound, port uint16, protocol ir.Protocol) {
+	if ownport.Captures(port) {
+		return
+	}
 	i := slices.IndexFunc(out.Ports, func(p ir.InboundPort) bool { return p.Port == port })
 	switch {
 	case i < 0:

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 var servedPeerAuthentication = serves("selector.matchLabels", "mtls.mode", "portLevelMtls")
@@ -72,6 +73,10 @@ func (p *peerAuthentication) ports(at path, in map[uint32]*security.PeerAuthenti
 		port, ok := portNumber(int64(number))
 		if !ok {
 			p.notes.invalid(here, "port %d must be from 1 to 65535", number)
+			continue
+		}
+		if ownport.Is(port) {
+			p.notes.warn(ReasonUnreachable, here, "has no effect, as the port is the sidecar's own; name the port of the application")
 			continue
 		}
 		out = append(out, ir.PortMTLS{Port: port, Mode: p.mode(here.field("mode"), mtls)})

@@ -12,6 +12,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 // egressPort reads for which port hosts are listed, 0 for all, and where sidecars listen
@@ -39,7 +40,7 @@ func egressPort(n *notes, at path, in *networking.IstioEgressListener) (out ir.E
 	}
 	out.HTTP = what.IsHTTP()
 	own := egressBind(n, at, in, &out)
-	if own && out.Socket == "" && slices.Contains(ownPorts, out.Port) {
+	if own && out.Socket == "" && ownport.Is(out.Port) {
 		n.invalid(number, "port %d is the sidecar's own", out.Port)
 	}
 	return out, own && n.errors() == before

@@ -13,6 +13,7 @@ import (
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 // maxIngress bounds the ports of a Sidecar, each of which has several filter chains.
@@ -49,7 +50,7 @@ func ingressPort(n *notes, at path, in *networking.IstioIngressListener) ir.Ingr
 	number, ok := portNumber(int64(in.GetPort().GetNumber()))
 	if !ok {
 		n.invalid(at.field("port").field("number"), "port %d must be from 1 to 65535", in.GetPort().GetNumber())
-	} else if slices.Contains(ownPorts, number) {
+	} else if ownport.Is(number) {
 		n.invalid(at.field("port").field("number"), "port %d is the sidecar's own", number)
 	}
 	protocol, ok := servedProtocols[strings.ToUpper(in.GetPort().GetProtocol())]
@@ -71,10 +72,6 @@ func ingressPort(n *notes, at path, in *networking.IstioIngressListener) ir.Ingr
 	}
 	return out
 }
-
-// ownPorts are where a sidecar's own listeners, Envoy's administration and the agent are.
-// What comes from outside must not get there.
-var ownPorts = []uint16{15000, 15001, 15006, 15020, 15021, 15053}
 
 // ownSocket reads where the sidecar listens itself. It must be said: the pod's address is
 // not known here, and a listener of all addresses is also found by what the application
@@ -120,7 +117,7 @@ func localEndpoint(text string) (out ir.LocalEndpoint, err error) {
 	if !ok || parseErr != nil || number == 0 {
 		return out, fmt.Errorf("must end with a port from 1 to 65535")
 	}
-	if out.Port = uint16(number); slices.Contains(ownPorts, out.Port) {
+	if out.Port = uint16(number); ownport.Is(out.Port) {
 		return out, fmt.Errorf("is a port of the sidecar's own")
 	}
 	switch host {

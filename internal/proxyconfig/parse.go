@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 // maxText bounds an annotation's YAML; the API server bounds all annotations of an object to 256 KiB.
@@ -21,9 +23,6 @@ const maxText = 64 << 10
 
 // maxDrain is the longest drain: an hour, as for the graceful end of a pod nobody waits longer.
 const maxDrain = time.Hour
-
-// statusPort is where the agent always listens.
-const statusPort = 15020
 
 // Fields of https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#ProxyConfig that have an effect, or that
 // say what is so in any case.
@@ -196,8 +195,8 @@ func parseHold(_ *Settings, text []byte) error {
 }
 
 func parseStatusPort(_ *Settings, text []byte) error {
-	if string(text) != fmt.Sprint(statusPort) {
-		return unserved(fmt.Sprintf("%s is not served: the port is always %d", text, statusPort))
+	if string(text) != fmt.Sprint(ownport.Status) {
+		return unserved(fmt.Sprintf("%s is not served: the port is always %d", text, ownport.Status))
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 // Call is a request that an application, or a client of a gateway, makes.
@@ -89,7 +91,7 @@ func (p *Proxy) listener(to netip.AddrPort) *listenerv3.Listener {
 	return cmp.Or(
 		p.listeners[address(to.Addr().String(), uint32(to.Port()))],
 		p.listeners[address(all.String(), uint32(to.Port()))],
-		p.listeners[address(all.String(), 15001)],
+		p.listeners[address(all.String(), ownport.Outbound)],
 	)
 }
 

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 // The names that configuration from the control plane may refer to.
@@ -29,9 +31,6 @@ const (
 	RootSecret = "ROOTCA"
 )
 
-// AdminPort is where Envoy's admin interface listens, at 127.0.0.1 only.
-const AdminPort = 15000
-
 // Config is what differs from proxy to proxy.
 type Config struct {
 	Node *corev3.Node
@@ -42,7 +41,7 @@ type Config struct {
 	PreferIPv6 bool
 	// SecretSocket is the path of the agent's SDS socket.
 	SecretSocket string
-	// AdminAddress overrides 127.0.0.1:AdminPort; tests use it to run side by side.
+	// AdminAddress overrides port ownport.Admin of 127.0.0.1; tests use it to run side by side.
 	AdminAddress string
 	// MaxConnections bounds the downstream connections that Envoy accepts; further ones are refused at once.
 	MaxConnections int64
@@ -57,7 +56,7 @@ func Build(c Config) (*bootstrapv3.Bootstrap, error) {
 		return nil, fmt.Errorf("discovery address: %w", err)
 	}
 	if c.AdminAddress == "" {
-		c.AdminAddress = net.JoinHostPort("127.0.0.1", strconv.Itoa(AdminPort))
+		c.AdminAddress = net.JoinHostPort("127.0.0.1", strconv.Itoa(ownport.Admin))
 	}
 	adminHost, adminPort, err := splitAddress(c.AdminAddress)
 	if err != nil {

@@ -22,9 +22,6 @@ const Env = "APP_PROBES"
 // PathPrefix is where the agent serves probes: PathPrefix + "CONTAINER/KIND" (see Path).
 const PathPrefix = "/app-health/"
 
-// Port is the agent's port that the kubelet probes instead of the application's.
-const Port = 15020
-
 // maxEnvBytes bounds what Parse accepts: a pod has few probes, and an environment variable of this size is a mistake.
 const maxEnvBytes = 256 << 10
 

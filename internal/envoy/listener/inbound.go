@@ -17,6 +17,7 @@ import (
 	"github.com/meshwright/meshwright/internal/envoy/tls"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 // InboundCapture gets every connection that is made to the pod. Per port there is
@@ -32,7 +33,7 @@ import (
 // A strict port has only the first, so that anything else finds no chain and is
 // closed.
 func InboundCapture(in *ir.Inbound) *listenerv3.Listener {
-	chains := []*listenerv3.FilterChain{loopGuard(inboundPort)}
+	chains := []*listenerv3.FilterChain{loopGuard(ownport.Inbound)}
 	for i := range in.Ports {
 		p := &in.Ports[i]
 		chains = append(chains, inboundChains(in, p)...)
@@ -47,7 +48,7 @@ func InboundCapture(in *ir.Inbound) *listenerv3.Listener {
 	}
 	out := &listenerv3.Listener{
 		Name:                             ir.ListenerInbound,
-		Address:                          typed.Address("0.0.0.0", inboundPort),
+		Address:                          typed.Address("0.0.0.0", ownport.Inbound),
 		TrafficDirection:                 corev3.TrafficDirection_INBOUND,
 		UseOriginalDst:                   wrapperspb.Bool(false),
 		ListenerFilters:                  inspectors,

@@ -17,12 +17,7 @@ import (
 	"github.com/meshwright/meshwright/internal/envoy/filter"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/internal/ir"
-)
-
-// The ports to which the packet rules redirect a pod's connections.
-const (
-	outboundPort = 15001
-	inboundPort  = 15006
+	"github.com/meshwright/meshwright/internal/ownport"
 )
 
 const (
@@ -36,11 +31,11 @@ func OutboundCapture(in *ir.OutboundCapture) *listenerv3.Listener {
 	others := unknown(in.Unknown, in.AccessLogFile)
 	return &listenerv3.Listener{
 		Name:               ir.ListenerOutbound,
-		Address:            typed.Address("0.0.0.0", outboundPort),
+		Address:            typed.Address("0.0.0.0", ownport.Outbound),
 		TrafficDirection:   corev3.TrafficDirection_OUTBOUND,
 		UseOriginalDst:     wrapperspb.Bool(true),
 		ListenerFilters:    []*listenerv3.ListenerFilter{filter.OriginalDst()},
-		FilterChains:       append([]*listenerv3.FilterChain{loopGuard(outboundPort)}, addressChains(in.Ranges, in.Unknown, in.AccessLogFile, nil)...),
+		FilterChains:       append([]*listenerv3.FilterChain{loopGuard(ownport.Outbound)}, addressChains(in.Ranges, in.Unknown, in.AccessLogFile, nil)...),
 		DefaultFilterChain: others,
 	}
 }
