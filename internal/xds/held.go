@@ -2,8 +2,6 @@
 
 package xds
 
-import "math/bits"
-
 // A cell is what a session knows of one name: the serial number of the
 // version that the client acknowledged, and whether the client asked for the
 // name explicitly.
@@ -28,52 +26,67 @@ func (c cell) asked() bool    { return c&askedBit != 0 }
 func (c cell) with(serial uint32) cell { return c&askedBit | cell(serial)&^askedBit }
 
 // held maps name ids to cells in pages, because the ids that one proxy knows
-// lie close together: they were published together.
+// lie close together: they were published together. Pages are a session's own
+// while they change and shared with other sessions afterwards.
 type held struct {
 	pages []*page
+	// own are the places of pages that were made or copied since share; one that
+	// went or is shared again may be among them.
+	own []uint32
 }
 
-const pageBits = 6
-
-type page struct {
-	cells [1 << pageBits]cell
-	used  int
-}
+// ownSpare is for how many places of its own pages a session keeps room: most
+// changes are of one page.
+const ownSpare = 16
 
 func (h *held) get(id uint32) cell {
 	if p := int(id >> pageBits); p < len(h.pages) && h.pages[p] != nil {
-		return h.pages[p].cells[id&(1<<pageBits-1)]
+		return h.pages[p].cells[id&(pageSize-1)]
 	}
 	return 0
 }
 
-func (h *held) set(id uint32, c cell) {
-	p := int(id >> pageBits)
-	if p >= len(h.pages) {
-		if c == 0 {
-			return
-		}
-		h.pages = append(h.pages, make([]*page, p+1-len(h.pages))...)
+func (h *held) set(all *pages, id uint32, c cell) {
+	if c == h.get(id) {
+		return
+	}
+	p := id >> pageBits
+	if more := int(p) + 1 - len(h.pages); more > 0 {
+		h.pages = append(h.pages, make([]*page, more)...)
 	}
 	pg := h.pages[p]
-	if pg == nil {
-		if c == 0 {
-			return
-		}
-		pg = new(page)
+	if pg == nil || pg.shared() {
+		pg = all.own(pg)
 		h.pages[p] = pg
+		h.own = append(h.own, p)
 	}
-	at := &pg.cells[id&(1<<pageBits-1)]
-	switch {
-	case *at == 0 && c != 0:
-		pg.used++
-	case *at != 0 && c == 0:
-		pg.used--
-	}
-	*at = c
+	pg.set(id&(pageSize-1), c)
 	if pg.used == 0 {
+		all.release(pg)
 		h.pages[p] = nil
 	}
+}
+
+// share gives up the session's own pages for equal ones that all share.
+func (h *held) share(all *pages) {
+	for _, p := range h.own {
+		if pg := h.pages[p]; pg != nil && !pg.shared() {
+			h.pages[p] = all.share(pg)
+		}
+	}
+	if h.own = h.own[:0]; cap(h.own) > ownSpare {
+		h.own = nil
+	}
+}
+
+// release gives all pages back.
+func (h *held) release(all *pages) {
+	for _, pg := range h.pages {
+		if pg != nil {
+			all.release(pg)
+		}
+	}
+	*h = held{}
 }
 
 // each calls f for every cell that is not zero, by ascending id. f may change
@@ -83,44 +96,10 @@ func (h *held) each(f func(id uint32, c cell)) {
 		if pg == nil {
 			continue
 		}
-		for i, c := range pg.cells {
+		for i, c := range pg.cells { // A copy of them.
 			if c != 0 {
 				f(uint32(p)<<pageBits|uint32(i), c)
 			}
-		}
-	}
-}
-
-// seats is a set of sessions, by their seat numbers in the hub.
-type seats []uint64
-
-func (s *seats) add(seat int) {
-	if w := seat >> 6; w >= len(*s) {
-		*s = append(*s, make([]uint64, w+1-len(*s))...)
-	}
-	(*s)[seat>>6] |= 1 << (seat & 63)
-}
-
-func (s *seats) remove(seat int) {
-	if w := seat >> 6; w < len(*s) {
-		(*s)[w] &^= 1 << (seat & 63)
-	}
-	for len(*s) > 0 && (*s)[len(*s)-1] == 0 {
-		*s = (*s)[:len(*s)-1]
-	}
-	if len(*s) == 0 {
-		*s = nil
-	}
-}
-
-func (s seats) has(seat int) bool { w := seat >> 6; return w < len(s) && s[w]&(1<<(seat&63)) != 0 }
-
-func (s seats) empty() bool { return len(s) == 0 }
-
-func (s seats) each(f func(seat int)) {
-	for w, word := range s {
-		for ; word != 0; word &= word - 1 {
-			f(w<<6 + bits.TrailingZeros64(word))
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 type Hub struct {
 	opts  Options
 	press press
+	pages pages
 	stats counters
 	done  chan struct{}
 	end   sync.Once
@@ -143,6 +144,7 @@ func (h *Hub) leave(s *session) {
 				l.table.release(n)
 			}
 		})
+		l.held.release(l.pages)
 	}
 	s.lanes = nil
 	s.mu.Unlock()

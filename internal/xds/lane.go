@@ -7,6 +7,7 @@ package xds
 // guarded by the session's lock.
 type lane struct {
 	table *table
+	pages *pages
 	// wild: the client wants all resources of the type.
 	wild bool
 	// asked counts the names that the client subscribes to explicitly.

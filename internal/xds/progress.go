@@ -222,7 +222,7 @@ func (l *lane) hold(id uint32, c cell) {
 			n.moved(old, c.serial())
 		}
 	}
-	l.held.set(id, c)
+	l.held.set(l.pages, id, c)
 }
 
 func (n *name) moved(from, to uint32) {

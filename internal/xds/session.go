@@ -99,7 +99,7 @@ func (s *session) lane(typ string) *lane {
 }
 
 func (s *session) addLane(t *table) *lane {
-	l := &lane{table: t}
+	l := &lane{table: t, pages: &s.hub.pages}
 	s.lanes = append(s.lanes, l)
 	slices.SortStableFunc(s.lanes, func(a, b *lane) int { return cmp.Compare(a.table.rank, b.table.rank) })
 	return l

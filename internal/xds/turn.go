@@ -42,6 +42,9 @@ func (s *session) plan(types []string) []string {
 	due := false
 	for _, l := range s.lanes {
 		due = due || l.due()
+		if l.flight == nil && !l.due() {
+			l.held.share(l.pages)
+		}
 	}
 	if !due {
 		return nil
