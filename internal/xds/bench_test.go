@@ -86,6 +86,14 @@ func (c *crowd) join() {
 	s := c.hub.session(l, Peer{})
 	c.wg.Go(func() { _ = s.run(c.hub.done, nil) })
 	c.wg.Go(func() {
+		say := func(r *request) error {
+			s.turn.Lock()
+			defer s.turn.Unlock()
+			if err := s.take(r); err != nil {
+				return err
+			}
+			return s.pump()
+		}
 		var all names
 		for i := range c.services {
 			all = appendName(all, fieldSubscribe, serviceName(i))
@@ -97,7 +105,7 @@ func (c *crowd) join() {
 			{typ: RouteType, subscribe: appendName(nil, fieldSubscribe, "80")},
 			{typ: VirtualHostType},
 		} {
-			if s.step(r) != nil {
+			if say(r) != nil {
 				return
 			}
 		}
@@ -106,7 +114,7 @@ func (c *crowd) join() {
 			case <-c.hub.done:
 				return
 			case r := <-l.answers:
-				if s.step(r) != nil {
+				if say(r) != nil {
 					return
 				}
 			}

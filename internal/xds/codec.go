@@ -17,22 +17,24 @@ type frame struct {
 	protoreflect.Message // empty
 
 	methods protoiface.Methods
-	// spare is the room for one small message after the other.
-	spare   []byte
+	// wire is a message as it came, until it is opened; request is what was in it,
+	// until it is done.
+	wire    mem.BufferSlice
 	request request
-	err     error
+	// spare is the room for one small message after the other; large is that of the
+	// present message if it is large.
+	spare, large []byte
+	rooms        rooms
 }
 
-// frameSpare is how large a message may be for which room is kept. An
+// frameSpare is how large a message may be for which a stream keeps room. An
 // acknowledgement is smaller.
 const frameSpare = 4 << 10
 
-func newFrame() *frame {
-	f := &frame{Message: new(emptypb.Empty).ProtoReflect()}
+func newFrame(r rooms) *frame {
+	f := &frame{Message: new(emptypb.Empty).ProtoReflect(), rooms: r}
 	f.methods.Unmarshal = func(in protoiface.UnmarshalInput) (protoiface.UnmarshalOutput, error) {
-		raw := f.room(len(in.Buf))
-		copy(raw, in.Buf) // gRPC uses its buffer again.
-		f.request, f.err = parse(raw)
+		f.wire = mem.BufferSlice{mem.Copy(in.Buf, mem.DefaultBufferPool())} // gRPC uses its buffer again.
 		return protoiface.UnmarshalOutput{Flags: protoiface.UnmarshalInitialized}, nil
 	}
 	return f
@@ -44,15 +46,71 @@ func (f *frame) ProtoReflect() protoreflect.Message { return f }
 // ProtoMethods lead to the fast path.
 func (f *frame) ProtoMethods() *protoiface.Methods { return &f.methods }
 
-// room is where a message of n bytes goes.
-func (f *frame) room(n int) []byte {
-	if n > frameSpare {
+// open reads the message.
+func (f *frame) open() (err error) {
+	n := f.wire.Len()
+	var raw []byte
+	if n <= frameSpare {
+		if n > cap(f.spare) {
+			f.spare = make([]byte, max(n, 128))
+		}
+		raw = f.spare[:n]
+	} else {
+		f.large = f.rooms.take(n)
+		raw = f.large
+	}
+	f.wire.CopyTo(raw)
+	f.drop()
+	f.request, err = parse(raw)
+	return err
+}
+
+// drop lets go of what came.
+func (f *frame) drop() {
+	f.wire.Free()
+	f.wire = nil
+}
+
+// done lets go of the message.
+func (f *frame) done() {
+	f.request = request{}
+	if f.large != nil {
+		f.rooms.give(f.large)
+		f.large = nil
+	}
+}
+
+// rooms are where large messages are read, by a few streams at a time: when all
+// proxies connect at once, each says what it holds of thousands of names, and
+// most would wait with it for the hub.
+type rooms chan []byte
+
+// roomSpare is how large a message may be whose room is used again. What a proxy
+// says that holds some thousand names is smaller.
+const roomSpare = 1 << 20
+
+func newRooms(n int) rooms {
+	r := make(rooms, n)
+	for range n {
+		r <- nil
+	}
+	return r
+}
+
+// take waits for room for n bytes.
+func (r rooms) take(n int) []byte {
+	room := <-r
+	if n > cap(room) {
 		return make([]byte, n)
 	}
-	if f.spare == nil || n > cap(f.spare) {
-		f.spare = make([]byte, max(n, 128))
+	return room[:n]
+}
+
+func (r rooms) give(room []byte) {
+	if cap(room) > roomSpare {
+		room = nil
 	}
-	return f.spare[:n]
+	r <- room
 }
 
 // Codec is the protobuf codec of a gRPC server, for grpc.ForceServerCodecV2. It
@@ -63,14 +121,13 @@ func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
 
 type codec struct{ encoding.CodecV2 }
 
-// Unmarshal reads a message.
+// Unmarshal keeps a message until it is opened.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	f, ok := v.(*frame)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	raw := f.room(data.Len())
-	data.CopyTo(raw)
-	f.request, f.err = parse(raw)
+	data.Ref()
+	f.wire = data
 	return nil
 }

@@ -4,6 +4,7 @@ package xds
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -16,6 +17,7 @@ type Hub struct {
 	opts  Options
 	press press
 	pages pages
+	rooms rooms
 	stats counters
 	done  chan struct{}
 	end   sync.Once
@@ -61,6 +63,7 @@ func NewHub(opts Options) (*Hub, error) {
 	return &Hub{
 		opts:    opts,
 		press:   press{noCluster: opts.NoCluster},
+		rooms:   newRooms(2 * runtime.GOMAXPROCS(0)),
 		done:    make(chan struct{}),
 		tables:  map[string]*table{},
 		layers:  map[Layer]*layer{},

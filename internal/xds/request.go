@@ -7,15 +7,13 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
-// request is a DeltaDiscoveryRequest, valid until the next one of the stream is
-// received. It is taken apart here and not by the protobuf library, because
+// request is a DeltaDiscoveryRequest, valid until its frame is done. It is taken apart here and not by the protobuf library, because
 // nearly all requests are acknowledgements, which need next to nothing of it,
 // and because those that are not may be large: when all proxies reconnect at
 // once, maps and lists of thousands of names each would be most of the memory
@@ -55,15 +53,6 @@ const (
 	fieldNonce       = 6
 	fieldDetail      = 7
 )
-
-// receive takes the next message from a stream.
-func receive(stream grpc.ServerStream, f *frame) (*request, error) {
-	f.request = request{} // While the client is silent, nothing of its last message is kept.
-	if err := stream.RecvMsg(f); err != nil {
-		return nil, err
-	}
-	return &f.request, f.err
-}
 
 // part is what belongs together of a message: a piece of it, or, when the
 // message has it in several pieces, a copy.

@@ -3,6 +3,7 @@
 package xds
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -120,23 +121,30 @@ func TestCodecs(t *testing.T) {
 		}
 		cut := len(raw) / 2
 		for name, codec := range map[string]encoding.CodecV2{"own": Codec(), "protobuf": encoding.GetCodecV2("proto")} {
-			f := newFrame()
+			f := newFrame(newRooms(1))
 			for _, data := range []mem.BufferSlice{
 				{mem.SliceBuffer(small)},
 				{mem.SliceBuffer(raw[:cut]), mem.SliceBuffer(raw[cut:])},
 			} {
-				if err := codec.Unmarshal(data, f); err != nil || f.err != nil {
-					t.Fatalf("%s: %v, %v", name, err, f.err)
+				f.done()
+				if err := errors.Join(codec.Unmarshal(data, f), f.open()); err != nil {
+					t.Fatalf("%s: %v", name, err)
 				}
 			}
 			same(t, f.request, want)
+			if f.done(); len(f.rooms) != 1 || f.wire != nil || f.request.typ != "" {
+				t.Errorf("%s: something of the message is kept", name)
+			}
 		}
 		if err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(raw)}, new(discovery.DeltaDiscoveryRequest)); err != nil {
 			t.Errorf("a message of another service: %v", err)
 		}
 	}
-	f := newFrame()
-	if err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(small[:len(small)-1])}, f); err != nil || f.err == nil {
-		t.Errorf("a message that was cut off: %v, %v", err, f.err)
+	f := newFrame(newRooms(1))
+	if err := Codec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(small[:len(small)-1])}, f); err != nil {
+		t.Fatal(err)
+	}
+	if f.open() == nil {
+		t.Error("a message that was cut off is read")
 	}
 }

@@ -163,25 +163,28 @@ func (s *session) run(done <-chan struct{}, ended <-chan error) error {
 // step takes in a message of the client, unless it is nil, and sends what may
 // go now. It is the turn of one goroutine at a time: of the stream's own, or of
 // the one that reads, which so answers without waking the other.
-func (s *session) step(req *request) error {
+func (s *session) step(f *frame) error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if s.left {
 		return nil
 	}
-	if req != nil {
-		if s.class == nil {
-			if err := s.identify(req); err != nil {
-				return err
-			}
-		}
-		if err := s.take(req); err != nil {
+	if f != nil {
+		if err := s.read(f); err != nil {
 			return err
 		}
-		// It may be large, and a slow reader may take long for what is sent now.
-		*req = request{}
 	}
 	return s.pump()
+}
+
+// read takes in a message, and lets go of it: it may be large, and a slow reader
+// may take long for the answer.
+func (s *session) read(f *frame) error {
+	defer f.done()
+	if err := f.open(); err != nil {
+		return err
+	}
+	return s.take(&f.request)
 }
 
 func (s *session) close() {
@@ -201,6 +204,11 @@ func (s *session) close() {
 
 // take takes in one message of the client.
 func (s *session) take(req *request) error {
+	if s.class == nil {
+		if err := s.identify(req); err != nil {
+			return err
+		}
+	}
 	if req.typ == "" {
 		return status.Error(codes.InvalidArgument, "a request on an aggregated stream must name a type")
 	}

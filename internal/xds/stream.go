@@ -41,16 +41,13 @@ func (v *service) DeltaAggregatedResources(stream discovery.AggregatedDiscoveryS
 // listen takes in what the client sends until it ends the stream, or until
 // something is wrong with it.
 func (s *session) listen(stream grpc.ServerStream) error {
-	f := newFrame()
+	f := newFrame(s.hub.rooms)
+	defer f.drop()
 	for {
-		req, err := receive(stream, f)
-		if status.Code(err) == codes.InvalidArgument {
-			return err
-		}
-		if err != nil {
+		if err := stream.RecvMsg(f); err != nil {
 			return nil
 		}
-		if err := s.step(req); err != nil {
+		if err := s.step(f); err != nil {
 			return err
 		}
 	}
