@@ -42,6 +42,8 @@ type Dialect struct {
 	NoRequestID  bool   // x-request-id is not made
 	NoEnvoyTimes bool   // nor the headers of answers with which Envoy tells of itself
 	TellPort     bool   // x-forwarded-port is
+	NoAttempts   bool   // x-envoy-attempt-count is not
+	TellHost     bool   // x-forwarded-host keeps the host of requests that are sent on with another one
 
 	// ClientCert is what a sidecar in front of an application does with
 	// x-forwarded-client-cert, if it is set; else it appends its client's.

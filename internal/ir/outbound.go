@@ -107,6 +107,8 @@ type VirtualHost struct {
 	Covered     bool   // a pattern has requests for some of its names where the host itself is not held
 	Alone       bool   // the only one of its route configuration, which need not ask for it
 	Retry       *Retry // of rules that say nothing
+	NoAttempts  bool   // as Dialect says
+	TellHost    bool   // as Dialect says
 	Origins     []Origin
 }
 

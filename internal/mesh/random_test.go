@@ -450,7 +450,7 @@ func (x *chaos) credential(k ir.ConfigKey) *ir.Credential {
 func (x *chaos) class() *ir.Class {
 	return &ir.Class{
 		Edge:    pick(x.r, nil, nil, &ir.EdgeTopology{ProxyProtocol: true}, &ir.EdgeTopology{TrustedProxies: 1}),
-		Dialect: pick(x.r, nil, nil, &ir.Dialect{PreserveCase: true}), HTTP10: x.r.IntN(4) == 0,
+		Dialect: pick(x.r, nil, nil, &ir.Dialect{PreserveCase: true}, &ir.Dialect{NoAttempts: true, TellHost: true}), HTTP10: x.r.IntN(4) == 0,
 		Role: pick(x.r, ir.RoleSidecar, ir.RoleRouter), Namespace: pick(x.r, chaosNamespaces...),
 		Workload: "w", ServiceAccount: "one", Labels: x.labels(),
 		Locality: pick(x.r, ir.Locality{}, ir.Locality{Region: "west", Zone: "a"}, ir.Locality{Region: "west", Zone: "b"}),

@@ -245,10 +245,15 @@ func (m *Model) gatewayVirtualHost(
 	c *graph.Ctx, k gatewayHostKey, gh *gatewayHost, emit func(VirtualHostKey, *ir.VirtualHost),
 ) {
 	class, ok := graph.Get(c, m.Classes.Table(), k.Class)
-	if !ok {
+	mesh, known := m.settings(c)
+	if !ok || !known {
 		return
 	}
-	vh := &ir.VirtualHost{Key: k.Host, Domains: []string{k.Host.Host}, RedirectTLS: gh.RedirectTLS, Retry: m.defaultRetry(c)}
+	speaks := class.Speaks(mesh)
+	vh := &ir.VirtualHost{
+		Key: k.Host, Domains: []string{k.Host.Host}, RedirectTLS: gh.RedirectTLS, Retry: mesh.Clients.Retry,
+		NoAttempts: speaks.NoAttempts, TellHost: speaks.TellHost,
+	}
 	if gh.Answer != 0 {
 		vh.Rules = []ir.ResolvedRule{{Direct: &ir.Direct{Status: gh.Answer}}}
 	}

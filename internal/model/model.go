@@ -303,14 +303,5 @@ func (m *Model) IsHeld(c *graph.Ctx, l ir.Layer) bool {
 	return m.activeIn(c, namespace)
 }
 
-// defaultRetry is that of rules that say nothing; nil: the control plane's own.
-func (m *Model) defaultRetry(c *graph.Ctx) *ir.Retry {
-	mesh, ok := m.settings(c)
-	if !ok {
-		return nil
-	}
-	return mesh.Clients.Retry
-}
-
 // settings is the mesh's row; before it was set nothing can be built.
 func (m *Model) settings(c *graph.Ctx) (*ir.Mesh, bool) { return graph.Get(c, m.Mesh.Table(), One{}) }

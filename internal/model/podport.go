@@ -96,7 +96,7 @@ func (m *Model) httpPorts(c *graph.Ctx, h *ir.Host) []dialledPort {
 // emitPods makes the virtual host of a headless host's pods, which are asked for
 // by names of their own.
 func (m *Model) emitPods(
-	c *graph.Ctx, h *ir.Host, by viewer, names []string, emit func(VirtualHostKey, *ir.VirtualHost),
+	c *graph.Ctx, mesh *ir.Mesh, h *ir.Host, by viewer, names []string, emit func(VirtualHostKey, *ir.VirtualHost),
 ) {
 	if !h.Headless {
 		return
@@ -109,7 +109,7 @@ func (m *Model) emitPods(
 		key := ir.VirtualHostKey{RouteConfig: at.routeConfig(h), Host: ir.PodsOf(h.Name)}
 		pods := ir.ClusterKey{Host: h.Name, Port: at.service.Port}.Pods()
 		emit(VirtualHostKey{by.layer(), key}, &ir.VirtualHost{
-			Key: key, Port: at.service.Port, Domains: patterns, Retry: m.defaultRetry(c),
+			Key: key, Port: at.service.Port, Domains: patterns, Retry: mesh.Clients.Retry, NoAttempts: mesh.Dialect.NoAttempts,
 			Rules: []ir.ResolvedRule{{Name: "default", Targets: []ir.Target{{Cluster: pods, Weight: 100}}}},
 		})
 	}

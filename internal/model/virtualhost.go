@@ -56,7 +56,7 @@ func (m *Model) deriveVirtualHosts(g *graph.Graph) {
 					m.emitHost(c, mesh, h, by, routes, told, emit)
 					if by == (viewer{}) || by == (viewer{namespace: by.namespace}) && (h != scopes.all || by.namespace == home) {
 						names := append([]string{name}, aliases(name, mesh.ClusterDomain, by.namespace)...)
-						m.emitPods(c, h, by, names, emit)
+						m.emitPods(c, mesh, h, by, names, emit)
 					}
 				}
 			}
@@ -155,7 +155,10 @@ func (m *Model) emitHost(
 	for _, at := range m.httpPorts(c, h) {
 		port := at.service
 		key := VirtualHostKey{by.layer(), ir.VirtualHostKey{RouteConfig: at.routeConfig(h), Host: h.Name}}
-		vh := &ir.VirtualHost{Key: key.Host, Port: port.Port, Retry: mesh.Clients.Retry}
+		vh := &ir.VirtualHost{
+			Key: key.Host, Port: port.Port, Retry: mesh.Clients.Retry,
+			NoAttempts: mesh.Dialect.NoAttempts, TellHost: mesh.Dialect.TellHost,
+		}
 		if isAlone(h, port) {
 			vh.Domains, vh.Alone = []string{"*"}, true
 		} else {

@@ -26,7 +26,7 @@ image: {imageType: distroless}
 proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true", GOGC: "50"}
 proxyStatsMatcher: {inclusionPrefixes: [a, b], inclusionRegexps: [c.*]}
 gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: FORWARD_ONLY, proxyProtocol: {}}
-proxyHeaders: {forwardedClientCert: SANITIZE, preserveHttp1HeaderCase: true, server: {value: shop}, requestId: {disabled: true}, xForwardedPort: {enabled: true}, setCurrentClientCertDetails: {subject: false, uri: true, chain: true}, metadataExchangeHeaders: {mode: IN_MESH}, attemptCount: {disabled: true}}
+proxyHeaders: {forwardedClientCert: SANITIZE, preserveHttp1HeaderCase: true, server: {value: shop}, requestId: {disabled: true}, xForwardedPort: {enabled: true}, setCurrentClientCertDetails: {subject: false, uri: true, chain: true}, metadataExchangeHeaders: {mode: IN_MESH}, attemptCount: {disabled: true}, xForwardedHost: {enabled: true}}
 tracing: {sampling: 1}
 discoveryAddress: null
 `))
@@ -39,7 +39,7 @@ discoveryAddress: null
 		Drain: 30*time.Second + 500*time.Millisecond, StatsPrefixes: []string{"a", "b"}, StatsRegexps: []string{"c.*"},
 		Topology: &ir.EdgeTopology{TrustedProxies: 2, ClientCert: ir.CertForward, ProxyProtocol: true},
 		Dialect: &ir.Dialect{
-			PreserveCase: true, Server: "shop", NoRequestID: true, TellPort: true, ClientCert: ir.CertSanitize, ClientCertSet: true,
+			PreserveCase: true, Server: "shop", NoRequestID: true, TellPort: true, TellHost: true, NoAttempts: true, ClientCert: ir.CertSanitize, ClientCertSet: true,
 			CertParts: ir.CertParts{NoSubject: true, Chain: true},
 		},
 	}
@@ -49,7 +49,7 @@ discoveryAddress: null
 	if !got.CapturesDNS() || (Settings{}).CapturesDNS() {
 		t.Error("the wish for DNS capture was not understood")
 	}
-	if want := []string{"discoveryAddress: not served by this mesh", "proxyHeaders: attemptCount: not served by this mesh", "tracing: not served by this mesh"}; !slices.Equal(ignored, want) {
+	if want := []string{"discoveryAddress: not served by this mesh", "tracing: not served by this mesh"}; !slices.Equal(ignored, want) {
 		t.Errorf("ignored %q, want %q", ignored, want)
 	}
 	if _, ignored, err := Parse([]byte("{statusPort: 0, image: {imageType: debug}}")); err != nil || len(ignored) != 2 {

@@ -3,7 +3,6 @@
 package proxyconfig
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -84,12 +83,12 @@ func parseHeaders(s *Settings, text []byte) error {
 			Disabled bool   `json:"disabled"`
 			Value    string `json:"value"`
 		} `json:"server"`
-		RequestID         toggle          `json:"requestId"`
-		EnvoyDebugHeaders toggle          `json:"envoyDebugHeaders"`
-		XForwardedPort    toggle          `json:"xForwardedPort"`
-		XForwardedHost    json.RawMessage `json:"xForwardedHost"`
-		AttemptCount      json.RawMessage `json:"attemptCount"`
-		Details           certParts       `json:"setCurrentClientCertDetails"`
+		RequestID         toggle    `json:"requestId"`
+		EnvoyDebugHeaders toggle    `json:"envoyDebugHeaders"`
+		XForwardedPort    toggle    `json:"xForwardedPort"`
+		XForwardedHost    toggle    `json:"xForwardedHost"`
+		AttemptCount      toggle    `json:"attemptCount"`
+		Details           certParts `json:"setCurrentClientCertDetails"`
 		Exchange          struct {
 			Mode string `json:"mode"`
 		} `json:"metadataExchangeHeaders"`
@@ -109,24 +108,13 @@ func parseHeaders(s *Settings, text []byte) error {
 	}
 	s.Dialect = &ir.Dialect{
 		PreserveCase: in.PreserveHTTP1HeaderCase, NoRequestID: in.RequestID.Disabled, NoEnvoyTimes: in.EnvoyDebugHeaders.Disabled,
-		TellPort: in.XForwardedPort.Enabled, ClientCert: how, ClientCertSet: set, CertParts: in.Details.row(),
+		TellPort: in.XForwardedPort.Enabled, TellHost: in.XForwardedHost.Enabled, NoAttempts: in.AttemptCount.Disabled,
+		ClientCert: how, ClientCertSet: set, CertParts: in.Details.row(),
 	}
 	if !in.Server.Disabled {
 		s.Dialect.Server = in.Server.Value
 	}
-	var errs []error
-	for _, f := range []struct {
-		name string
-		text json.RawMessage
-	}{
-		{"attemptCount", in.AttemptCount},
-		{"xForwardedHost", in.XForwardedHost},
-	} {
-		if len(f.text) > 0 && string(f.text) != "null" {
-			errs = append(errs, unserved(f.name+": not served by this mesh"))
-		}
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // TakesHTTP10 tells whether the proxies take requests of HTTP/1.0.

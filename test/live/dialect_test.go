@@ -116,3 +116,37 @@ func TestCertParts(t *testing.T) {
 		}
 	}
 }
+
+const rewritten = `
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: cart, namespace: shop}, spec: {hosts: [cart], http: [
+{match: [{uri: {prefix: /rewritten}}], rewrite: {authority: other}, route: [{destination: {host: cart}}]},
+{match: [{uri: {prefix: /set}}], route: [{destination: {host: cart}, headers: {request: {set: {Host: other}}}}]},
+{route: [{destination: {host: cart}}]}]}}
+`
+
+// TestToldHost: the mesh wants the former host of a request kept and attempts not
+// counted; without such words it is the other way round.
+func TestToldHost(t *testing.T) {
+	for _, said := range []bool{true, false} {
+		t.Run(fmt.Sprint(said), func(t *testing.T) {
+			w := New(t, func(m *ir.Mesh) { m.Dialect.TellHost, m.Dialect.NoAttempts = said, said })
+			w.Apply(shop)
+			w.Apply(rewritten)
+			w.Start(Spec{Namespace: "shop", Name: "cart-1", Labels: map[string]string{"app": "cart"}, Proxy: node.Sidecar}).ServeEcho(8080)
+			page := w.Start(Spec{Namespace: "shop", Name: "page-1", Proxy: node.Sidecar})
+			for path, rewrites := range map[string]bool{"/rewritten": true, "/set": true, "/": false} {
+				echo := page.Expect(Call{To: "10.96.0.1:80", URL: "http://cart" + path}, "200 cart-1").Echo()
+				told, counted := echo.Header.Get("X-Forwarded-Host"), echo.Header.Get("X-Envoy-Attempt-Count")
+				if want := said && rewrites; (told == "cart") != want || !want && told != "" {
+					t.Errorf("%s: the former host is told as %q", path, told)
+				}
+				if (counted == "") != said {
+					t.Errorf("%s: attempts are counted as %q", path, counted)
+				}
+				if rewrites != (echo.Host == "other") {
+					t.Errorf("%s: the host is %q", path, echo.Host)
+				}
+			}
+		})
+	}
+}

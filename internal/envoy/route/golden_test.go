@@ -75,6 +75,19 @@ func TestGolden(t *testing.T) {
 		"rest-dynamic": func() golden.Message {
 			return Rest(&ir.RouteConfig{Name: "9080", Port: 9080, Unknown: ir.Unknown{Dynamic: true}})
 		},
+		"speaks": func() golden.Message {
+			other := to("v1", 50)
+			other.Authority = "v1.example.com"
+			return VirtualHost(&ir.VirtualHost{
+				Key:     ir.VirtualHostKey{RouteConfig: "9080", Host: "reviews.books.svc.cluster.local"},
+				Domains: []string{"reviews"}, NoAttempts: true, TellHost: true,
+				Rules: []ir.ResolvedRule{
+					{Targets: []ir.Target{to("v1", 100)}, Handling: ir.Handling{Rewrite: &ir.Rewrite{Authority: "other.example.com"}}},
+					{Targets: []ir.Target{other, to("v2", 50)}},
+					{Targets: []ir.Target{to("v2", 100)}},
+				},
+			})
+		},
 		"none": func() golden.Message { return None(of(ir.Unknown{})) },
 		"unknown": func() golden.Message {
 			return Unknown(Rest(of(ir.Unknown{})), ir.VirtualHostKey{RouteConfig: "9080", Host: "www.example.com"})

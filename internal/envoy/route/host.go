@@ -48,7 +48,7 @@ func VirtualHost(in *ir.VirtualHost) *routev3.VirtualHost {
 		Name:                       in.Key.Name(),
 		Domains:                    in.Domains,
 		Metadata:                   typed.Origins(in.Origins),
-		IncludeRequestAttemptCount: true,
+		IncludeRequestAttemptCount: !in.NoAttempts,
 	}
 	if in.RedirectTLS {
 		out.RequireTls = routev3.VirtualHost_ALL
@@ -59,6 +59,9 @@ func VirtualHost(in *ir.VirtualHost) *routev3.VirtualHost {
 			r.Retry = in.Retry
 		}
 		out.Routes = append(out.Routes, rule(&r)...)
+	}
+	if in.TellHost {
+		tellHost(out.Routes)
 	}
 	return out
 }

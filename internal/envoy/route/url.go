@@ -3,6 +3,7 @@
 package route
 
 import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
@@ -18,6 +19,23 @@ func rewrite(out *routev3.RouteAction, in *ir.Rewrite) {
 	}
 	if in.Authority != "" {
 		out.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: in.Authority}
+	}
+}
+
+// tellHost keeps the host of requests whose host is rewritten.
+func tellHost(routes []*routev3.Route) {
+	for _, r := range routes {
+		a := r.GetRoute()
+		if a.GetHostRewriteSpecifier() != nil {
+			a.AppendXForwardedHost = true
+		}
+		for _, c := range a.GetWeightedClusters().GetClusters() {
+			if c.GetHostRewriteSpecifier() != nil { // which Envoy does without that
+				c.RequestHeadersToAdd = append(c.RequestHeadersToAdd, &corev3.HeaderValueOption{
+					Header: &corev3.HeaderValue{Key: "x-forwarded-host", Value: "%REQ(:authority)%"},
+				})
+			}
+		}
 	}
 }
 
