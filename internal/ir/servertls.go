@@ -45,6 +45,11 @@ type ServerTLS struct {
 	Client       ClientCheck
 }
 
+// Chain is how TLS ends at a listener, but for the certificates, which a proxy may lack.
+func (t *ServerTLS) Chain() *ChainTLS {
+	return &ChainTLS{Mode: t.Mode, MinVersion: t.MinVersion, MaxVersion: t.MaxVersion, CipherSuites: t.CipherSuites, Client: t.Client}
+}
+
 // AsksClients tells whether clients are asked for a certificate of a CA that is configured.
 func (t *ServerTLS) AsksClients() bool {
 	return t.Mode == ServerMutual || t.Mode == ServerOptionalMutual

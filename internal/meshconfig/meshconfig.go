@@ -5,6 +5,7 @@
 package meshconfig
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -84,6 +85,18 @@ func (d *DefaultConfig) UnmarshalJSON(text []byte) error {
 // OutboundTrafficPolicy has the mode AllowAny (default), AllowAnyDynamicDNS or RegistryOnly.
 type OutboundTrafficPolicy struct {
 	Mode string `json:"mode,omitempty"`
+
+	// TLS is Istio's, for unknown hosts that are found by DNS; it is refused.
+	TLS json.RawMessage `json:"tls,omitempty"`
+}
+
+func (p OutboundTrafficPolicy) check() []error {
+	errs := oneOf("outboundTrafficPolicy.mode", p.Mode, AllowAny, AllowAnyDynamicDNS, RegistryOnly)
+	if p.TLS != nil {
+		errs = append(errs, errors.New("outboundTrafficPolicy.tls: is not served: it would let sidecars begin TLS to hosts of which nobody says that they take it;"+
+			" name those by a ServiceEntry with resolution DYNAMIC_DNS, which takes patterns, and give it a DestinationRule with tls"))
+	}
+	return errs
 }
 
 // Default is the configuration of an empty file.
@@ -107,7 +120,7 @@ func Parse(data []byte) (Config, error) {
 	if problems := validation.IsDNS1123Subdomain(config.TrustDomain); len(problems) > 0 {
 		errs = append(errs, fmt.Errorf("trustDomain: %q: %s", config.TrustDomain, strings.Join(problems, "; ")))
 	}
-	errs = append(errs, oneOf("outboundTrafficPolicy.mode", config.OutboundTrafficPolicy.Mode, AllowAny, AllowAnyDynamicDNS, RegistryOnly)...)
+	errs = append(errs, config.OutboundTrafficPolicy.check()...)
 	if f := config.AccessLogFile; f != "" && f != "/dev/stdout" {
 		errs = append(errs, fmt.Errorf("accessLogFile: %q is neither empty nor /dev/stdout", f))
 	}

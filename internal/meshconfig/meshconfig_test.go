@@ -25,13 +25,13 @@ func TestParse(t *testing.T) {
 		{
 			"all", "trustDomain: example.org\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\naccessLogFile: /dev/stdout\ndiscoveryScope: full\n" +
 				"protocolDetectionTimeout: 0s\n",
-			Config{TrustDomain: "example.org", OutboundTrafficPolicy: OutboundTrafficPolicy{RegistryOnly}, AccessLogFile: "/dev/stdout", DiscoveryScope: Full, Ingress: defaultIngress()},
+			Config{TrustDomain: "example.org", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: RegistryOnly}, AccessLogFile: "/dev/stdout", DiscoveryScope: Full, Ingress: defaultIngress()},
 			"",
 		},
 		{
 			"proxies", "pathNormalization: {normalization: MERGE_SLASHES}\ndefaultConfig: {gatewayTopology: {numTrustedProxies: 2, forwardClientCertDetails: SANITIZE, proxyProtocol: {}}}\n",
 			Config{
-				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny},
+				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny},
 				PathNormalization: PathNormalization{NormalizeMergeSlashes},
 				DefaultConfig: DefaultConfig{Settings: proxyconfig.Settings{
 					Topology: &ir.EdgeTopology{TrustedProxies: 2, ClientCert: ir.CertSanitize, ProxyProtocol: true},
@@ -50,7 +50,7 @@ func TestParse(t *testing.T) {
 		{
 			"proxies", "defaultConfig: {drainDuration: 20s, proxyMetadata: {ISTIO_META_DNS_CAPTURE: \"true\"}}\n",
 			Config{
-				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny}, DiscoveryScope: OnDemand,
+				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}, DiscoveryScope: OnDemand,
 				ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection}, Ingress: defaultIngress(),
 				DefaultConfig: DefaultConfig{Settings: proxyconfig.Settings{
 					Drain: 20 * time.Second, Environment: map[string]string{"ISTIO_META_DNS_CAPTURE": "true"},
@@ -67,7 +67,7 @@ func TestParse(t *testing.T) {
 			"clients", "defaultHttpRetryPolicy: {attempts: 1, backoff: 1s}\nconnectTimeout: 5s\ntcpKeepalive: {time: 10s}\nh2UpgradePolicy: UPGRADE\n" +
 				"defaultRetryBudget: {percent: 5}\nlocalityLbSetting: {failover: [{from: a, to: b}]}\ndefaultServiceExportTo: [.]\n",
 			Config{
-				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{AllowAny}, DiscoveryScope: OnDemand,
+				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}, DiscoveryScope: OnDemand,
 				ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection}, Ingress: defaultIngress(),
 				Clients: Clients{
 					Objects: Objects{
@@ -83,6 +83,7 @@ func TestParse(t *testing.T) {
 		{"a field of retries that is not served", "defaultHttpRetryPolicy: {perTryTimeout: 1s}\n", Config{}, "perTryTimeout"},
 		{"trust domain", "trustDomain: a/b\n", Config{}, "trustDomain"},
 		{"mode", "outboundTrafficPolicy: {mode: NO}\n", Config{}, "outboundTrafficPolicy.mode"},
+		{"TLS to unknown hosts", "outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS, tls: {mode: SIMPLE}}\n", Config{}, "ServiceEntry with resolution DYNAMIC_DNS"},
 		{"log file", "accessLogFile: /etc/passwd\n", Config{}, "accessLogFile"},
 		{"scope", "discoveryScope: some\n", Config{}, "discoveryScope"},
 		{"detection for too long", "protocolDetectionTimeout: 11s\n", Config{}, "protocolDetectionTimeout"},

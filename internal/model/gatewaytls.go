@@ -87,9 +87,7 @@ func (m *Model) Secret(c *graph.Ctx, k SecretKey) (cred *ir.Credential, users []
 // harms nobody but itself. One of two certificates is enough.
 func (m *Model) chainTLS(c *graph.Ctx, mesh *ir.Mesh, namespace string, s *ir.Server) (*ir.ChainTLS, bool) {
 	t := s.TLS
-	out := &ir.ChainTLS{
-		Mode: t.Mode, MinVersion: t.MinVersion, MaxVersion: t.MaxVersion, CipherSuites: t.CipherSuites, Client: t.Client,
-	}
+	out := t.Chain()
 	if t.Mode == ir.ServerMesh {
 		out.TrustDomain = mesh.TrustDomain
 	}

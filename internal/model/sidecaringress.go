@@ -49,10 +49,8 @@ func (r *ingressRules) listedPorts(c *graph.Ctx, accepts *accepted) []ir.Inbound
 
 // ended is TLS as it ends at a proxy, by files of the proxy.
 func ended(t *ir.ServerTLS) *ir.ChainTLS {
-	out := &ir.ChainTLS{
-		Mode: t.Mode, Certificates: t.Certificates, MinVersion: t.MinVersion, MaxVersion: t.MaxVersion,
-		CipherSuites: t.CipherSuites, Client: t.Client,
-	}
+	out := t.Chain()
+	out.Certificates = t.Certificates
 	if t.AsksClients() {
 		out.CA = t.CA
 		out.CA.CRLFile = t.CRLFile

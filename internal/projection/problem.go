@@ -57,6 +57,9 @@ type notes struct {
 	out    []ir.Problem
 }
 
+// join takes over what a reader of another kind noted, who went on with these.
+func (n *notes) join(later *notes) { n.out = later.out }
+
 // invalid notes an error; the section that it belongs to is not in effect.
 func (n *notes) invalid(at path, format string, args ...any) {
 	n.add(ir.Error, ReasonInvalid, at, fmt.Sprintf(format, args...))

@@ -163,10 +163,9 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 }
 
 func inboundPool(n *notes, at path, in *networking.ConnectionPoolSettings) *ir.ConnectionPool {
-	d := &destinationRule{notes: notes{origin: n.origin}}
-	out := d.connectionPool(at, in)
-	n.out = append(n.out, d.notes.out...)
-	return out
+	d := &destinationRule{notes: *n}
+	defer n.join(&d.notes)
+	return d.connectionPool(at, in)
 }
 
 // ingressTLS reads TLS that ends at the sidecar, with files that are in it.
@@ -186,10 +185,9 @@ func ingressTLS(n *notes, at path, protocol ir.Protocol, in *networking.ServerTL
 		n.invalid(at.field("serverCertificate"), "is required: the path of a file in the sidecar")
 		return nil
 	}
-	g := &gateway{notes: notes{origin: n.origin}}
-	out := g.termination(at, in, mode)
-	n.out = append(n.out, g.notes.out...)
-	return out
+	g := &gateway{notes: *n}
+	defer n.join(&g.notes)
+	return g.termination(at, in, mode)
 }
 
 var servedIngressTLS = serves("mode", "serverCertificate", "privateKey", "caCertificates", "caCrl",
