@@ -3,8 +3,11 @@
 package ir
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
+	"strconv"
+	"strings"
 )
 
 // Gateway is a set of servers on the proxies that a selector picks.
@@ -19,12 +22,43 @@ type Gateway struct {
 type Server struct {
 	Origin        Origin // section is the port's name
 	PortName      string
-	Port          uint16     // as users see it, at the gateway's Service
-	Bind          netip.Addr // of the pod, that it listens on; not valid: all
+	Port          uint16 // as users see it, at the gateway's Service
+	Bind          Bind
 	Protocol      Protocol
 	Hosts         []ServerHost // sorted
 	HTTPSRedirect bool
 	TLS           *ServerTLS // nil: plaintext
+}
+
+// Bind is where a gateway listens: at one address of its pod, or at a Unix socket in it.
+// The zero value is all addresses.
+type Bind struct {
+	Addr   netip.Addr
+	Socket string // a path, or a name after an @; without a port
+}
+
+// Compare orders addresses before sockets.
+func (b Bind) Compare(o Bind) int {
+	return cmp.Or(strings.Compare(b.Socket, o.Socket), b.Addr.Compare(o.Addr))
+}
+
+// String is the address or the socket.
+func (b Bind) String() string {
+	switch {
+	case b.Socket != "":
+		return "unix:" + b.Socket
+	case b.Addr.IsValid():
+		return b.Addr.String()
+	}
+	return "0.0.0.0"
+}
+
+// At is where it listens, for users.
+func (s *Server) At() string {
+	if s.Bind.Socket != "" {
+		return "at the socket " + s.Bind.Socket
+	}
+	return "on port " + strconv.Itoa(int(s.Port))
 }
 
 // IsHTTP tells whether the server reads requests. Any other one carries bytes.

@@ -49,7 +49,7 @@ func (in *Inbound) Secrets() []SecretKey {
 // GatewayListener is a port that a gateway listens on.
 type GatewayListener struct {
 	Port          uint16
-	Bind          netip.Addr     // not valid: all addresses
+	Bind          Bind
 	IPv6          bool           // of the pods, which have addresses of that family, too
 	Chains        []GatewayChain // of requests; one without TLS at most
 	Streams       []StreamChain  // of bytes
@@ -61,12 +61,12 @@ type GatewayListener struct {
 	Dialect       Dialect
 }
 
-// Name is ADDRESS_PORT.
-func (l *GatewayListener) Name() string { return l.Address() + "_" + strconv.Itoa(int(l.Port)) }
+// Name is ADDRESS_PORT; that of a socket ends with _0.
+func (l *GatewayListener) Name() string { return l.Bind.String() + "_" + strconv.Itoa(int(l.Port)) }
 
 // HTTP3Name is the name of the listener beside it.
 func (l *GatewayListener) HTTP3Name() string {
-	return l.Address() + "_" + strconv.Itoa(int(l.HTTP3.Port)) + "_http3"
+	return l.Bind.String() + "_" + strconv.Itoa(int(l.HTTP3.Port)) + "_http3"
 }
 
 // HTTP3Chains is the chains whose requests may come by HTTP/3, too.
@@ -86,16 +86,8 @@ type HTTP3Port struct {
 	Facing uint16 // as clients see it
 }
 
-// Address is the address that it listens on, or that for all of IPv4.
-func (l *GatewayListener) Address() string {
-	if l.Bind.IsValid() {
-		return l.Bind.String()
-	}
-	return "0.0.0.0"
-}
-
 // HasBothFamilies tells whether it listens on all addresses of IPv6, too.
-func (l *GatewayListener) HasBothFamilies() bool { return l.IPv6 && !l.Bind.IsValid() }
+func (l *GatewayListener) HasBothFamilies() bool { return l.IPv6 && l.Bind == (Bind{}) }
 
 // Terminations is how TLS ends at the chains at which it does, with what they come from.
 func (l *GatewayListener) Terminations() iter.Seq2[*ChainTLS, []Origin] {

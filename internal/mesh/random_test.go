@@ -384,7 +384,10 @@ func (x *chaos) gateway(k ir.ConfigKey) *ir.Gateway {
 			}},
 		}
 		s.Origin.Section = s.PortName
-		s.Bind = pick(x.r, netip.Addr{}, netip.Addr{}, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+		s.Bind = pick(x.r, ir.Bind{}, ir.Bind{}, ir.Bind{Addr: netip.AddrFrom4([4]byte{127, 0, 0, 1})}, ir.Bind{Socket: "/run/x"})
+		if s.Bind.Socket != "" {
+			s.Port = 0
+		}
 		switch x.r.IntN(6) {
 		case 2:
 			s.Protocol = ir.ProtocolTCP

@@ -4,7 +4,7 @@ package model
 
 import (
 	"cmp"
-	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,8 +22,8 @@ type GatewayView struct {
 
 // GatewayPort is one port with the servers that share it.
 type GatewayPort struct {
-	Port    uint16     // in the pod
-	Bind    netip.Addr // as of ir.Server
+	Port    uint16 // in the pod
+	Bind    ir.Bind
 	TLS     bool
 	HTTP3   ir.HTTP3Port
 	Servers []GatewayServer // oldest gateway first
@@ -115,14 +115,14 @@ func (v *GatewayView) add(c *graph.Ctx, gateway ir.ConfigKey, s ir.Server, port 
 	server := GatewayServer{Gateway: gateway, Server: s}
 	if p.TLS != (s.TLS != nil) || !p.TLS && len(p.Servers) > 0 && p.Servers[0].Server.IsHTTP() != s.IsHTTP() {
 		c.Report(conflict(s.Origin, p.Servers[0].Server.Origin,
-			"a server with another protocol on port "+strconv.Itoa(int(s.Port))))
+			"a server with another protocol "+s.At()))
 		return
 	}
 	if !p.TLS {
 		if s.IsHTTP() {
 			server.RouteConfig = "http." + strconv.Itoa(int(port))
-			if s.Bind.IsValid() {
-				server.RouteConfig += "." + s.Bind.String()
+			if s.Bind != (ir.Bind{}) {
+				server.RouteConfig += "." + url.PathEscape(s.Bind.String()) // hosts are named after a slash
 			}
 		}
 		p.Servers = append(p.Servers, server)

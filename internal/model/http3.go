@@ -4,7 +4,6 @@ package model
 
 import (
 	"cmp"
-	"net/netip"
 
 	"github.com/meshwright/meshwright/internal/graph"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -43,7 +42,7 @@ func (m *Model) http3Ports(c *graph.Ctx, class *ir.Class) map[uint16]ir.HTTP3Por
 // partHTTP3 leaves each port of UDP to one port of HTTPS.
 func (v *GatewayView) partHTTP3() {
 	type socket struct {
-		bind netip.Addr
+		bind ir.Bind
 		port uint16
 	}
 	taken := map[socket]bool{}

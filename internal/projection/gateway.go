@@ -112,8 +112,12 @@ func (g *gateway) server(at path, in *networking.Server) (out ir.Server, ok bool
 	} else if err := checkLabel(in.Port.Name); err != nil {
 		g.notes.invalid(at.field("port").field("name"), "port name %v", err)
 	}
+	out.Bind = g.bind(at.field("bind"), in.Bind)
 	number, valid := portNumber(int64(in.Port.Number))
-	if !valid {
+	switch {
+	case out.Bind.Socket != "":
+		number = 0 // a socket has none, and manifests must say one
+	case !valid:
 		g.notes.invalid(at.field("port").field("number"), "port %d must be from 1 to 65535", in.Port.Number)
 	}
 	out.Port = number
@@ -128,24 +132,26 @@ func (g *gateway) server(at path, in *networking.Server) (out ir.Server, ok bool
 		return out, false
 	}
 	out.Protocol = protocol
-	out.Bind = g.bind(at.field("bind"), in.Bind)
 	g.serverTLS(at.field("tls"), in.Tls, &out)
 	return out, g.notes.errors() == before && len(out.Hosts) > 0
 }
 
-// bind projects the address of a server. Sockets of the file system are not served:
-// nothing but the gateway's own pod could reach them.
-func (g *gateway) bind(at path, text string) netip.Addr {
+// bind projects where a server listens.
+func (g *gateway) bind(at path, text string) ir.Bind {
+	if socket, ok := strings.CutPrefix(text, "unix://"); ok {
+		if err := checkSocket(socket); err != nil {
+			g.notes.invalid(at, "%q %v", text, err)
+		}
+		return ir.Bind{Socket: socket}
+	}
 	addr, err := netip.ParseAddr(text)
 	switch {
 	case text == "" || err == nil && addr.IsUnspecified():
-		return netip.Addr{}
-	case strings.HasPrefix(text, "unix:"):
-		g.notes.invalid(at, "%q: Unix sockets are not served; name an address of the pod", text)
+		return ir.Bind{}
 	case err != nil || addr.Zone() != "":
-		g.notes.invalid(at, "%q is no IP address", text)
+		g.notes.invalid(at, "%q is no IP address and no Unix socket (unix:///PATH, unix://@NAME)", text)
 	}
-	return addr
+	return ir.Bind{Addr: addr}
 }
 
 // hosts projects [NAMESPACE/]HOST. A bad host is left out; the others are served.

@@ -75,6 +75,7 @@ var trafficCases = []part{
 	{"Entries", testEntries},
 	{"AddressesOfEntries", testAddressesOfEntries},
 	{"DynamicNames", testDynamicNames},
+	{"Machines", testMachines},
 	{"ListedHosts", testListedHosts},
 	{"IngressListeners", testIngressListeners},
 	{"Protocols", testProtocols},

@@ -6,8 +6,12 @@ package live
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -35,14 +39,27 @@ func (e *edge) raw(text string) (string, error) {
 	return resp.Status, nil
 }
 
-// TestBind: servers of one port that are bound to different addresses.
+// TestBind: servers of one port that are bound to different addresses, and to Unix sockets.
 func TestBind(t *testing.T) {
 	e := newEdge(t)
-	e.Apply(gateway("web", plain, "{port: {number: 80, name: inside, protocol: HTTP}, hosts: [inside.example.com], bind: 127.0.0.1}"))
+	dir, err := os.MkdirTemp("", "bind") //nolint:usetesting // a socket's path must be short
+	e.must(err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	e.must(os.Chmod(dir, 0o777)) // the proxy runs as another user
+	socket := filepath.Join(dir, "in")
+	e.Apply(gateway("web", plain, "{port: {number: 80, name: inside, protocol: HTTP}, hosts: [inside.example.com], bind: 127.0.0.1}",
+		"{port: {number: 1, name: socket, protocol: HTTP}, hosts: [socket.example.com], bind: \"unix://"+socket+"\"}"))
 	e.start()
 	e.client.Expect(Call{To: e.ingress.At(80), URL: "http://outside.example.com/"}, "200 cart-1")
 	e.ingress.Expect(Call{To: "127.0.0.1:80", URL: "http://inside.example.com/"}, "200 cart-1")
 	e.ingress.Expect(Call{To: "127.0.0.1:80", URL: "http://outside.example.com/"}, "404")
+	local := &http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("unix", socket)
+	}}}
+	e.ingress.Expect(Call{To: socket, URL: "http://socket.example.com/", Client: local}, "200 cart-1")
+	e.ingress.Expect(Call{To: socket, URL: "http://inside.example.com/", Client: local}, "404")
+	e.client.Expect(Call{To: e.ingress.At(80), URL: "http://outside.example.com/"}, "200 cart-1")
+	e.clean()
 }
 
 func TestPathNormalization(t *testing.T) {

@@ -24,10 +24,7 @@ func Egress(in *ir.EgressListener) *listenerv3.Listener {
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 	}
 	if in.Socket != "" {
-		out.Address = &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: in.Socket, Mode: socketMode}}}
-		if in.Socket[0] == '@' {
-			out.Address.GetPipe().Mode = 0 // a name has none
-		}
+		out.Address = socketAddress(in.Socket)
 	}
 	if in.HTTP {
 		out.FilterChains = []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{filter.HTTP{
@@ -44,4 +41,13 @@ func Egress(in *ir.EgressListener) *listenerv3.Listener {
 		inspect(out)
 	}
 	return out
+}
+
+// socketAddress is a Unix socket that applications may connect to.
+func socketAddress(socket string) *corev3.Address {
+	pipe := &corev3.Pipe{Path: socket, Mode: socketMode}
+	if socket[0] == '@' {
+		pipe.Mode = 0 // a name has none
+	}
+	return &corev3.Address{Address: &corev3.Address_Pipe{Pipe: pipe}}
 }

@@ -17,7 +17,7 @@ import (
 func Gateway(in *ir.GatewayListener) *listenerv3.Listener {
 	out := &listenerv3.Listener{
 		Name:             in.Name(),
-		Address:          typed.Address(in.Address(), in.Port),
+		Address:          gatewayAddress(in),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 	}
 	inspect := readsNames(in.Streams)
@@ -41,12 +41,19 @@ func Gateway(in *ir.GatewayListener) *listenerv3.Listener {
 	return out
 }
 
+func gatewayAddress(in *ir.GatewayListener) *corev3.Address {
+	if in.Bind.Socket != "" {
+		return socketAddress(in.Bind.Socket)
+	}
+	return typed.Address(in.Bind.String(), in.Port)
+}
+
 // GatewayHTTP3 is the port of UDP beside one of HTTPS, at which the same requests come
 // by HTTP/3.
 func GatewayHTTP3(in *ir.GatewayListener) *listenerv3.Listener {
 	out := &listenerv3.Listener{
 		Name:             in.HTTP3Name(),
-		Address:          typed.Address(in.Address(), in.HTTP3.Port),
+		Address:          typed.Address(in.Bind.String(), in.HTTP3.Port),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		UdpListenerConfig: &listenerv3.UdpListenerConfig{
 			QuicOptions:            &listenerv3.QuicProtocolOptions{},

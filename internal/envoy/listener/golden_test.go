@@ -103,7 +103,13 @@ func TestGolden(t *testing.T) {
 			return Gateway(&ir.GatewayListener{Port: 8443, IPv6: true, Chains: []ir.GatewayChain{chain(nil, nil)}})
 		},
 		"gateway-ipv6-bound": func() golden.Message {
-			return Gateway(&ir.GatewayListener{Port: 8443, IPv6: true, Bind: netip.MustParseAddr("127.0.0.1"), Chains: []ir.GatewayChain{chain(nil, nil)}})
+			return Gateway(&ir.GatewayListener{Port: 8443, IPv6: true, Bind: ir.Bind{Addr: netip.MustParseAddr("127.0.0.1")}, Chains: []ir.GatewayChain{chain(nil, nil)}})
+		},
+		"gateway-socket": func() golden.Message {
+			return Gateway(&ir.GatewayListener{IPv6: true, Bind: ir.Bind{Socket: "/run/shop/in.sock"}, Chains: []ir.GatewayChain{chain(nil, nil)}})
+		},
+		"gateway-socket-name": func() golden.Message {
+			return Gateway(&ir.GatewayListener{Bind: ir.Bind{Socket: "@shop"}, Streams: []ir.StreamChain{whole}})
 		},
 		"gateway-http3-ipv6": func() golden.Message {
 			return GatewayHTTP3(&ir.GatewayListener{Port: 8443, IPv6: true, HTTP3: ir.HTTP3Port{Port: 8443, Facing: 443}, Chains: []ir.GatewayChain{
