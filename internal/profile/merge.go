@@ -12,11 +12,12 @@ func merge(lower, upper map[string]any) map[string]any {
 		out = map[string]any{}
 	}
 	// Whoever sets the one leaves the other: they exclude each other.
-	if _, ok := upper["replicas"]; ok {
-		delete(out, "autoscaling")
-	}
-	if _, ok := upper["autoscaling"]; ok {
-		delete(out, "replicas")
+	for _, pair := range [][2]string{{"replicas", "autoscaling"}, {"minAvailable", "maxUnavailable"}} {
+		for i, key := range pair {
+			if _, ok := upper[key]; ok {
+				delete(out, pair[1-i])
+			}
+		}
 	}
 	for key, value := range upper {
 		switch value := value.(type) {
@@ -25,7 +26,7 @@ func merge(lower, upper map[string]any) map[string]any {
 			out[key] = merge(under, value)
 		case []any:
 			under, _ := out[key].([]any)
-			if key == "ingress" || key == "egress" {
+			if key == "ingress" || key == "egress" || key == "eastWest" {
 				out[key] = mergeNamed(under, value)
 				continue
 			}

@@ -15,13 +15,13 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"default", "demo", "empty", "minimal"}, profile.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"default", "demo", "empty", "minimal", "production"}, profile.Names()); diff != "" {
 		t.Errorf("names differ (-want +got):\n%s", diff)
 	}
 }
 
 func TestResolveUnknown(t *testing.T) {
-	for _, name := range []string{"production", "base", "../secret", "Demo"} {
+	for _, name := range []string{"productive", "base", "../secret", "Demo"} {
 		_, err := profile.Resolve(v1alpha1.MeshOperatorSpec{Profile: name})
 		var unknown *profile.UnknownError
 		if !errors.As(err, &unknown) {

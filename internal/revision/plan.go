@@ -126,6 +126,9 @@ func (p plan) gateways() []placed {
 	for _, g := range p.spec.Gateways.Egress {
 		out = append(out, placed{Gateway: g, side: "egress"})
 	}
+	for _, g := range p.spec.Gateways.EastWest {
+		out = append(out, placed{Gateway: g, side: "eastwest"})
+	}
 	return slices.DeleteFunc(out, func(g placed) bool { return !enabled(g.Enabled) })
 }
 

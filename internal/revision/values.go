@@ -24,6 +24,11 @@ const (
 // is not root cannot bind.
 var restricted = map[int32]int32{80: 8080, 443: 8443}
 
+// eastWestPorts are the ports of a gateway between networks that names none.
+var eastWestPorts = []v1alpha1.GatewayPort{
+	{Name: "status-port", Port: 15021}, {Name: "tls", Port: 15443}, {Name: "tls-xds", Port: 15012}, {Name: "tls-webhook", Port: 15017},
+}
+
 func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (map[string]any, error) {
 	values := p.common()
 	if m := p.spec.MeshConfig; m != nil {
@@ -41,6 +46,12 @@ func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (ma
 	}
 	if len(elsewhere) > 0 {
 		values["gatewayNamespaces"] = elsewhere
+	}
+	if len(c.ServiceAnnotations) > 0 {
+		values["serviceAnnotations"] = stringMap(c.ServiceAnnotations)
+	}
+	if p.spec.Image != nil {
+		setString(values, "proxyImage", p.spec.Image.Proxy)
 	}
 	if err := workload(values, c.Workload); err != nil {
 		return nil, err
@@ -82,6 +93,9 @@ func (p plan) common() map[string]any {
 	image := map[string]any{"tag": cmp.Or(spec.Tag, p.platform.Tag, p.version)}
 	setString(image, "registry", cmp.Or(spec.Registry, p.platform.Registry))
 	setString(image, "pullPolicy", string(spec.PullPolicy))
+	if len(spec.Digests) > 0 {
+		image["digests"] = stringMap(spec.Digests)
+	}
 	if len(spec.PullSecrets) > 0 {
 		image["pullSecrets"] = stringList(spec.PullSecrets)
 	}
@@ -103,9 +117,13 @@ func service(g placed) map[string]any {
 		kind = "ClusterIP"
 	}
 	out := map[string]any{"type": cmp.Or(string(spec.Type), kind)}
-	if len(spec.Ports) > 0 {
-		ports := make([]any, len(spec.Ports))
-		for i, port := range spec.Ports {
+	wanted := spec.Ports
+	if len(wanted) == 0 && g.side == "eastwest" {
+		wanted = eastWestPorts
+	}
+	if len(wanted) > 0 {
+		ports := make([]any, len(wanted))
+		for i, port := range wanted {
 			ports[i] = servicePort(port)
 		}
 		out["ports"] = ports
@@ -171,6 +189,16 @@ func workload(values map[string]any, w v1alpha1.Workload) error {
 	if len(w.Env) > 0 {
 		values["env"] = w.Env
 	}
+	if len(w.TopologySpreadConstraints) > 0 {
+		values["topologySpreadConstraints"] = w.TopologySpreadConstraints
+	}
+	if b := w.PodDisruptionBudget; b != nil {
+		values["podDisruptionBudget"] = b
+	}
+	if w.Strategy != nil {
+		values["strategy"] = w.Strategy
+	}
+	setString(values, "imageReference", w.Image)
 	return plain(values)
 }
 

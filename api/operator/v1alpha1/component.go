@@ -3,7 +3,9 @@
 package v1alpha1
 
 import (
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Components holds the Kubernetes settings of the control plane.
@@ -20,6 +22,9 @@ type ControlPlane struct {
 	// enabled says whether the control plane is installed.
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
+	// serviceAnnotations are added to the control plane's Service.
+	// +optional
+	ServiceAnnotations map[string]string `json:"serviceAnnotations,omitempty"`
 
 	Workload `json:",inline"`
 }
@@ -64,6 +69,39 @@ type Workload struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`
+	// topologySpreadConstraints say how the pods are spread. Not set spreads them
+	// over zones and nodes where that is possible.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
+	// podDisruptionBudget bounds how many pods a node that is drained may take at a
+	// time. Not set means one, where there are several.
+	// +optional
+	PodDisruptionBudget *DisruptionBudget `json:"podDisruptionBudget,omitempty"`
+	// strategy says how pods are replaced. Not set makes one new pod at a time, and
+	// ends an old one when that one is ready.
+	// +optional
+	Strategy *appsv1.DeploymentStrategy `json:"strategy,omitempty"`
+	// image is the whole reference of the main container's image, over the
+	// registry, the tag and the digests of spec.image.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9]([-a-zA-Z0-9.:_/@]*[a-zA-Z0-9])?$`
+	Image string `json:"image,omitempty"`
+}
+
+// DisruptionBudget is the budget of a PodDisruptionBudget: numbers of pods, or
+// percentages.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.minAvailable) != has(self.maxUnavailable)",message="set exactly one of minAvailable and maxUnavailable"
+type DisruptionBudget struct {
+	// minAvailable is how many pods stay.
+	// +optional
+	MinAvailable *intstr.IntOrString `json:"minAvailable,omitempty"`
+	// maxUnavailable is how many pods may go.
+	// +optional
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 }
 
 // Autoscaling gives the number of pods to a HorizontalPodAutoscaler.
@@ -91,6 +129,7 @@ type Autoscaling struct {
 // of the same name in the profile is changed, not replaced.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.ingress) || !has(self.egress) || self.ingress.all(i, !self.egress.exists(e, e.name == i.name))",message="a name is used for an ingress and an egress gateway; names must be unique",fieldPath=".egress"
+// +kubebuilder:validation:XValidation:rule="!has(self.eastWest) || (!has(self.ingress) || self.ingress.all(i, !self.eastWest.exists(e, e.name == i.name))) && (!has(self.egress) || self.egress.all(i, !self.eastWest.exists(e, e.name == i.name)))",message="a name is used for an east-west gateway and another one; names must be unique",fieldPath=".eastWest"
 type Gateways struct {
 	// ingress are gateways at the entry of the mesh.
 	// +optional
@@ -104,6 +143,14 @@ type Gateways struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	Egress []Gateway `json:"egress,omitempty"`
+	// eastWest are gateways between the networks of a mesh. Their ports are, when
+	// not set, 15443 for the traffic of sidecars, 15012 and 15017 for the control
+	// plane, and 15021.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	EastWest []Gateway `json:"eastWest,omitempty"`
 }
 
 // Gateway is one gateway: a Deployment and a Service of the same name.
@@ -127,7 +174,7 @@ type Gateway struct {
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 	// labels are added to the pods and are what Gateway objects select. Not set
-	// means app: NAME and istio: ingressgateway or egressgateway.
+	// means app: NAME and istio: ingressgateway, egressgateway or eastwestgateway.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	Labels map[string]string `json:"labels,omitempty"`
@@ -146,8 +193,8 @@ type ServiceType string
 // GatewayService is a gateway's Service. What the cluster chooses (nodePort,
 // clusterIP, the load balancer's address) stays the cluster's.
 type GatewayService struct {
-	// type is LoadBalancer, NodePort or ClusterIP. Not set means LoadBalancer
-	// for ingress and ClusterIP for egress.
+	// type is LoadBalancer, NodePort or ClusterIP. Not set means LoadBalancer,
+	// and ClusterIP for egress.
 	// +optional
 	Type ServiceType `json:"type,omitempty"`
 	// ports replace the ports of the profile.

@@ -46,8 +46,8 @@ type MeshOperatorList struct {
 // +kubebuilder:validation:XValidation:rule="(has(self.revision) ? self.revision : 'default') == (has(oldSelf.revision) ? oldSelf.revision : 'default')",message="revision is immutable; create another MeshOperator for another revision",fieldPath=".revision"
 // +kubebuilder:validation:XValidation:rule="(has(self.__namespace__) ? self.__namespace__ : 'istio-system') == (has(oldSelf.__namespace__) ? oldSelf.__namespace__ : 'istio-system')",message="namespace is immutable; delete the MeshOperator and create it again with the other namespace",fieldPath=".namespace"
 type MeshOperatorSpec struct {
-	// profile is the named set of settings that the fields below change: demo,
-	// default, minimal or empty. Not set means default.
+	// profile is the named set of settings that the fields below change: default,
+	// production, demo, minimal or empty. Not set means default.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Profile string `json:"profile,omitempty"`

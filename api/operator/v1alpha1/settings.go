@@ -125,6 +125,18 @@ type Image struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][-A-Za-z0-9_.]*$`
 	Tag string `json:"tag,omitempty"`
+	// digests pin images, controlplane and proxy, by what is in them, as
+	// sha256:HEX. A digest goes before the tag.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name in ['controlplane', 'proxy'] && self[name].matches('^sha256:[0-9a-f]{64}$'))",message="digests are of the images controlplane and proxy, as sha256: and 64 hexadecimal digits"
+	Digests map[string]string `json:"digests,omitempty"`
+	// proxy is the whole reference of the image that sidecars run, over the
+	// registry, the tag and the digests. Gateways have an image of their own.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9]([-a-zA-Z0-9.:_/@]*[a-zA-Z0-9])?$`
+	Proxy string `json:"proxy,omitempty"`
 	// pullPolicy says when images are pulled. Not set means IfNotPresent.
 	// +optional
 	PullPolicy PullPolicy `json:"pullPolicy,omitempty"`

@@ -22,6 +22,15 @@ app.kubernetes.io/version: {{ .Chart.AppVersion }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
-{{- define "controlplane.tag" -}}
-{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- /* The reference of an image: reference if it is given, else that of name. */}}
+{{- define "controlplane.image" -}}
+{{- $image := .root.Values.image }}
+{{- $digest := get ($image.digests | default dict) .name }}
+{{- if .reference }}
+{{- .reference }}
+{{- else if $digest }}
+{{- $image.registry }}/{{ .name }}@{{ $digest }}
+{{- else }}
+{{- $image.registry }}/{{ .name }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{- end }}
 {{- end }}

@@ -29,3 +29,16 @@ istio: {{ include "gateway.name" . | trimPrefix "istio-" }}
 {{- define "gateway.discovery" -}}
 meshwright{{ if ne .Values.revision "default" }}-{{ .Values.revision }}{{ end }}.{{ .Values.controlPlane.namespace }}.svc:15012
 {{- end }}
+
+{{- /* The reference of an image: reference if it is given, else that of name. */}}
+{{- define "gateway.image" -}}
+{{- $image := .root.Values.image }}
+{{- $digest := get ($image.digests | default dict) .name }}
+{{- if .reference }}
+{{- .reference }}
+{{- else if $digest }}
+{{- $image.registry }}/{{ .name }}@{{ $digest }}
+{{- else }}
+{{- $image.registry }}/{{ .name }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+{{- end }}
