@@ -102,6 +102,15 @@ func (m *Model) podsOf(c *graph.Ctx, name string) *ir.Host {
 	return nil
 }
 
+// Owner is the host to whose ports a name belongs: the name of a headless Service's pods
+// is that of the Service.
+func (m *Model) Owner(c *graph.Ctx, name string) string {
+	if h := m.podsOf(c, name); h != nil {
+		return h.Name
+	}
+	return name
+}
+
 // scopesFor is everybody, and the namespaces whose view may differ.
 func scopesFor(all []*definition) []string {
 	out := []string{""}

@@ -52,8 +52,8 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.routeConfigs", m.RouteConfigs, Key.Compare, routeConfig),
 		graph.Derive(g, "resource.rests", m.Rests, Key.Compare, rest),
 		graph.Derive(g, "resource.gatewayRouteConfigs", m.GatewayRouteConfigs, Key.Compare, gatewayRouteConfig),
-		graph.Derive(g, "resource.virtualHosts", m.VirtualHosts, Key.Compare, virtualHost),
-		graph.Derive(g, "resource.gatewayVirtualHosts", m.GatewayVirtualHosts, Key.Compare, virtualHost),
+		graph.Derive(g, "resource.virtualHosts", m.VirtualHosts, Key.Compare, virtualHost(m)),
+		graph.Derive(g, "resource.gatewayVirtualHosts", m.GatewayVirtualHosts, Key.Compare, virtualHost(m)),
 		graph.Derive(g, "resource.secrets", m.Secrets, Key.Compare, secrets(m)),
 		graph.Derive(g, "resource.names", m.Names, Key.Compare, name),
 	}}
@@ -93,6 +93,14 @@ func (r *Resource) belong(host string, port uint16) {
 	r.Host, r.Part, r.Leads = host, strconv.Itoa(int(port)), strings.HasPrefix(host, "*")
 }
 
+// stand makes what stands for the pods of a headless host a resource of that host.
+func (r *Resource) stand(owner string) {
+	if r.Host != owner {
+		r.Host = owner
+		r.Version += "-pods" // a version follows from all that it says
+	}
+}
+
 func static(m *model.Model) func(*graph.Ctx, model.One, *ir.Mesh, emitter) {
 	return func(c *graph.Ctx, _ model.One, mesh *ir.Mesh, emit emitter) {
 		for _, layer := range []ir.Layer{ir.LayerSidecar, ir.LayerRouter} {
@@ -127,6 +135,7 @@ func outboundCluster(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Ta
 			return
 		}
 		r.belong(k.Cluster.Host, k.Cluster.Port)
+		r.stand(m.Owner(c, r.Host))
 		if built.EdsClusterConfig != nil {
 			r.EDS = built.Name
 		}
@@ -319,31 +328,34 @@ func gatewayRouteConfig(c *graph.Ctx, k model.GatewayRouteConfigKey, in *ir.Rout
 	put(c, emit, ir.ClassLayer(k.Class), TypeRouteConfig, in.Name, route.Config(in), nil)
 }
 
-func virtualHost(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit emitter) {
-	if in.Alone {
-		built := route.Alone(in)
-		put(c, emit, k.Layer, TypeRouteConfig, built.Name, built, in.Origins) // to those whose listener names it
-		return
-	}
-	r := put(c, emit, k.Layer, TypeVirtualHost, k.Host.Name(), route.VirtualHost(in), in.Origins)
-	if r == nil {
-		return
-	}
-	r.belong(k.Host.Host, in.Port)
-	r.Needs = in.Clusters()
-	if in.Port != 0 && r.Part != k.Host.RouteConfig {
-		r.Version += "-of-" + r.Part // a version follows from all that it says
-	}
-	if r.Leads {
-		return
-	}
-	if in.Covered {
-		r.Leads = true
-		r.Version += "-covered"
-	}
-	for _, d := range in.Domains {
-		if d != k.Host.Host {
-			r.Aliases = append(r.Aliases, ir.VirtualHostKey{RouteConfig: k.Host.RouteConfig, Host: d}.Name())
+func virtualHost(m *model.Model) func(*graph.Ctx, model.VirtualHostKey, *ir.VirtualHost, emitter) {
+	return func(c *graph.Ctx, k model.VirtualHostKey, in *ir.VirtualHost, emit emitter) {
+		if in.Alone {
+			built := route.Alone(in)
+			put(c, emit, k.Layer, TypeRouteConfig, built.Name, built, in.Origins) // to those whose listener names it
+			return
+		}
+		r := put(c, emit, k.Layer, TypeVirtualHost, k.Host.Name(), route.VirtualHost(in), in.Origins)
+		if r == nil {
+			return
+		}
+		r.belong(k.Host.Host, in.Port)
+		r.stand(m.Owner(c, r.Host))
+		r.Needs = in.Clusters()
+		if in.Port != 0 && r.Part != k.Host.RouteConfig {
+			r.Version += "-of-" + r.Part // a version follows from all that it says
+		}
+		if r.Leads {
+			return
+		}
+		if in.Covered {
+			r.Leads = true
+			r.Version += "-covered"
+		}
+		for _, d := range in.Domains {
+			if d != k.Host.Host {
+				r.Aliases = append(r.Aliases, ir.VirtualHostKey{RouteConfig: k.Host.RouteConfig, Host: d}.Name())
+			}
 		}
 	}
 }
