@@ -93,8 +93,11 @@ func (p plan) common() map[string]any {
 	image := map[string]any{"tag": cmp.Or(spec.Tag, p.platform.Tag, p.version)}
 	setString(image, "registry", cmp.Or(spec.Registry, p.platform.Registry))
 	setString(image, "pullPolicy", string(spec.PullPolicy))
-	if len(spec.Digests) > 0 {
-		image["digests"] = stringMap(spec.Digests)
+	if d := spec.Digests; d != nil {
+		digests := map[string]any{}
+		setString(digests, "controlplane", string(d.ControlPlane))
+		setString(digests, "proxy", string(d.Proxy))
+		image["digests"] = digests
 	}
 	if len(spec.PullSecrets) > 0 {
 		image["pullSecrets"] = stringList(spec.PullSecrets)

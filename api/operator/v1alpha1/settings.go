@@ -125,12 +125,9 @@ type Image struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][-A-Za-z0-9_.]*$`
 	Tag string `json:"tag,omitempty"`
-	// digests pin images, controlplane and proxy, by what is in them, as
-	// sha256:HEX. A digest goes before the tag.
+	// digests pin images by what is in them. A digest goes before the tag.
 	// +optional
-	// +kubebuilder:validation:MaxProperties=8
-	// +kubebuilder:validation:XValidation:rule="self.all(name, name in ['controlplane', 'proxy'] && self[name].matches('^sha256:[0-9a-f]{64}$'))",message="digests are of the images controlplane and proxy, as sha256: and 64 hexadecimal digits"
-	Digests map[string]string `json:"digests,omitempty"`
+	Digests *Digests `json:"digests,omitempty"`
 	// proxy is the whole reference of the image that sidecars run, over the
 	// registry, the tag and the digests. Gateways have an image of their own.
 	// +optional
@@ -148,6 +145,22 @@ type Image struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	PullSecrets []string `json:"pullSecrets,omitempty"`
 }
+
+// Digests pin images by what is in them.
+type Digests struct {
+	// controlplane is the digest of the control plane's image.
+	// +optional
+	ControlPlane Digest `json:"controlplane,omitempty"`
+	// proxy is the digest of the image of sidecars and gateways.
+	// +optional
+	Proxy Digest `json:"proxy,omitempty"`
+}
+
+// Digest is sha256: and 64 hexadecimal digits.
+//
+// +kubebuilder:validation:MaxLength=71
+// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+type Digest string
 
 // UpgradeType is a way to upgrade.
 //

@@ -40,7 +40,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"overlay with none":        {`{overlays: [{kind: A, name: b}]}`, "spec.overlays[0]"},
 		"ingress and east-west":    {`{gateways: {ingress: [{name: a}], eastWest: [{name: a}]}}`, "spec.gateways.eastWest"},
 		"budget with both":         {`{components: {controlPlane: {podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}}}}`, "spec.components.controlPlane.podDisruptionBudget"},
-		"digest of another image":  {`{image: {digests: {operator: "sha256:00"}}}`, "spec.image.digests"},
+		"short digest":             {`{image: {digests: {proxy: "sha256:00"}}}`, "spec.image.digests.proxy"},
 		"privileged target port":   {`{gateways: {ingress: [{name: a, service: {ports: [{name: x, port: 80, targetPort: 80}]}}]}}`, "spec.gateways.ingress[0].service.ports[0].targetPort"},
 	} {
 		t.Run(name, func(t *testing.T) {
