@@ -55,8 +55,8 @@ func settings(mesh *meshconfig.Config, o *options) (*ir.Mesh, *projection.Export
 		Detection: mesh.ProtocolDetectionTimeout.Duration,
 		Ingress:   ingress(&mesh.Ingress, o.namespace),
 		Near:      defaults.Near,
-		Clients:   defaults.Clients,
-		Paths:     normalizations[mesh.PathNormalization.Normalization],
+		Clients:   defaults.Clients, NearByZones: defaults.ByZones,
+		Paths: normalizations[mesh.PathNormalization.Normalization],
 	}
 	if edge := mesh.DefaultConfig.Topology; edge != nil {
 		out.Edge = *edge

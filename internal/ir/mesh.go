@@ -24,6 +24,7 @@ type Mesh struct {
 	Edge          EdgeTopology
 	Dialect       Dialect
 	Near          *Nearness // of hosts with outlier detection; nil: none
+	NearByZones   *Nearness // of all hosts, before Near; nil: none
 
 	Clients ClientDefaults
 

@@ -15,6 +15,7 @@ const (
 	ClusterPassthrough        = "PassthroughCluster"
 	ClusterDynamic            = "DynamicForwardProxyCluster" // resolves the name that a request is for
 	ClusterInboundPassthrough = "InboundPassthroughCluster"
+	ClusterOwn                = "local_cluster"  // the pods that the proxy's own stands among
 	ClusterUnknown            = "UnknownCluster" // what is served for addresses that nobody has; no proxy holds it
 	ListenerOutbound          = "virtualOutbound"
 	ListenerInbound           = "virtualInbound"

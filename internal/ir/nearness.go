@@ -3,14 +3,23 @@
 package ir
 
 // Nearness is how clients prefer endpoints by where client and endpoint are. At most
-// one of Distribute, Failover and Labels is set; with none, endpoints of the client's
-// sub-zone come first, then those of its zone, its region, and all others.
+// one of Distribute, Failover and Labels is set, but that Zones may have the last two;
+// with none, endpoints of the client's sub-zone come first, then those of its zone, its
+// region, and all others.
 type Nearness struct {
 	Off        bool // nothing is preferred, whatever wider settings say
 	Distribute []Distribution
 	Failover   []Failover
 	Labels     []LabelPriority
 	Depth      NearnessDepth
+	Zones      *Zones
+}
+
+// Zones has the proxy decide within its region. Each place gets as much as its part of
+// the endpoints can bear, and what of that a place's own clients make stays in it. Other
+// regions come after, within what Labels rank.
+type Zones struct {
+	Least uint32 // endpoints in the client's region, with which places are told apart; at least 1
 }
 
 // NearnessDepth is down to what places are told apart.
@@ -72,6 +81,9 @@ func (n *Nearness) ByLabels() bool {
 	}
 	return false
 }
+
+// ByZones tells whether the proxy tells places apart.
+func (n *Nearness) ByZones() bool { return n != nil && n.Zones != nil }
 
 // Weighted tells whether places have shares.
 func (n *Nearness) Weighted() bool { return n != nil && len(n.Distribute) > 0 }

@@ -70,6 +70,7 @@ type OutboundCluster struct {
 	KeepCase    bool // of the names of headers
 	Sticky      bool // requests may name their endpoint, even one that is going away
 	Weighted    bool // localities have shares of the requests
+	Zones       *Zones
 	Origins     []Origin
 	External    bool        // no endpoint takes the mesh's mutual TLS, unless Settings say so
 	Endpoints   *Assignment // with DiscoverDNS

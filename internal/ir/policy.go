@@ -202,7 +202,8 @@ type LoadBalancer struct {
 	HashTTL  int64  // cookie's life in nanoseconds; 0: session cookie; -1: never set one
 	HashPath string // cookie's path
 
-	Near *Nearness // nil: what the host or the mesh says
+	Near       *Nearness // nil: what the host or the mesh says
+	NotByZones bool      // whatever the mesh says
 
 	Maglev    bool   // a hash table of Maglev, not a ring
 	TableSize uint64 // of Maglev, or the least of the ring; 0: the proxy's default

@@ -29,7 +29,7 @@ func Assign(
 				continue
 			}
 			_, plain := slices.BinarySearch(b.Plain, port)
-			add(some, b.Locality, priority(prefer, &who, b), ir.Endpoint{
+			add(some, placeFor(prefer, &who, b.Locality), priority(prefer, &who, b), ir.Endpoint{
 				Addr: b.Addr, Also: b.Also, Name: b.Name, Port: port, TLS: b.TLS && !plain, Weight: b.Weight,
 			})
 		}

@@ -19,6 +19,7 @@
 //	inbound    inbounds
 //	dns        names
 //	gateways   gatewayViews, credentialsKept, credentialStates, gatewayListeners, gatewayHosts, gatewayVirtualHosts, gatewayTargets, clientSecrets, gatewayClientSecrets, secrets, autoTargets
+//	zones      zoned, spreads
 //	reports    routeReferences, sidecarReferences, policyReferences
 package model
 
@@ -102,6 +103,7 @@ type Model struct {
 	byPair          *graph.Index[namespacePair, ir.ObjectKey, *ir.Service]
 	gatewayHosts    *graph.Table[gatewayHostKey, *gatewayHost]
 	gatewayNearness *graph.Table[TargetKey, *ir.Nearness]
+	zoned           *graph.Table[ir.Layer, struct{}] // with clusters that are balanced by zones
 
 	classesByLabel        *graph.Index[ir.Label, string, *ir.Class] // sidecars
 	routesByStreamGateway *graph.Index[ir.ConfigKey, ir.ConfigKey, *ir.Routes]
@@ -138,6 +140,7 @@ type Model struct {
 	Inbounds        *graph.Table[string, *ir.Inbound]
 	Scopes          *graph.Table[string, *ir.Scope] // by class
 	Names           *graph.Table[NameKey, *ir.Name]
+	Spreads         *graph.Table[string, *ir.Assignment] // by class, of those that tell places apart: its pods
 	Secrets         *graph.Table[SecretKey, struct{}]
 
 	GatewayViews        *graph.Table[string, *GatewayView]
@@ -198,6 +201,7 @@ func New(g *graph.Graph) *Model {
 	m.deriveGatewayHosts(g)
 	m.deriveSecrets(g)
 	m.deriveAutoTargets(g)
+	m.deriveZones(g)
 	m.deriveReferences(g)
 	return m
 }

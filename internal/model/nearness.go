@@ -55,7 +55,7 @@ func (m *Model) deriveNearness(g *graph.Graph) {
 
 // near is what is preferred for a cluster: what policies say, else the host, else the
 // mesh. What policies and the mesh say needs outlier detection, which notices that near
-// endpoints fail; shares do not, and what the host says leaves it to readiness.
+// endpoints fail; shares and zones do not, and what the host says leaves it to readiness.
 func (m *Model) near(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, *ir.Nearness)) {
 	mesh, ok := m.settings(c)
 	if !ok || t.Discovery != ir.DiscoverEDS {
@@ -65,9 +65,11 @@ func (m *Model) near(c *graph.Ctx, k TargetKey, t *Target, emit func(TargetKey, 
 	near, guarded := s.LoadBalancer.Near, s.Outliers != nil
 	switch {
 	case near != nil:
-		guarded = guarded || near.Weighted()
+		guarded = guarded || near.Weighted() || near.ByZones()
 	case t.Near != nil:
 		near, guarded = t.Near, true
+	case mesh.NearByZones != nil && !s.LoadBalancer.NotByZones:
+		near, guarded = mesh.NearByZones, true
 	default:
 		near = mesh.Near
 	}
@@ -134,32 +136,52 @@ func priority(near *ir.Nearness, who *Client, b *ir.Backend) uint32 {
 	switch {
 	case near == nil || near.Weighted() || !who.Known:
 		return 0
+	case near.ByZones():
+		return labelRank(near, who, b)*regionRanks + regionRank(near, who, b)
 	case len(near.Labels) > 0:
-		for i, l := range near.Labels {
-			want := l.Value
-			if !l.Stated {
-				want = valueOf(l.Key, who.Locality, who.Network, who.Labels)
-			}
-			if valueOf(l.Key, b.Locality, b.Network, b.Labels) != want {
-				return uint32(len(near.Labels) - i)
-			}
-		}
-		return 0
+		return labelRank(near, who, b)
 	case who.Locality == (ir.Locality{}):
 		return 0
 	case b.Locality.Region != who.Locality.Region:
-		for _, f := range near.Failover {
-			if f.From == who.Locality.Region && f.To != b.Locality.Region {
-				return 4
-			}
-		}
-		return 3
+		return 2 + regionRank(near, who, b)
 	case b.Locality.Zone != who.Locality.Zone:
 		return 2
 	case b.Locality.SubZone != who.Locality.SubZone && near.Depth == ir.DepthSubZone:
 		return 1
 	}
 	return 0
+}
+
+// labelRank is 0 for endpoints that have all labels, else how many are left from the
+// first on that they do not have.
+func labelRank(near *ir.Nearness, who *Client, b *ir.Backend) uint32 {
+	for i, l := range near.Labels {
+		want := l.Value
+		if !l.Stated {
+			want = valueOf(l.Key, who.Locality, who.Network, who.Labels)
+		}
+		if valueOf(l.Key, b.Locality, b.Network, b.Labels) != want {
+			return uint32(len(near.Labels) - i)
+		}
+	}
+	return 0
+}
+
+// regionRanks is how many ranks regions have.
+const regionRanks = 3
+
+// regionRank is 0 for the client's region, 1 for the one that takes over from it, which
+// is any unless it is said, and 2 for all others.
+func regionRank(near *ir.Nearness, who *Client, b *ir.Backend) uint32 {
+	if who.Locality == (ir.Locality{}) || b.Locality.Region == who.Locality.Region {
+		return 0
+	}
+	for _, f := range near.Failover {
+		if f.From == who.Locality.Region && f.To != b.Locality.Region {
+			return 2
+		}
+	}
+	return 1
 }
 
 func valueOf(key string, where ir.Locality, network string, labels ir.Labels) string {

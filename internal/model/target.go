@@ -161,7 +161,9 @@ func (m *Model) Cluster(c *graph.Ctx, k TargetKey, t *Target) (*ir.OutboundClust
 		out.Secrets = m.secretsFor(c, k, t)
 	}
 	out.Origins = shaping(m.policies(c, t.Choice), t, k.Cluster.Subset)
-	out.Weighted = t.Discovery == ir.DiscoverEDS && m.nearFor(c, k, t).Weighted()
+	if near := m.nearFor(c, k, t); t.Discovery == ir.DiscoverEDS && near != nil {
+		out.Weighted, out.Zones = near.Weighted(), near.Zones
+	}
 	if t.Gateway && out.Settings.LoadBalancer.Balance == ir.BalancePassthrough {
 		out.Settings.LoadBalancer = ir.LoadBalancer{}
 	}

@@ -26,6 +26,7 @@ func servedSettings(levels ...string) []string {
 		for _, field := range []string{
 			"loadBalancer.simple",
 			"loadBalancer.localityLbSetting",
+			"loadBalancer.zoneAwareLbSetting",
 			"loadBalancer.warmup",
 			"loadBalancer.warmupDurationSecs",
 			"loadBalancer.consistentHash.ringHash",

@@ -55,7 +55,7 @@ func (d *destinationRule) loadBalancer(at path, in *networking.LoadBalancerSetti
 		}
 	}
 	d.warmup(&out, at, in)
-	out.Near = d.nearness(at.field("localityLbSetting"), in.LocalityLbSetting)
+	d.prefer(&out, at, in)
 	return out
 }
 

@@ -21,12 +21,13 @@ const maxConnectTimeout = time.Hour
 type MeshDefaults struct {
 	Clients ir.ClientDefaults
 	Near    *ir.Nearness
+	ByZones *ir.Nearness
 	Exports Exports
 }
 
 // Mesh projects what of the mesh's configuration is written as in objects: JSON of
 // defaultHttpRetryPolicy, connectTimeout, tcpKeepalive, h2UpgradePolicy,
-// localityLbSetting and the defaults of exportTo, and a retryBudget as that of a
+// localityLbSetting, zoneAwareLbSetting and the defaults of exportTo, and a retryBudget as that of a
 // DestinationRule. What is wrong is an error: a control plane must not start with less
 // than was asked for. See
 // https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshConfig.
@@ -42,6 +43,7 @@ func Mesh(text, retryBudget []byte) (MeshDefaults, error) {
 	if in.LocalityLbSetting != nil {
 		out.Near = d.nearness("localityLbSetting", in.LocalityLbSetting)
 	}
+	out.ByZones, _ = d.byZones("zoneAwareLbSetting", in.ZoneAwareLbSetting)
 	for at, words := range map[path][]string{
 		"defaultServiceExportTo": out.Exports.Services, "defaultVirtualServiceExportTo": out.Exports.Routes,
 		"defaultDestinationRuleExportTo": out.Exports.Policies,

@@ -140,7 +140,7 @@ func (d *destinationRule) priorities(at path, in []string) []ir.LabelPriority {
 // unguarded warns of preferences that wait for outlier detection, at the level that
 // has neither that nor a wider one's.
 func (d *destinationRule) unguarded(at path, near *ir.Nearness, guarded bool) {
-	if near != nil && !near.Off && !near.Weighted() && !guarded {
+	if near != nil && !near.Off && !near.Weighted() && !near.ByZones() && !guarded {
 		d.notes.warn(ReasonUnreachable, at.field("loadBalancer").field("localityLbSetting"),
 			"has no effect without outlierDetection, which notices that near endpoints fail; add it")
 	}

@@ -41,6 +41,7 @@ func New(g *graph.Graph, m *model.Model) *Set {
 		graph.Derive(g, "resource.endpoints", m.Targets, Key.Compare, endpoints(m)),
 		graph.Derive(g, "resource.gatewayEndpoints", m.GatewayTargets, Key.Compare, endpoints(m)),
 		graph.Derive(g, "resource.autoEndpoints", m.AutoTargets, Key.Compare, autoEndpoints(m)),
+		graph.Derive(g, "resource.spreads", m.Spreads, Key.Compare, spread),
 		graph.Derive(g, "resource.captures", m.Captures, Key.Compare, capture(m)),
 		graph.Derive(g, "resource.podTables", m.PodPorts, Key.Compare, podTable),
 		graph.Derive(g, "resource.tokens", m.Tokens, Key.Compare, tokens(m)),
@@ -197,6 +198,13 @@ func autoEndpoints(m *model.Model) func(*graph.Ctx, model.TargetKey, *model.Targ
 		built.ClusterName = k.Cluster.AutoName()
 		put(c, emit, k.Layer, TypeEndpoints, built.ClusterName, built, nil)
 	}
+}
+
+// spread is the endpoints of a cluster that proxies have from the beginning.
+func spread(c *graph.Ctx, class string, in *ir.Assignment, emit emitter) {
+	built := endpoint.Assignment(in)
+	built.ClusterName = ir.ClusterOwn
+	put(c, emit, ir.ClassLayer(class), TypeEndpoints, built.ClusterName, built, nil)
 }
 
 // capture is the listener that gets everything, and what a proxy is served that asks for

@@ -84,7 +84,7 @@ func (w *World) Configure(setting string) error {
 		if err != nil {
 			return fmt.Errorf("mesh %q: %w", setting, err)
 		}
-		next.Clients, next.Near = said.Clients, said.Near
+		next.Clients, next.Near, next.NearByZones = said.Clients, said.Near, said.ByZones
 	case setting == "registryOnly":
 		next.RegistryOnly = true
 	case setting == "dynamicDNS":

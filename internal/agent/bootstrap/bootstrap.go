@@ -13,6 +13,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -25,6 +26,8 @@ const (
 	DiscoveryCluster = "xds-grpc"
 	// SecretCluster is the static cluster of the agent's SDS server.
 	SecretCluster = "sds-grpc"
+	// OwnCluster is the static cluster of the pods that the proxy's own stands among; the control plane knows them.
+	OwnCluster = "local_cluster"
 	// WorkloadSecret is the SDS name of the workload's certificate and key.
 	WorkloadSecret = "default"
 	// RootSecret is the SDS name of the validation context that holds the mesh's roots.
@@ -71,15 +74,16 @@ func Build(c Config) (*bootstrapv3.Bootstrap, error) {
 		return nil, err
 	}
 	b := &bootstrapv3.Bootstrap{
-		Node: c.Node,
+		Node: placed(c.Node),
 		Admin: &bootstrapv3.Admin{
 			Address: socketAddress(adminHost, adminPort),
 			// A proxy that is full must still be readable and drainable.
 			IgnoreGlobalConnLimit: true,
 		},
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{
-			Clusters: []*clusterv3.Cluster{discoveryCluster(host, port, c.PreferIPv6), secretCluster(c.SecretSocket)},
+			Clusters: []*clusterv3.Cluster{discoveryCluster(host, port, c.PreferIPv6), secretCluster(c.SecretSocket), ownCluster()},
 		},
+		ClusterManager:   &bootstrapv3.ClusterManager{LocalClusterName: OwnCluster},
 		DynamicResources: dynamicResources(),
 		StatsConfig:      stats,
 		OverloadManager:  overload,
@@ -94,6 +98,17 @@ func Build(c Config) (*bootstrapv3.Bootstrap, error) {
 		return nil, fmt.Errorf("bootstrap is invalid: %w", err)
 	}
 	return b, nil
+}
+
+// placed gives the proxy a place. The control plane, which alone knows where it is, calls that place by no name, and so
+// the proxy's own place must be there and have none. See ownCluster.
+func placed(in *corev3.Node) *corev3.Node {
+	if in.GetLocality() != nil {
+		return in
+	}
+	out := proto.CloneOf(in)
+	out.Locality = &corev3.Locality{}
+	return out
 }
 
 // JSON renders the bootstrap in the file format of Envoy's -c option (a .json file).

@@ -148,6 +148,23 @@ func secretCluster(socket string) *clusterv3.Cluster {
 	}
 }
 
+// ownCluster is the pods around the proxy's own, which call the same servers: how they are spread over places decides how
+// much of what this one sends may stay in its own. No request is sent to them. The proxy starts without them when nothing
+// is said of them, as is the case unless it balances by zones. See
+// https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/load_balancing/zone_aware.
+func ownCluster() *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name:                 OwnCluster,
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+		ConnectTimeout:       durationpb.New(connectTimeout),
+		EdsClusterConfig: &clusterv3.Cluster_EdsClusterConfig{EdsConfig: &corev3.ConfigSource{
+			ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+			ResourceApiVersion:    corev3.ApiVersion_V3,
+			InitialFetchTimeout:   durationpb.New(connectTimeout),
+		}},
+	}
+}
+
 // http2 makes a cluster speak HTTP/2 without asking.
 func http2(keepalive *corev3.KeepaliveSettings) *anypb.Any {
 	return mustAny(&httpv3.HttpProtocolOptions{

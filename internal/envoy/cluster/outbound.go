@@ -33,7 +33,7 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 		Name:            in.Key.Name(),
 		ConnectTimeout:  durationpb.New(cmp.Or(in.Defaults.ConnectTimeout, connectTimeout)),
 		CircuitBreakers: unlimited(),
-		CommonLbConfig:  noPanic(),
+		CommonLbConfig:  evenly(),
 		Metadata:        typed.Origins(in.Origins),
 	}
 	if in.Auto {
@@ -41,6 +41,9 @@ func Outbound(in *ir.OutboundCluster) *clusterv3.Cluster {
 	}
 	discover(c, in)
 	balance(c, in)
+	if in.Zones != nil && !in.Auto {
+		byZones(c, in)
+	}
 	if in.Weighted && !in.Auto {
 		c.CommonLbConfig.LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},

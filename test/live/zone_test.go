@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration && linux
+
+package live
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/meshwright/meshwright/internal/agent/node"
+)
+
+func zonesRule(least int) string {
+	return fmt.Sprintf(`
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews, namespace: books}
+spec:
+  host: reviews
+  trafficPolicy: {loadBalancer: {zoneAwareLbSetting: {minClusterSize: %d}}}
+`, least)
+}
+
+// TestZones: requests stay in their zone as far as its servers can bear them, and
+// leave a zone that has none.
+func TestZones(t *testing.T) {
+	w := New(t)
+	w.Apply(reviewsZones + reviewsService("") + `---
+{apiVersion: v1, kind: Service, metadata: {name: page, namespace: books}, spec: {clusterIP: 10.96.0.8, selector: {app: page}, ports: [{name: http, port: 80, targetPort: 8080}]}}
+`)
+	home, servers := map[string]string{}, map[string][]*Pod{}
+	for i, zone := range []string{"a", "b", "a", "b"} {
+		p := w.Start(Spec{Namespace: "books", Name: fmt.Sprintf("reviews-%d", i), Labels: map[string]string{"app": "reviews"}, NodeName: zone})
+		p.ServeEcho(8080)
+		home[p.Name], servers[zone] = zone, append(servers[zone], p)
+	}
+	pages := map[string]*Pod{}
+	for _, zone := range []string{"a", "b"} {
+		pages[zone] = w.Start(Spec{
+			Namespace: "books", Name: "page-" + zone, Labels: map[string]string{"app": "page"}, NodeName: zone, Proxy: node.Sidecar,
+		})
+	}
+	call := Call{To: "10.96.0.7:80", URL: "http://reviews/"}
+	// stays is how many of 100 calls from a zone are answered in it.
+	stays := func(zone string) int {
+		n := 0
+		for range 100 {
+			if home[pages[zone].Call(call).Echo().Pod] == zone {
+				n++
+			}
+		}
+		return n
+	}
+	expect := func(what, zone string, least, most int) {
+		t.Helper()
+		w.Eventually(what, func() error {
+			n := stays(zone)
+			if n < least || n > most {
+				return fmt.Errorf("%d of 100 calls stayed in zone %s, not %d to %d", n, zone, least, most)
+			}
+			t.Logf("%s: %d of 100 calls stayed in zone %s", what, n, zone)
+			return nil
+		})
+	}
+
+	expect("calls go anywhere without a rule", "a", 30, 70)
+	w.Apply(zonesRule(5))
+	expect("calls go anywhere with too few servers", "a", 30, 70)
+	w.Apply(zonesRule(4))
+	for zone := range pages {
+		expect("calls stay in their zone", zone, 96, 100)
+	}
+	pages["b"].Unready(true)
+	expect("half of the calls leave when all come from one zone", "a", 30, 70)
+	pages["b"].Unready(false)
+	expect("calls stay in their zone again", "a", 96, 100)
+
+	stop := pages["a"].Hammer(call, "200")
+	servers["a"][0].Unready(true)
+	w.Apply(zonesRule(3))
+	expect("a third of the calls leaves a zone with a third of the servers", "a", 50, 82)
+	servers["a"][1].Unready(true)
+	expect("calls leave a zone without servers", "a", 0, 0)
+	servers["a"][0].Unready(false)
+	servers["a"][1].Unready(false)
+	expect("calls come back", "a", 96, 100)
+	if calls, wrong := stop(); len(wrong) > 0 {
+		t.Errorf("%d of %d calls failed while a zone was away: %q", len(wrong), calls, wrong)
+	}
+
+	w.Delete("DestinationRule", "books", "reviews")
+	expect("calls go anywhere when the rule is gone", "a", 30, 70)
+	if refused := w.Refused(); len(refused) > 0 {
+		t.Errorf("refused: %q", refused)
+	}
+}
