@@ -203,7 +203,7 @@ func budgets() []budget {
 		name:    "the first proxy of another workload",
 		classes: func() map[string]*ir.Class { return map[string]*ir.Class{classKey(&second): &second} },
 		evaluated: map[string]int{
-			"inbounds": 1, "tokens": 1, "sidecars.chosen": 1, "scopes": 1, "gatewayViews": 1, "resource.inboundClusters": 1, "resource.inboundListeners": 1,
+			"inbounds": 1, "tokens": 1, "sidecars.chosen": 1, "scopes": 1, "gatewayViews": 1, "spreads": 1, "resource.inboundClusters": 1, "resource.inboundListeners": 1,
 		},
 		sent: []string{
 			"set class/" + classKey(&second) + " Cluster inbound|80||",

@@ -276,7 +276,7 @@ func (x *chaos) settings() ir.PolicySettings {
 		ir.LoadBalancer{}, ir.LoadBalancer{Balance: ir.BalanceRandom}, ir.LoadBalancer{Balance: ir.BalancePassthrough},
 		ir.LoadBalancer{Balance: ir.BalanceHashHeader, HashKey: "x-user"}, ir.LoadBalancer{Balance: ir.BalanceHashSourceIP},
 	)}
-	out.LoadBalancer.Near = x.nearness()
+	out.LoadBalancer.Near, out.LoadBalancer.NotByZones = x.nearness(), x.r.IntN(4) == 0
 	if x.r.IntN(4) == 0 {
 		out.Pool = &ir.ConnectionPool{IdleTimeout: time.Duration(1+x.r.IntN(3)) * time.Minute}
 	}
@@ -293,6 +293,7 @@ func (x *chaos) nearness() *ir.Nearness {
 	west := ir.LocalityPattern{Region: "west"}
 	return pick(x.r, nil, nil, &ir.Nearness{Off: true}, &ir.Nearness{}, &ir.Nearness{Depth: ir.DepthZone},
 		&ir.Nearness{Failover: []ir.Failover{{From: "west", To: "east"}}},
+		&ir.Nearness{Zones: &ir.Zones{Least: 1}}, &ir.Nearness{Zones: &ir.Zones{Least: 6}, Labels: []ir.LabelPriority{{Key: "version"}}},
 		&ir.Nearness{Labels: []ir.LabelPriority{{Key: "version"}, {Key: ir.LabelZone}}},
 		&ir.Nearness{Labels: []ir.LabelPriority{{Key: "version", Value: "v1", Stated: true}}},
 		&ir.Nearness{Distribute: []ir.Distribution{{From: west, To: []ir.LocalityShare{

@@ -43,6 +43,12 @@ func TestMesh(t *testing.T) {
 		{"a time for each attempt", `{"defaultHttpRetryPolicy": {"attempts": 1, "perTryTimeout": "1s"}}`, "", plain, "defaultHttpRetryPolicy.perTryTimeout"},
 		{"a timeout", `{"connectTimeout": "2h"}`, "", plain, "connectTimeout"},
 		{"a keepalive", `{"tcpKeepalive": {"time": "1ms"}}`, "", plain, "tcpKeepalive.time"},
+		{
+			"zones", `{"zoneAwareLbSetting": {"enabled": true, "minClusterSize": 2}}`, "",
+			MeshDefaults{Near: &ir.Nearness{}, ByZones: &ir.Nearness{Zones: &ir.Zones{Least: 2}}}, "",
+		},
+		{"no zones", `{"zoneAwareLbSetting": {"enabled": false}}`, "", plain, ""},
+		{"a zone", `{"zoneAwareLbSetting": {"failoverPriority": ["topology.kubernetes.io/zone"]}}`, "", plain, "zoneAwareLbSetting.failoverPriority[0]"},
 		{"a place", `{"localityLbSetting": {"failover": [{"from": "a", "to": "a"}]}}`, "", plain, "localityLbSetting.failover[0]"},
 		{"a namespace", `{"defaultServiceExportTo": ["a b"]}`, "", plain, "defaultServiceExportTo[0]"},
 		{"a budget", "{}", `{"percent": 101}`, plain, "defaultRetryBudget.percent"},

@@ -78,6 +78,18 @@ func TestGolden(t *testing.T) {
 		}),
 		"sticky": outbound(func(in *ir.OutboundCluster) { in.Sticky = true }),
 		"shares": outbound(func(in *ir.OutboundCluster) { in.Weighted = true }),
+		"zones": outbound(func(in *ir.OutboundCluster) { in.Zones = &ir.Zones{Least: 6} }),
+		"zones-warmup": outbound(func(in *ir.OutboundCluster) {
+			in.Zones, in.Settings.LoadBalancer = &ir.Zones{Least: 1}, ir.LoadBalancer{
+				Balance: ir.BalanceRoundRobin, Warmup: time.Minute, WarmupPercent: 20, WarmupAggression: 1.5,
+			}
+		}),
+		"zones-random": outbound(func(in *ir.OutboundCluster) {
+			in.Zones, in.Settings.LoadBalancer.Balance = &ir.Zones{Least: 2}, ir.BalanceRandom
+		}),
+		"zones-hash": outbound(func(in *ir.OutboundCluster) {
+			in.Zones, in.Settings.LoadBalancer = &ir.Zones{Least: 2}, ir.LoadBalancer{Balance: ir.BalanceHashSourceIP}
+		}),
 		"dns-endpoints": outbound(func(in *ir.OutboundCluster) {
 			in.Discovery, in.Endpoints = ir.DiscoverDNS, named("db-1.example.com", "db-2.example.com")
 			in.External, in.Protocol = true, ir.ProtocolTCP
