@@ -24,7 +24,9 @@ func TestSpreadsWakeTheirClass(t *testing.T) {
 			classes[classKey(c)] = c
 		}
 		e.Step(intake.Batch{}, classes)
-		own := func(verb, class string) string { return verb + " class/" + class + " ClusterLoadAssignment local_cluster" }
+		own := func(verb, class string) string {
+			return verb + " class/" + class + " ClusterLoadAssignment local_cluster"
+		}
 		step := func(what string, b intake.Batch, spreads int, want ...string) {
 			t.Helper()
 			out := e.Step(b, nil)

@@ -33,6 +33,8 @@ type Objects struct {
 	H2UpgradePolicy string `json:"h2UpgradePolicy,omitempty"`
 	// LocalityLBSetting is which places clients prefer, of hosts with outlier detection.
 	LocalityLBSetting *LocalityLBSetting `json:"localityLbSetting,omitempty"`
+	// ZoneAwareLBSetting has clients balance by zones, of all hosts.
+	ZoneAwareLBSetting *ZoneAwareLBSetting `json:"zoneAwareLbSetting,omitempty"`
 	// DefaultServiceExportTo is who sees Services and ServiceEntries; default everybody.
 	DefaultServiceExportTo []string `json:"defaultServiceExportTo,omitempty"`
 	// DefaultVirtualServiceExportTo is who sees VirtualServices.
@@ -82,6 +84,14 @@ type Distribute struct {
 type Failover struct {
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
+}
+
+// ZoneAwareLBSetting is that of a DestinationRule.
+type ZoneAwareLBSetting struct {
+	Enabled          *bool      `json:"enabled,omitempty"`
+	Failover         []Failover `json:"failover,omitempty"`
+	FailoverPriority []string   `json:"failoverPriority,omitempty"`
+	MinClusterSize   *uint32    `json:"minClusterSize,omitempty"`
 }
 
 // JSON is the settings in the words of Istio's MeshConfig, and the retry budget in

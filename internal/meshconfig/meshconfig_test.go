@@ -65,14 +65,15 @@ func TestParse(t *testing.T) {
 		{"ingress selector", "ingressSelector: 'a b'\n", Config{}, "ingressSelector"},
 		{
 			"clients", "defaultHttpRetryPolicy: {attempts: 1, backoff: 1s}\nconnectTimeout: 5s\ntcpKeepalive: {time: 10s}\nh2UpgradePolicy: UPGRADE\n" +
-				"defaultRetryBudget: {percent: 5}\nlocalityLbSetting: {failover: [{from: a, to: b}]}\ndefaultServiceExportTo: [.]\n",
+				"defaultRetryBudget: {percent: 5}\nlocalityLbSetting: {failover: [{from: a, to: b}]}\nzoneAwareLbSetting: {minClusterSize: 3}\ndefaultServiceExportTo: [.]\n",
 			Config{
 				TrustDomain: "cluster.local", OutboundTrafficPolicy: OutboundTrafficPolicy{Mode: AllowAny}, DiscoveryScope: OnDemand,
 				ProtocolDetectionTimeout: metav1.Duration{Duration: DefaultDetection}, Ingress: defaultIngress(),
 				Clients: Clients{
 					Objects: Objects{
 						DefaultHTTPRetryPolicy: &RetryPolicy{Attempts: 1, Backoff: "1s"}, ConnectTimeout: "5s", TCPKeepalive: &Keepalive{Time: "10s"},
-						H2UpgradePolicy: H2Upgrade, LocalityLBSetting: &LocalityLBSetting{Failover: []Failover{{"a", "b"}}}, DefaultServiceExportTo: []string{"."},
+						H2UpgradePolicy: H2Upgrade, LocalityLBSetting: &LocalityLBSetting{Failover: []Failover{{"a", "b"}}}, ZoneAwareLBSetting: &ZoneAwareLBSetting{MinClusterSize: new(uint32(3))},
+						DefaultServiceExportTo: []string{"."},
 					},
 					DefaultRetryBudget: &RetryBudget{Percent: new(5.0)},
 				},

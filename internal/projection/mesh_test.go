@@ -44,8 +44,10 @@ func TestMesh(t *testing.T) {
 		{"a timeout", `{"connectTimeout": "2h"}`, "", plain, "connectTimeout"},
 		{"a keepalive", `{"tcpKeepalive": {"time": "1ms"}}`, "", plain, "tcpKeepalive.time"},
 		{
-			"zones", `{"zoneAwareLbSetting": {"enabled": true, "minClusterSize": 2}}`, "",
-			MeshDefaults{Near: &ir.Nearness{}, ByZones: &ir.Nearness{Zones: &ir.Zones{Least: 2}}}, "",
+			"zones",
+			`{"zoneAwareLbSetting": {"enabled": true, "minClusterSize": 2}}`, "",
+			MeshDefaults{Near: &ir.Nearness{}, ByZones: &ir.Nearness{Zones: &ir.Zones{Least: 2}}},
+			"",
 		},
 		{"no zones", `{"zoneAwareLbSetting": {"enabled": false}}`, "", plain, ""},
 		{"a zone", `{"zoneAwareLbSetting": {"failoverPriority": ["topology.kubernetes.io/zone"]}}`, "", plain, "zoneAwareLbSetting.failoverPriority[0]"},

@@ -121,7 +121,7 @@ type endpoint struct {
 	leaving bool // it still serves
 }
 
-// setEndpoints writes the EndpointSlice of a Service without a selector.
+// setEndpoints writes an EndpointSlice of a Service: all it has, unless the Service selects pods.
 func setEndpoints(ctx context.Context, service string, endpoints ...endpoint) error {
 	slice := applydiscoveryv1.EndpointSlice(service, appSpace).WithAddressType(discoveryv1.AddressTypeIPv4).
 		WithLabels(map[string]string{discoveryv1.LabelServiceName: service, discoveryv1.LabelManagedBy: env.FieldManager}).
@@ -259,6 +259,43 @@ func testNearness(t *testing.T) {
 	if n := r.Hosts[pods[0].Name]; n < 360 || n > 440 {
 		t.Errorf("the client's zone got %d of 500, want 80 %% within 8 points", n)
 	}
+	balanceByZones(t, near, away, pods)
+}
+
+// balanceByZones: half of the requests leave a zone that has all of the clients and
+// half of the servers; none does as soon as the clients are spread as the servers are.
+func balanceByZones(t *testing.T, near, away endpoint, pods []corev1.Pod) {
+	t.Helper()
+	given(t, service("zones", ""), service("callers", "app: client"), object("DestinationRule", "zones", `
+  host: zones
+  trafficPolicy: {loadBalancer: {zoneAwareLbSetting: {enabled: true, minClusterSize: 2}}}`))
+	must(t, setEndpoints(t.Context(), "zones", near, away))
+	until(t, "clients of one zone use the servers of both", func(r env.Report) error {
+		if err := answered(r); err != nil {
+			return err
+		}
+		if n := r.Hosts[near.pod.Name]; n < 80 || n > 120 {
+			return fmt.Errorf("the client's zone got %d of 200, want 50 %% within 10 points", n)
+		}
+		return nil
+	}, call, "http://zones:8080", "--count=200")
+	var callers []endpoint
+	for _, p := range pods {
+		callers = append(callers, endpoint{pod: p, node: away.node, ready: true})
+	}
+	must(t, setEndpoints(t.Context(), "callers", callers...))
+	until(t, "clients of two zones each stay in theirs", func(r env.Report) error {
+		if err := answered(r); err != nil {
+			return err
+		}
+		if n := r.Hosts[near.pod.Name]; n <= 190 {
+			return fmt.Errorf("the client's zone got %d of 200, want more than 95 %%", n)
+		}
+		return nil
+	}, call, "http://zones:8080", "--count=200")
+	near.ready = false
+	must(t, setEndpoints(t.Context(), "zones", near, away))
+	until(t, "calls leave a zone without servers", hosts(away.pod.Name), call, "http://zones:8080", "--count=60")
 }
 
 // A client that sends its cookie, or header, back stays at one pod, also while that

@@ -68,6 +68,12 @@ type MeshClients struct {
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields
 	LocalityLBSetting *apiextensionsv1.JSON `json:"localityLbSetting,omitempty"`
+	// zoneAwareLbSetting has clients keep their requests in their zone as far as
+	// its servers can bear them, of all hosts: that of a DestinationRule.
+	// +optional
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	ZoneAwareLBSetting *apiextensionsv1.JSON `json:"zoneAwareLbSetting,omitempty"`
 	// defaultServiceExportTo is who sees Services and ServiceEntries: namespaces,
 	// "." (their own), "*" (all, when not set) or "~" (none).
 	// +optional

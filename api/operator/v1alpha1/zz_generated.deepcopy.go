@@ -384,6 +384,11 @@ func (in *MeshClients) DeepCopyInto(out *MeshClients) {
 		*out = new(apiextensionsv1.JSON)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.ZoneAwareLBSetting != nil {
+		in, out := &in.ZoneAwareLBSetting, &out.ZoneAwareLBSetting
+		*out = new(apiextensionsv1.JSON)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.DefaultServiceExportTo != nil {
 		in, out := &in.DefaultServiceExportTo, &out.DefaultServiceExportTo
 		*out = make([]string, len(*in))

@@ -78,7 +78,7 @@ func TestGolden(t *testing.T) {
 		}),
 		"sticky": outbound(func(in *ir.OutboundCluster) { in.Sticky = true }),
 		"shares": outbound(func(in *ir.OutboundCluster) { in.Weighted = true }),
-		"zones": outbound(func(in *ir.OutboundCluster) { in.Zones = &ir.Zones{Least: 6} }),
+		"zones":  outbound(func(in *ir.OutboundCluster) { in.Zones = &ir.Zones{Least: 6} }),
 		"zones-warmup": outbound(func(in *ir.OutboundCluster) {
 			in.Zones, in.Settings.LoadBalancer = &ir.Zones{Least: 1}, ir.LoadBalancer{
 				Balance: ir.BalanceRoundRobin, Warmup: time.Minute, WarmupPercent: 20, WarmupAggression: 1.5,
