@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/meshwright/meshwright/internal/agent/capture"
@@ -32,6 +33,8 @@ type Spec struct {
 	NodeName        string            // of an applied Node
 	IPv6            bool              // has an address of each family
 	OnlyIPv6        bool              // has no address of IPv4
+
+	Bootstrap func(*bootstrapv3.Bootstrap) // changes the proxy's; nil: it is the agent's
 }
 
 // Pod is a running pod.

@@ -75,6 +75,9 @@ func (p *Pod) bootstrap(secrets string) []byte {
 	w.must(err)
 	w.overSocket(b)
 	p.useResolver(b)
+	if p.Spec.Bootstrap != nil {
+		p.Spec.Bootstrap(b)
+	}
 	text, err := bootstrap.JSON(b)
 	w.must(err)
 	return text

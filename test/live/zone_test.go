@@ -6,8 +6,13 @@ package live
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
+	"github.com/meshwright/meshwright/internal/agent/bootstrap"
 	"github.com/meshwright/meshwright/internal/agent/node"
 )
 
@@ -41,6 +46,15 @@ func TestZones(t *testing.T) {
 			Namespace: "books", Name: "page-" + zone, Labels: map[string]string{"app": "page"}, NodeName: zone, Proxy: node.Sidecar,
 		})
 	}
+	old := w.Start(Spec{
+		Namespace: "books", Name: "old", NodeName: "a", Proxy: node.Sidecar,
+		Bootstrap: func(b *bootstrapv3.Bootstrap) { // of before proxies knew of places
+			b.ClusterManager, b.Node.Locality = nil, nil
+			b.StaticResources.Clusters = slices.DeleteFunc(b.StaticResources.Clusters, func(c *clusterv3.Cluster) bool {
+				return c.Name == bootstrap.OwnCluster
+			})
+		},
+	})
 	call := Call{To: "10.96.0.7:80", URL: "http://reviews/"}
 	// stays is how many of 100 calls from a zone are answered in it.
 	stays := func(zone string) int {
@@ -71,6 +85,7 @@ func TestZones(t *testing.T) {
 	for zone := range pages {
 		expect("calls stay in their zone", zone, 96, 100)
 	}
+	old.Expect(call, "200")
 	pages["b"].Unready(true)
 	expect("half of the calls leave when all come from one zone", "a", 30, 70)
 	pages["b"].Unready(false)
@@ -94,4 +109,40 @@ func TestZones(t *testing.T) {
 	if refused := w.Refused(); len(refused) > 0 {
 		t.Errorf("refused: %q", refused)
 	}
+}
+
+// TestZonesOfGateways: gateways keep what they get in their zone, too.
+func TestZonesOfGateways(t *testing.T) {
+	w := New(t)
+	w.Apply(reviewsZones + reviewsService("") + "---" + zonesRule(2) + `---
+{apiVersion: v1, kind: Service, metadata: {name: edge, namespace: books}, spec: {clusterIP: 10.96.0.8, selector: {app: edge}, ports: [{name: http, port: 80, targetPort: 8080}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: edge, namespace: books}, spec: {selector: {app: edge}, servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: ["*"]}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: edge, namespace: books}, spec: {hosts: ["*"], gateways: [edge], http: [{route: [{destination: {host: reviews}}]}]}}
+`)
+	client := w.Start(Spec{Namespace: "other", Name: "client"})
+	edges, servers := map[string]*Pod{}, map[string]*Pod{}
+	for _, zone := range []string{"a", "b"} {
+		servers[zone] = w.Start(Spec{Namespace: "books", Name: "reviews-" + zone, Labels: map[string]string{"app": "reviews"}, NodeName: zone})
+		servers[zone].ServeEcho(8080)
+		edges[zone] = w.Start(Spec{Namespace: "books", Name: "edge-" + zone, Labels: map[string]string{"app": "edge"}, NodeName: zone, Proxy: node.Router})
+	}
+	for zone, edge := range edges {
+		w.Eventually("calls stay in zone "+zone, func() error {
+			for range 60 {
+				if got := client.Call(Call{To: edge.At(8080), URL: "http://shop.example.com/"}).Echo().Pod; got != servers[zone].Name {
+					return fmt.Errorf("%s answered", got)
+				}
+			}
+			return nil
+		})
+	}
+	servers["a"].Unready(true)
+	w.Eventually("calls leave a zone without servers", func() error {
+		if got := client.Call(Call{To: edges["a"].At(8080), URL: "http://shop.example.com/"}).Echo().Pod; got != servers["b"].Name {
+			return fmt.Errorf("%s answered", got)
+		}
+		return nil
+	})
 }

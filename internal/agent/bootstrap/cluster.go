@@ -23,6 +23,8 @@ import (
 
 const (
 	connectTimeout = 5 * time.Second
+	// ownTimeout is for how long Envoy does not ask for more before it knows of its siblings, should nobody answer.
+	ownTimeout = time.Second
 	// keepaliveInterval and keepaliveTimeout find a control plane that vanished without closing the connection.
 	keepaliveInterval = 30 * time.Second
 	keepaliveTimeout  = 10 * time.Second
@@ -160,7 +162,7 @@ func ownCluster() *clusterv3.Cluster {
 		EdsClusterConfig: &clusterv3.Cluster_EdsClusterConfig{EdsConfig: &corev3.ConfigSource{
 			ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
 			ResourceApiVersion:    corev3.ApiVersion_V3,
-			InitialFetchTimeout:   durationpb.New(connectTimeout),
+			InitialFetchTimeout:   durationpb.New(ownTimeout),
 		}},
 	}
 }
