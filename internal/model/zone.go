@@ -63,13 +63,14 @@ func (m *Model) spread(c *graph.Ctx, key string, class *ir.Class, emit func(stri
 }
 
 // spreadOf is the places of the pods behind some hosts, as they are told at one of
-// those places. One pod stands for all of its place and weighs as many: which one it is
-// says nothing, and with hundreds of them each would be told of hundreds.
+// those places. Those of other regions do not count: they call the servers of theirs.
+// One pod stands for all of its place and weighs as many: which one it is says nothing,
+// and with hundreds of them each would be told of hundreds.
 func spreadOf(sets []*ir.EndpointSet, here ir.Locality) *ir.Assignment {
 	var pods []*ir.Backend
 	for _, set := range sets {
 		for i := range set.Backends {
-			if b := &set.Backends[i]; tierOf(b) <= presumed && b.Addr.IsValid() {
+			if b := &set.Backends[i]; tierOf(b) <= presumed && b.Addr.IsValid() && b.Locality.Region == here.Region {
 				pods = append(pods, b)
 			}
 		}

@@ -46,6 +46,9 @@ func TestZones(t *testing.T) {
 			Namespace: "books", Name: "page-" + zone, Labels: map[string]string{"app": "page"}, NodeName: zone, Proxy: node.Sidecar,
 		})
 	}
+	// What calls in another region is none of the load here.
+	w.Apply("{apiVersion: v1, kind: Node, metadata: {name: c, labels: {topology.kubernetes.io/region: east, topology.kubernetes.io/zone: c}}}")
+	w.Start(Spec{Namespace: "books", Name: "page-c", Labels: map[string]string{"app": "page"}, NodeName: "c"})
 	old := w.Start(Spec{
 		Namespace: "books", Name: "old", NodeName: "a", Proxy: node.Sidecar,
 		Bootstrap: func(b *bootstrapv3.Bootstrap) { // of before proxies knew of places
