@@ -101,6 +101,14 @@ images: ## Build the container images into dist/images
 push: ## Build the container images and push them to IMAGE_REGISTRY
 	go run ./hack/images push
 
+.PHONY: bundle
+bundle: images ## Write the OLM bundle and catalog with the images' digests into dist/olm
+	go run ./hack/bundle -into dist/olm -digests dist/images -images -registry $(IMAGE_REGISTRY) -tag $(TAG)
+
+.PHONY: push-bundle
+push-bundle: push bundle ## Push the images, the OLM bundle and its catalog to IMAGE_REGISTRY
+	go run ./hack/bundle -into dist/olm -digests dist/images -push -registry $(IMAGE_REGISTRY) -tag $(TAG)
+
 .PHONY: demo
 demo: ## A working mesh with an application: on a local cluster, or on that of KUBECONFIG
 	@go run ./test/demo up --cluster $(CLUSTER)

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # What hack/generate.sh writes.
-generated=(api config/crd config/rbac config/manager charts/base/files charts/operator/files docs/traffic.md)
+generated=(api config/crd config/rbac config/manager config/olm bundle charts/base/files charts/operator/files docs/traffic.md)
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT

@@ -3,7 +3,8 @@
 # Writes what is generated from the Go types of the operator's API: deepcopy
 # functions, CRDs, and the copy of the CRDs that the operator's chart carries;
 # from the descriptors of istio.io/api: the CRDs of the Istio APIs; from the tables
-# of internal/projection: what docs/traffic.md says of each field.
+# of internal/projection: what docs/traffic.md says of each field; from the operator's
+# chart: config/rbac, config/manager, bundle and config/olm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,4 +19,5 @@ cp config/crd/bases/operator.meshwright.dev_*.yaml charts/operator/files/crds/
 
 go run ./hack/crdgen charts/base/files/crds
 go run ./hack/manifests
+go run ./hack/bundle
 go run ./hack/fields

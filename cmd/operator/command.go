@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"os"
+	"regexp"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -31,10 +33,13 @@ import (
 	"github.com/meshwright/meshwright/charts"
 	"github.com/meshwright/meshwright/controllers/meshoperator"
 	"github.com/meshwright/meshwright/controllers/meshrevision"
+	"github.com/meshwright/meshwright/controllers/operatorcondition"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/helm"
 	"github.com/meshwright/meshwright/internal/revision"
 )
+
+var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // options are the flags.
 type options struct {
@@ -45,6 +50,7 @@ type options struct {
 	leaderElect    bool
 	registry       string
 	tag            string
+	digests        map[string]string
 	logLevel       string
 	qps            float32
 	burst          int
@@ -69,6 +75,7 @@ func command() *cobra.Command {
 	f.BoolVar(&o.leaderElect, "leader-elect", true, "elect one of several replicas to act")
 	f.StringVar(&o.registry, "image-registry", "ghcr.io/meshwright", "registry of images, where a MeshOperator names none")
 	f.StringVar(&o.tag, "image-tag", "", "tag of images, where a MeshOperator names none; empty: the version")
+	f.StringToStringVar(&o.digests, "image-digest", nil, "digests of those images, as controlplane=sha256:... and proxy=sha256:...")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.Float32Var(&o.qps, "kube-api-qps", 50, "requests a second to the API server")
 	f.IntVar(&o.burst, "kube-api-burst", 100, "requests at once to the API server")
@@ -81,6 +88,10 @@ func (o options) run(ctx context.Context) error {
 		return err
 	}
 	ctrl.SetLogger(logger)
+	platform, err := o.platform()
+	if err != nil {
+		return err
+	}
 	config, err := o.config()
 	if err != nil {
 		return err
@@ -107,10 +118,15 @@ func (o options) run(ctx context.Context) error {
 	}
 	resolver := &meshoperator.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
-		Platform: revision.Platform{Registry: o.registry, Tag: o.tag},
+		Platform: platform,
 	}
 	if err := resolver.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the MeshOperator controller: %w", err)
+	}
+	if name := os.Getenv(operatorcondition.NameVariable); name != "" {
+		if err := operatorcondition.SetupWithManager(mgr); err != nil {
+			return fmt.Errorf("set up the controller of OperatorCondition %s: %w", name, err)
+		}
 	}
 	log.Log.Info("starting", "version", revision.Version, "kubernetes", version)
 	return mgr.Start(ctx)
@@ -154,6 +170,25 @@ func (o options) newManager(config *rest.Config) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("add readiness check: %w", err)
 	}
 	return mgr, nil
+}
+
+// platform is what the flags say of images.
+func (o options) platform() (revision.Platform, error) {
+	out := revision.Platform{Registry: o.registry, Tag: o.tag}
+	for image, digest := range o.digests {
+		if !digestPattern.MatchString(digest) {
+			return revision.Platform{}, fmt.Errorf("--image-digest: %s=%s: want sha256: and 64 hexadecimal digits", image, digest)
+		}
+		switch image {
+		case "controlplane":
+			out.Digests.ControlPlane = v1alpha1.Digest(digest)
+		case "proxy":
+			out.Digests.Proxy = v1alpha1.Digest(digest)
+		default:
+			return revision.Platform{}, fmt.Errorf("--image-digest: no image %q: there are controlplane and proxy", image)
+		}
+	}
+	return out, nil
 }
 
 func (o options) config() (*rest.Config, error) {

@@ -29,6 +29,9 @@ type Platform struct {
 	Registry string
 	// Tag is the tag of images when the spec names none; empty means the version.
 	Tag string
+	// Digests are those of the images of that registry and tag, where they are known. They say nothing of the images of
+	// a spec that names a registry or a tag of its own.
+	Digests v1alpha1.Digests
 }
 
 // ErrUnknownVersion is returned for a version that this operator does not carry.

@@ -138,3 +138,41 @@ func TestPlanDoesNotChangeItsInput(t *testing.T) {
 		t.Errorf("the input changed:\n%s", diff)
 	}
 }
+
+// TestDigestsOfThePlatform: they belong to the platform's images, and say nothing of others of the same names.
+func TestDigestsOfThePlatform(t *testing.T) {
+	known := revision.Platform{Registry: "registry.example/mesh", Digests: v1alpha1.Digests{ControlPlane: "sha256:of-the-platform"}}
+	for name, c := range map[string]struct {
+		image *v1alpha1.Image
+		want  string
+	}{
+		"no image":         {nil, "sha256:of-the-platform"},
+		"a pull policy":    {&v1alpha1.Image{PullPolicy: "Always"}, "sha256:of-the-platform"},
+		"another registry": {&v1alpha1.Image{Registry: "elsewhere.example"}, ""},
+		"another tag":      {&v1alpha1.Image{Tag: "nightly"}, ""},
+		"its own digests":  {&v1alpha1.Image{Digests: &v1alpha1.Digests{ControlPlane: "sha256:of-the-spec"}}, "sha256:of-the-spec"},
+	} {
+		resolved, err := profile.Resolve(v1alpha1.MeshOperatorSpec{Profile: "minimal", Image: c.image})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := revision.Plan(resolved, known)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(plan.Components, func(c v1alpha1.Component) bool { return c.Chart == v1alpha1.ChartControlPlane })
+		var values struct {
+			Image struct {
+				Digests struct {
+					ControlPlane string `json:"controlplane"`
+				} `json:"digests"`
+			} `json:"image"`
+		}
+		if err := json.Unmarshal(plan.Components[at].Values.Raw, &values); err != nil {
+			t.Fatal(err)
+		}
+		if got := values.Image.Digests.ControlPlane; got != c.want {
+			t.Errorf("%s: digest %q, want %q", name, got, c.want)
+		}
+	}
+}

@@ -93,7 +93,11 @@ func (p plan) common() map[string]any {
 	image := map[string]any{"tag": cmp.Or(spec.Tag, p.platform.Tag, p.version)}
 	setString(image, "registry", cmp.Or(spec.Registry, p.platform.Registry))
 	setString(image, "pullPolicy", string(spec.PullPolicy))
-	if d := spec.Digests; d != nil {
+	d := spec.Digests
+	if d == nil && spec.Registry == "" && spec.Tag == "" {
+		d = &p.platform.Digests
+	}
+	if d != nil && *d != (v1alpha1.Digests{}) {
 		digests := map[string]any{}
 		setString(digests, "controlplane", string(d.ControlPlane))
 		setString(digests, "proxy", string(d.Proxy))

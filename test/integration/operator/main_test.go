@@ -32,7 +32,8 @@ import (
 
 // world is what all tests of this package share.
 var world struct {
-	admin client.Client
+	server *apiserver.Server
+	admin  client.Client
 	// kubeconfig is the operator's own, with the rights of config/rbac.
 	kubeconfig string
 	// adminKubeconfig is for programs that want a file.
@@ -55,6 +56,7 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
+	world.server = server
 	dir, err := os.MkdirTemp("", "operator")
 	if err != nil {
 		return 0, err
@@ -133,14 +135,19 @@ type process struct {
 // start runs the operator's binary. It ends with the test.
 func start(t *testing.T) *process {
 	t.Helper()
+	return launch(t, exec.Command(world.binary, "--kubeconfig="+world.kubeconfig, "--leader-elect=false",
+		"--metrics-address=0", "--probe-address=0", "--log-level=debug"))
+}
+
+// launch starts an operator and shows its log when the test fails.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	name := filepath.Join(t.TempDir(), "log")
 	log, err := os.Create(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{done: make(chan error, 1)}
-	p.cmd = exec.Command(world.binary, "--kubeconfig="+world.kubeconfig, "--leader-elect=false",
-		"--metrics-address=0", "--probe-address=0", "--log-level=debug")
+	p := &process{cmd: cmd, done: make(chan error, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
