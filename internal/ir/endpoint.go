@@ -24,6 +24,7 @@ type Backend struct {
 	Presumed bool // its slice calls it not ready, its pod does not; kept while nothing is ready
 	Unready  bool // does not serve; kept of headless hosts only, whose pods are called one by one
 	Network  string
+	Cluster  string
 	Weight   uint32 // 0: 1
 }
 

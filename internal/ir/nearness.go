@@ -65,6 +65,7 @@ type LabelPriority struct {
 // Labels of which the value is not a label of the pod.
 const (
 	LabelNetwork = "topology.istio.io/network"
+	LabelCluster = "topology.istio.io/cluster"
 	LabelRegion  = "topology.kubernetes.io/region"
 	LabelZone    = "topology.kubernetes.io/zone"
 	LabelSubZone = "topology.istio.io/subzone"

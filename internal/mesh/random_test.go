@@ -294,7 +294,7 @@ func (x *chaos) nearness() *ir.Nearness {
 	return pick(x.r, nil, nil, &ir.Nearness{Off: true}, &ir.Nearness{}, &ir.Nearness{Depth: ir.DepthZone},
 		&ir.Nearness{Failover: []ir.Failover{{From: "west", To: "east"}}},
 		&ir.Nearness{Zones: &ir.Zones{Least: 1}}, &ir.Nearness{Zones: &ir.Zones{Least: 6}, Labels: []ir.LabelPriority{{Key: "version"}}},
-		&ir.Nearness{Labels: []ir.LabelPriority{{Key: "version"}, {Key: ir.LabelZone}}},
+		&ir.Nearness{Labels: []ir.LabelPriority{{Key: "version"}, {Key: ir.LabelZone}, {Key: ir.LabelCluster}}},
 		&ir.Nearness{Labels: []ir.LabelPriority{{Key: "version", Value: "v1", Stated: true}}},
 		&ir.Nearness{Distribute: []ir.Distribution{{From: west, To: []ir.LocalityShare{
 			{To: ir.LocalityPattern{Region: "west", Zone: "a"}, Percent: 70}, {To: west, Percent: 30},

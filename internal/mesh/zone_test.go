@@ -3,9 +3,13 @@
 package mesh
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
+
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meshwright/meshwright/internal/intake"
 	"github.com/meshwright/meshwright/internal/ir"
@@ -66,5 +70,41 @@ func TestSpreadsWakeTheirClass(t *testing.T) {
 		step("another is there in its place", slicesOf(moved), 1)
 		step("the rule asks for something else", rule(&ir.Nearness{Off: true}), 2, own("remove", keys[0]), own("remove", keys[1]))
 		step("a pod goes", slicesOf(sliceOf(0, 1)), 0)
+	}
+}
+
+// TestClustersRank: a label may prefer the endpoints of the client's own cluster.
+func TestClustersRank(t *testing.T) {
+	e := start(t, 2)
+	_, class := sidecar("svc-0")
+	class.Cluster = "west"
+	away := sliceOf(1, 1)
+	away.Key.Cluster, away.Service.Cluster, away.Endpoints[0].Addr = "west", "west", netip.MustParseAddr("10.9.0.1")
+	pod := ir.ObjectKey{Cluster: "west", Namespace: "apps", Name: away.Endpoints[0].Pod}
+	rule := policy(ir.BalanceRandom)
+	rule.Settings.Outliers = &ir.OutlierDetection{}
+	rule.Settings.LoadBalancer.Near = &ir.Nearness{Labels: []ir.LabelPriority{{Key: ir.LabelCluster}}}
+	out := e.Step(intake.Batch{
+		Slices:   map[ir.ObjectKey]*ir.EndpointSlice{away.Key: away},
+		Pods:     map[ir.ObjectKey]*ir.Pod{pod: {Key: pod}},
+		Policies: map[ir.ConfigKey]*ir.TrafficPolicy{{Namespace: "apps", Name: "p"}: rule},
+	}, map[string]*ir.Class{classKey(class): class})
+	var got []string
+	for _, p := range out.Publish.Set {
+		if string(p.Layer) != string(ir.ClassLayer(classKey(class))) || p.Resource.Name != "outbound|8080||"+host(1) {
+			continue
+		}
+		a := &endpointv3.ClusterLoadAssignment{}
+		if err := proto.Unmarshal(p.Resource.Body, a); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range a.Endpoints {
+			for _, line := range l.LbEndpoints {
+				got = append(got, fmt.Sprint(l.Priority, " ", line.GetEndpoint().GetAddress().GetSocketAddress().GetAddress()))
+			}
+		}
+	}
+	if want := []string{"0 10.9.0.1", "1 10.1.0.1", "1 10.2.0.1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -77,7 +77,7 @@ func (m *Model) deriveEndpoints(g *graph.Graph) {
 // pods are watched apart, and until the pod is there nobody can say whether it
 // takes plaintext and whose identity it has. A guess would fail requests.
 func (m *Model) backend(c *graph.Ctx, mesh *ir.Mesh, s *ir.EndpointSlice, e *ir.SliceEndpoint) (b ir.Backend, known bool) {
-	b = ir.Backend{Addr: e.Addr, Ports: s.Ports, Draining: e.Terminating && !e.Ready}
+	b = ir.Backend{Addr: e.Addr, Ports: s.Ports, Cluster: s.Key.Cluster, Draining: e.Terminating && !e.Ready}
 	if n, ok := graph.Get(c, m.Nodes.Table(), ir.NodeKey{Cluster: s.Key.Cluster, Name: e.Node}); ok {
 		b.Locality = n.Locality
 	}

@@ -153,7 +153,7 @@ func (m *Model) healthy(c *graph.Ctx, k ir.ConfigKey, w *ir.Workload) bool {
 func (m *Model) workloadBackend(c *graph.Ctx, mesh *ir.Mesh, namespace string, w *ir.Workload, ports []ir.ServicePort) ir.Backend {
 	b := ir.Backend{
 		Addr: w.Addr, Name: w.Name, Ports: targetsOf(ports, w.Ports), Labels: w.Labels,
-		Network: w.Network, Locality: w.Locality, Weight: w.Weight,
+		Network: w.Network, Cluster: mesh.ClusterID, Locality: w.Locality, Weight: w.Weight,
 	}
 	if w.ServiceAccount != "" {
 		b.Identity = ir.SPIFFE(mesh.TrustDomain, namespace, w.ServiceAccount)

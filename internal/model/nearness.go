@@ -18,6 +18,7 @@ type Client struct {
 	Known    bool     // false: they may be anywhere
 	Locality ir.Locality
 	Network  string
+	Cluster  string
 	Labels   ir.Labels
 }
 
@@ -128,7 +129,7 @@ func (m *Model) classClients(c *graph.Ctx, k TargetKey) []Client {
 }
 
 func clientOf(l ir.Layer, class *ir.Class) Client {
-	return Client{Layer: l, Known: true, Locality: class.Locality, Network: class.Network, Labels: class.Labels}
+	return Client{Layer: l, Known: true, Locality: class.Locality, Network: class.Network, Cluster: class.Cluster, Labels: class.Labels}
 }
 
 // priority is the place of an endpoint in the order of preference, 0 being the first.
@@ -155,12 +156,14 @@ func priority(near *ir.Nearness, who *Client, b *ir.Backend) uint32 {
 // labelRank is 0 for endpoints that have all labels, else how many are left from the
 // first on that they do not have.
 func labelRank(near *ir.Nearness, who *Client, b *ir.Backend) uint32 {
+	own := traits{who.Locality, who.Network, who.Cluster, who.Labels}
+	its := traits{b.Locality, b.Network, b.Cluster, b.Labels}
 	for i, l := range near.Labels {
 		want := l.Value
 		if !l.Stated {
-			want = valueOf(l.Key, who.Locality, who.Network, who.Labels)
+			want = own.value(l.Key)
 		}
-		if valueOf(l.Key, b.Locality, b.Network, b.Labels) != want {
+		if its.value(l.Key) != want {
 			return uint32(len(near.Labels) - i)
 		}
 	}
@@ -184,19 +187,28 @@ func regionRank(near *ir.Nearness, who *Client, b *ir.Backend) uint32 {
 	return 1
 }
 
-func valueOf(key string, where ir.Locality, network string, labels ir.Labels) string {
+// traits is what of a client and of an endpoint is compared.
+type traits struct {
+	where            ir.Locality
+	network, cluster string
+	labels           ir.Labels
+}
+
+func (t *traits) value(key string) string {
+	own, _ := t.labels.Get(key)
 	switch key {
 	case ir.LabelNetwork:
-		return network
+		return t.network
+	case ir.LabelCluster:
+		return cmp.Or(own, t.cluster)
 	case ir.LabelRegion:
-		return where.Region
+		return t.where.Region
 	case ir.LabelZone:
-		return where.Zone
+		return t.where.Zone
 	case ir.LabelSubZone:
-		return where.SubZone
+		return t.where.SubZone
 	}
-	out, _ := labels.Get(key)
-	return out
+	return own
 }
 
 // weighPlaces gives places their shares: those of the first distribution for clients like

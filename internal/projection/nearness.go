@@ -128,7 +128,7 @@ func (d *destinationRule) priorities(at path, in []string) []ir.LabelPriority {
 		switch key {
 		case "":
 			d.notes.invalid(at.index(i), "%q must be a label's key or KEY=VALUE", text)
-		case "kubernetes.io/hostname", "topology.istio.io/cluster":
+		case "kubernetes.io/hostname":
 			d.notes.refused(at.index(i), "nothing is preferred")
 		default:
 			out = append(out, ir.LabelPriority{Key: key, Value: value, Stated: stated})
