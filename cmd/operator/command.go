@@ -57,7 +57,13 @@ type options struct {
 }
 
 func command() *cobra.Command {
-	var o options
+	_, c := flagged()
+	return c
+}
+
+// flagged returns the command with the options that its flags set.
+func flagged() (*options, *cobra.Command) {
+	o := &options{}
 	c := &cobra.Command{
 		Use:           "operator",
 		Short:         "Installs and looks after the meshes that MeshOperator objects describe",
@@ -79,7 +85,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.Float32Var(&o.qps, "kube-api-qps", 50, "requests a second to the API server")
 	f.IntVar(&o.burst, "kube-api-burst", 100, "requests at once to the API server")
-	return c
+	return o, c
 }
 
 func (o options) run(ctx context.Context) error {
