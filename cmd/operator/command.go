@@ -31,6 +31,7 @@ import (
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/charts"
+	"github.com/meshwright/meshwright/controllers/istiooperator"
 	"github.com/meshwright/meshwright/controllers/meshoperator"
 	"github.com/meshwright/meshwright/controllers/meshrevision"
 	"github.com/meshwright/meshwright/controllers/operatorcondition"
@@ -133,6 +134,10 @@ func (o options) run(ctx context.Context) error {
 		if err := operatorcondition.SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up the controller of OperatorCondition %s: %w", name, err)
 		}
+	}
+	converter := &istiooperator.Reconciler{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder(apply.Manager)}
+	if err := converter.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the IstioOperator controller: %w", err)
 	}
 	log.Log.Info("starting", "version", revision.Version, "kubernetes", version)
 	return mgr.Start(ctx)
