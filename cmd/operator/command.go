@@ -115,6 +115,15 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := setUp(mgr, carried, version, platform); err != nil {
+		return err
+	}
+	log.Log.Info("starting", "version", revision.Version, "kubernetes", version)
+	return mgr.Start(ctx)
+}
+
+// setUp adds the controllers to a manager.
+func setUp(mgr ctrl.Manager, carried *helm.Charts, version string, platform revision.Platform) error {
 	applier := &apply.Applier{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	installer := &meshrevision.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Applier: applier, Charts: carried,
@@ -139,8 +148,7 @@ func (o options) run(ctx context.Context) error {
 	if err := converter.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the IstioOperator controller: %w", err)
 	}
-	log.Log.Info("starting", "version", revision.Version, "kubernetes", version)
-	return mgr.Start(ctx)
+	return nil
 }
 
 func (o options) newManager(config *rest.Config) (ctrl.Manager, error) {

@@ -100,8 +100,10 @@ func (c *conversion) convert(root node, namespace string) error {
 	}
 	top := place{object: c.spec}
 	c.move(root, top, []field{
-		{"revision", "revision", text}, {"values.revision", "revision", text},
-		{"components.pilot.namespace", "namespace", text}, {"namespace", "namespace", text},
+		{"revision", "revision", text},
+		{"values.revision", "revision", text},
+		{"components.pilot.namespace", "namespace", text},
+		{"namespace", "namespace", text},
 		{"values.global.istioNamespace", "namespace", text},
 	})
 	if _, set := c.spec["namespace"]; !set && namespace != "" {

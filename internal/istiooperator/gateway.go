@@ -264,8 +264,11 @@ func (c *conversion) ports(list node) []any {
 			continue
 		}
 		c.move(n, to, []field{
-			{"port", "port", integer(1, 65535)}, {"name", "name", text}, {"protocol", "protocol", oneOf("TCP", "UDP")},
-			{"nodePort", "nodePort", nodePort}, {"targetPort", "targetPort", targetPort},
+			{"port", "port", integer(1, 65535)},
+			{"name", "name", text},
+			{"protocol", "protocol", oneOf("TCP", "UDP")},
+			{"nodePort", "nodePort", nodePort},
+			{"targetPort", "targetPort", targetPort},
 		})
 		if to.object["name"] == nil {
 			to.object["name"] = fmt.Sprintf("port-%.0f", number.value)

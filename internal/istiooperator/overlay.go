@@ -197,7 +197,7 @@ func (b patch) build(path []step, list string, value any) (any, error) {
 func (b patch) item(s step, rest []step, list string, value any) (any, error) {
 	key := b.mergeKey(list)
 	if key == "" {
-		return nil, fmt.Errorf("Kubernetes merges no items of %s; give the whole list", list)
+		return nil, fmt.Errorf("items of %s cannot be selected; give the whole list", list)
 	}
 	if s.byIndex && s.index == -1 && len(rest) == 0 {
 		object, ok := value.(map[string]any)

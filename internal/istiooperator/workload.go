@@ -208,8 +208,10 @@ func scaling(p part) []scaled {
 		from     node
 		path, to string
 	}{
-		{p.component, "k8s.hpaSpec.minReplicas", "min"}, {p.component, "k8s.hpaSpec.maxReplicas", "max"},
-		{p.values, "autoscaleMin", "min"}, {p.values, "autoscaleMax", "max"},
+		{p.component, "k8s.hpaSpec.minReplicas", "min"},
+		{p.component, "k8s.hpaSpec.maxReplicas", "max"},
+		{p.values, "autoscaleMin", "min"},
+		{p.values, "autoscaleMax", "max"},
 	} {
 		if n, ok := f.from.at(f.path); ok {
 			out = append(out, scaled{n, f.to})
