@@ -9,6 +9,7 @@ package edit
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,7 +133,7 @@ func (c *Corpus) add(text string) error {
 func (c *Corpus) takeApart(m protoreflect.Message) {
 	name := m.Descriptor().FullName()
 	c.messages[name] = append(c.messages[name], m)
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	for f, v := range present(m) {
 		switch {
 		case files[f.Name()]:
 			m.Clear(f)
@@ -145,12 +146,23 @@ func (c *Corpus) takeApart(m protoreflect.Message) {
 		default:
 			c.takeValue(f, v)
 		}
-		return true
-	})
+	}
 }
 
-// entries is those of a map in the order of the keys: the same edits must follow from
-// the same seed.
+// present are the fields that are set, as they are declared: Range has an order for
+// each program, and the same edits must follow from the same seed.
+func present(m protoreflect.Message) iter.Seq2[protoreflect.FieldDescriptor, protoreflect.Value] {
+	return func(yield func(protoreflect.FieldDescriptor, protoreflect.Value) bool) {
+		fields := m.Descriptor().Fields()
+		for i := range fields.Len() {
+			if f := fields.Get(i); m.Has(f) && !yield(f, m.Get(f)) {
+				return
+			}
+		}
+	}
+}
+
+// entries is those of a map in the order of the keys.
 func entries(m protoreflect.Map) []entry {
 	var out []entry
 	m.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {

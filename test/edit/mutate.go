@@ -44,7 +44,7 @@ func (c *Corpus) mutate(r *rand.Rand, root protoreflect.Message) {
 
 func nodes(out []protoreflect.Message, m protoreflect.Message) []protoreflect.Message {
 	out = append(out, m)
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	for f, v := range present(m) {
 		switch {
 		case f.IsMap() || f.Message() == nil:
 		case f.IsList():
@@ -54,8 +54,7 @@ func nodes(out []protoreflect.Message, m protoreflect.Message) []protoreflect.Me
 		default:
 			out = nodes(out, v.Message())
 		}
-		return true
-	})
+	}
 	return out
 }
 

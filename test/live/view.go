@@ -106,7 +106,7 @@ func (p *Pod) Held() (View, error) {
 		}
 		for _, x := range c.Listeners {
 			if x.Warming != nil {
-				return nil, fmt.Errorf("%s: listener %s is warming", p.Name, x.Name)
+				return nil, fmt.Errorf("%s: listener %s is warming: %s", p.Name, x.Name, p.Admin("/init_dump"))
 			}
 			if x.Active == nil {
 				continue
