@@ -110,6 +110,7 @@ func (s *session) refused(l *lane, f *flight, message string) []NACK {
 			rest = append(rest, it)
 		}
 	}
+	l.doubt(rest)
 	s.suspect(l, rest, len(culprits) > 0)
 	defer s.settle()
 	var nacks []NACK
@@ -131,6 +132,16 @@ func (s *session) refused(l *lane, f *flight, message string) []NACK {
 		})
 	}
 	return nacks
+}
+
+// doubt notes that the client may or may not have taken these: Envoy takes what it
+// can of a response that it refuses.
+func (l *lane) doubt(items []item) {
+	for _, it := range items {
+		if c := l.held.get(it.name.id); l.wants(c) {
+			l.hold(it.name.id, c.with(serialUnknown))
+		}
+	}
 }
 
 // suspect queues the names of a refused response to be sent again: at once

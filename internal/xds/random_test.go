@@ -337,6 +337,7 @@ func (p *proxy) connect() {
 		p.stream.cancel()
 	}
 	p.withheld = nil
+	p.forgetParts()
 	c := p.w.server.connect(p.w.t, p.class, fmt.Sprint("node", p.id))
 	p.stream = c
 	for _, typ := range worldTypes {
@@ -351,6 +352,24 @@ func (p *proxy) connect() {
 	}
 	p.ask()
 	go p.read(c)
+}
+
+// forgetParts forgets what it uses and does not count as held. Envoy goes on using it, so
+// one that is cut off before it is sent the rest of what it refused can differ.
+func (p *proxy) forgetParts() {
+	for _, typ := range worldTypes {
+		if typ == VirtualHostType {
+			continue
+		}
+		for k := range p.applied {
+			if name, ok := strings.CutPrefix(k, typ+" "); ok {
+				delete(p.applied, typ+" "+name)
+			}
+		}
+		for name, version := range p.holds[typ] {
+			p.set(typ, name, version)
+		}
+	}
 }
 
 func (p *proxy) send(req *discovery.DeltaDiscoveryRequest) {
@@ -406,6 +425,7 @@ func (p *proxy) receive(c *client, m *discovery.DeltaDiscoveryResponse) {
 			message = "Error adding/updating: " + strings.Join(bad, ": no, ")
 		}
 		req.ErrorDetail = &status.Status{Code: int32(codes.InvalidArgument), Message: message}
+		p.takePart(m, bad)
 	} else {
 		p.answered(m)
 		for _, r := range m.GetResources() {
@@ -424,6 +444,25 @@ func (p *proxy) receive(c *client, m *discovery.DeltaDiscoveryResponse) {
 		// The answer is lost with the stream.
 		p.connect()
 	}
+}
+
+// takePart uses what is not bad of a response that is refused, as Envoy does, which does
+// not count it as held. Hosts are refused together.
+func (p *proxy) takePart(m *discovery.DeltaDiscoveryResponse, bad []string) {
+	typ := m.GetTypeUrl()
+	if typ == VirtualHostType {
+		return
+	}
+	held := maps.Clone(p.holds[typ])
+	for _, r := range m.GetResources() {
+		if !slices.Contains(bad, r.GetName()) {
+			p.set(typ, r.GetName(), r.GetVersion())
+		}
+	}
+	for _, n := range m.GetRemovedResources() {
+		p.unset(typ, n)
+	}
+	p.holds[typ] = held
 }
 
 func (p *proxy) set(typ, name, version string) {

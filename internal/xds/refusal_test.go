@@ -173,3 +173,26 @@ func TestMentions(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatWasTakenOfARefusedResponse: Envoy takes the rest of it, so that goes when it
+// is not wanted any more, and comes again when it is not certain.
+func TestWhatWasTakenOfARefusedResponse(t *testing.T) {
+	s := one(t, Options{}, res(ListenerType, "l1", "1"))
+	c := s.connect(t, "a", "n1")
+	c.subscribe(ListenerType)
+	c.take("Listener l1=1")
+
+	s.hub.Publish(Batch{Set: put("base", res(ListenerType, "l2", "1"), res(ListenerType, "l3", "bad"))})
+	refused := c.expect("Listener l2=1 l3=bad")
+	s.hub.Publish(Batch{Delete: []Removal{{"base", ListenerType, "l2"}, {"base", ListenerType, "l3"}}})
+	c.nack(refused, "Error adding/updating listener(s) l3: no such address")
+	c.take("Listener -l2")
+	c.quiet()
+
+	s.hub.Publish(Batch{Set: put("base", res(ListenerType, "l1", "2"), res(ListenerType, "l3", "bad"))})
+	refused = c.expect("Listener l1=2 l3=bad")
+	s.hub.Publish(Batch{Set: put("base", res(ListenerType, "l1", "1"))})
+	c.nack(refused, "Error adding/updating listener(s) l3: no such address")
+	c.take("Listener l1=1")
+	c.quiet()
+}
