@@ -17,8 +17,11 @@ func TestName(t *testing.T) {
 	long := strings.Repeat("a", 60) + "." + strings.Repeat("b", 190)
 	seen := map[string]string{}
 	for _, of := range []types.NamespacedName{
-		{Namespace: "a", Name: "b.c"}, {Namespace: "a", Name: "b-c"}, {Namespace: "a-b", Name: "c"},
-		{Namespace: "istio-system", Name: long + "x"}, {Namespace: "istio-system", Name: long + "y"},
+		{Namespace: "a", Name: "b.c"},
+		{Namespace: "a", Name: "b-c"},
+		{Namespace: "a-b", Name: "c"},
+		{Namespace: "istio-system", Name: long + "x"},
+		{Namespace: "istio-system", Name: long + "y"},
 	} {
 		name := Name(of)
 		if wrong := validation.IsDNS1123Subdomain(name); len(wrong) > 0 {
