@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -28,12 +27,10 @@ import (
 
 	installv1alpha1 "github.com/meshwright/meshwright/api/install/v1alpha1"
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/controllers/answer"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/istiooperator"
 )
-
-// recheckStalled bounds how long a conflict that went away stays unnoticed.
-const recheckStalled = time.Minute
 
 // Reconciler reconciles IstioOperators. It reads them as they are: a typed
 // object would lose the fields that only users know.
@@ -93,16 +90,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if before.ObservedGeneration != status.ObservedGeneration && len(status.Unmapped) > 0 {
 		r.tell(object, status.Unmapped)
 	}
-	switch conditions.KindOf(failure) {
-	case conditions.Waiting:
-		// The watch on the MeshOperator tells.
-		return reconcile.Result{}, nil
-	case conditions.Stalled:
-		return reconcile.Result{RequeueAfter: recheckStalled}, nil
-	case conditions.Terminal:
-		return reconcile.Result{}, reconcile.TerminalError(failure)
-	}
-	return reconcile.Result{}, failure
+	return answer.Of(failure, 0, 0) // The watch on the MeshOperator tells.
 }
 
 // install converts an IstioOperator and applies what it becomes.

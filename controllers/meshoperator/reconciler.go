@@ -27,14 +27,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/controllers/answer"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/profile"
 	"github.com/meshwright/meshwright/internal/revision"
 )
-
-// recheckStalled bounds how long a conflict that went away stays unnoticed.
-const recheckStalled = time.Minute
 
 // deletionPatience is longer than that of a MeshRevision, which gives up first.
 const deletionPatience = 7 * time.Minute
@@ -99,16 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 			return reconcile.Result{}, fmt.Errorf("patch status of MeshOperator %s: %w", mesh.Name, err)
 		}
 	}
-	switch conditions.KindOf(failure) {
-	case conditions.Waiting:
-		// The watch on the MeshRevision tells.
-		return reconcile.Result{}, nil
-	case conditions.Stalled:
-		return reconcile.Result{RequeueAfter: recheckStalled}, nil
-	case conditions.Terminal:
-		return reconcile.Result{}, reconcile.TerminalError(failure)
-	}
-	return reconcile.Result{}, failure
+	return answer.Of(failure, 0, 0) // The watch on the MeshRevision tells.
 }
 
 // resolve writes the MeshRevision of a MeshOperator and returns it.

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/controllers/answer"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/helm"
@@ -34,7 +35,6 @@ import (
 // How long until an object is looked at again without an event.
 const (
 	recheck        = 5 * time.Minute
-	recheckStalled = time.Minute
 	recheckWaiting = 5 * time.Second
 )
 
@@ -103,23 +103,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := r.patchStatus(ctx, before, revision); err != nil {
 		return reconcile.Result{}, err
 	}
-	return answer(failure)
-}
-
-// answer translates how a reconcile ended for the work queue.
-func answer(failure error) (reconcile.Result, error) {
-	if failure == nil {
-		return reconcile.Result{RequeueAfter: recheck}, nil
-	}
-	switch conditions.KindOf(failure) {
-	case conditions.Waiting:
-		return reconcile.Result{RequeueAfter: conditions.AfterOf(failure, recheckWaiting)}, nil
-	case conditions.Stalled:
-		return reconcile.Result{RequeueAfter: recheckStalled}, nil
-	case conditions.Terminal:
-		return reconcile.Result{}, reconcile.TerminalError(failure)
-	}
-	return reconcile.Result{}, failure
+	return answer.Of(failure, recheck, recheckWaiting)
 }
 
 // patchStatus writes the status when it differs from before.
@@ -150,7 +134,7 @@ func (r *Reconciler) finish(ctx context.Context, revision *v1alpha1.MeshRevision
 		if err := r.patchStatus(ctx, before, revision); err != nil {
 			return reconcile.Result{}, err
 		}
-		return answer(failure)
+		return answer.Of(failure, recheck, recheckWaiting)
 	}
 	if failure != nil {
 		r.event(revision, corev1.EventTypeWarning, "DeletionIncomplete", "Delete",

@@ -41,8 +41,9 @@ func (s *session) plan(types []string) []string {
 	defer s.mu.Unlock()
 	due := false
 	for _, l := range s.lanes {
-		due = due || l.due()
-		if l.flight == nil && !l.due() {
+		if l.due() {
+			due = true
+		} else if l.flight == nil {
 			l.held.share(l.pages)
 		}
 	}
