@@ -15,6 +15,7 @@ import (
 	"github.com/meshwright/meshwright/internal/agent/metric"
 	"github.com/meshwright/meshwright/internal/agent/probe"
 	"github.com/meshwright/meshwright/internal/ownport"
+	"github.com/meshwright/meshwright/internal/placement"
 )
 
 // Names of the injected containers, which tools look for.
@@ -130,7 +131,7 @@ func (s subject) proxy() []string {
 		"--cluster-id=" + s.config.ClusterID,
 		"--network=" + s.network(),
 		"--cluster-domain=" + s.config.ClusterDomain,
-		"--workload-name=" + workloadName(s.pod),
+		"--workload-name=" + placement.Of(s.pod).Name,
 		"--drain-duration=" + s.drain(),
 		"--concurrency=" + s.concurrency(),
 		"--log-level=" + o.logLevel,

@@ -162,28 +162,6 @@ func TestResourcesKeepRequestBelowLimit(t *testing.T) {
 	}
 }
 
-func TestWorkloadName(t *testing.T) {
-	owner := func(kind, name string) []metav1.OwnerReference {
-		return []metav1.OwnerReference{{Kind: kind, Name: name, Controller: new(true)}}
-	}
-	for _, c := range []struct {
-		pod  metav1.ObjectMeta
-		want string
-	}{
-		{metav1.ObjectMeta{GenerateName: "web-5d4f-", Labels: map[string]string{"pod-template-hash": "5d4f"}, OwnerReferences: owner("ReplicaSet", "web-5d4f")}, "web"},
-		{metav1.ObjectMeta{GenerateName: "bare-", OwnerReferences: owner("ReplicaSet", "bare")}, "bare"},
-		{metav1.ObjectMeta{Name: "db-0", OwnerReferences: owner("StatefulSet", "db")}, "db"},
-		{metav1.ObjectMeta{GenerateName: "nightly-29384756-", OwnerReferences: owner("Job", "nightly-29384756")}, "nightly"},
-		{metav1.ObjectMeta{GenerateName: "once-", OwnerReferences: owner("Job", "once")}, "once"},
-		{metav1.ObjectMeta{Name: "alone"}, "alone"},
-		{metav1.ObjectMeta{GenerateName: "made-"}, "made"},
-	} {
-		if got := workloadName(&corev1.Pod{ObjectMeta: c.pod}); got != c.want {
-			t.Errorf("%v: got %q, want %q", c.pod, got, c.want)
-		}
-	}
-}
-
 // TestAgentUnderstands reads back, with the agent's own parsers, what the golden pod hands to it.
 func TestAgentUnderstands(t *testing.T) {
 	raw := []byte(`{"metadata":{"annotations":{"prometheus.io/scrape":"true","prometheus.io/port":"9100","prometheus.io/path":"/m"}},

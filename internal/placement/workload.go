@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package placement
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// cronJobName matches what the CronJob controller names its Jobs: the CronJob, then the scheduled minute since 1970.
+var cronJobName = regexp.MustCompile(`^(.+)-\d{8,10}$`)
+
+// Workload names what the user wrote to get pods.
+type Workload struct {
+	Namespace, Kind, Name string
+}
+
+// Of is the workload of a pod: the Deployment rather than its ReplicaSet, the CronJob rather than its Job. A pod without
+// a controller is its own workload; where its name is generated, that is the part that is known before it exists. The
+// answer is the same while the pod is admitted, when it has no name yet, and from its metadata alone.
+func Of(pod metav1.Object) Workload {
+	w := Workload{Namespace: pod.GetNamespace(), Kind: "Pod", Name: pod.GetName()}
+	if prefix := strings.TrimSuffix(pod.GetGenerateName(), "-"); prefix != "" {
+		w.Name = prefix
+	}
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil {
+		return w
+	}
+	w.Kind, w.Name = owner.Kind, owner.Name
+	switch owner.Kind {
+	case "ReplicaSet":
+		if name, cut := strings.CutSuffix(owner.Name, "-"+pod.GetLabels()["pod-template-hash"]); cut && name != "" && !strings.HasSuffix(owner.Name, "-") {
+			w.Kind, w.Name = "Deployment", name
+		}
+	case "Job":
+		if m := cronJobName.FindStringSubmatch(owner.Name); m != nil {
+			w.Kind, w.Name = "CronJob", m[1]
+		}
+	}
+	return w
+}
+
+// Place is where a workload stands among all: what is asked for a share of the workloads takes those up to a place. It
+// stays the same while pods come and go.
+type Place uint64
+
+// Place is the first 8 bytes of the SHA-256 of NAMESPACE/KIND/NAME.
+func (w Workload) Place() Place {
+	sum := sha256.Sum256([]byte(w.Namespace + "/" + w.Kind + "/" + w.Name))
+	return Place(binary.BigEndian.Uint64(sum[:8]))
+}
+
+// placeDigits is the length of a place in text.
+const placeDigits = 16
+
+// String is the place in 16 lower-case hexadecimal digits, so that the order of texts is that of places.
+func (p Place) String() string { return fmt.Sprintf("%0*x", placeDigits, uint64(p)) }
+
+// ParsePlace reads what String wrote, and nothing else.
+func ParsePlace(text string) (Place, error) {
+	n, err := strconv.ParseUint(text, 16, 64)
+	if p := Place(n); err == nil && p.String() == text {
+		return p, nil
+	}
+	return 0, fmt.Errorf("%.40q is not a place of %d lower-case hexadecimal digits", text, placeDigits)
+}
+
+// annotationState is written by whoever injects: what was added to the pod, and by which revision.
+const annotationState = "sidecar.istio.io/status"
+
+// RevisionOf is the revision that injected the pod, "" when none did.
+func RevisionOf(pod metav1.Object) string {
+	var state struct {
+		Revision string `json:"revision"`
+	}
+	if json.Unmarshal([]byte(pod.GetAnnotations()[annotationState]), &state) != nil {
+		return ""
+	}
+	return state.Revision
+}
