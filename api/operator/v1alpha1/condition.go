@@ -60,6 +60,16 @@ const (
 	ReasonPruning = "Pruning"
 	// ReasonNamespaceTerminating: a namespace that is needed is being deleted.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
+	// ReasonUpgrading: an upgrade is under way.
+	ReasonUpgrading = "Upgrading"
+	// ReasonUpgradePaused: an upgrade is held by spec.upgradeStrategy.paused.
+	ReasonUpgradePaused = "UpgradePaused"
+	// ReasonRollingBack: an upgrade is being undone.
+	ReasonRollingBack = "RollingBack"
+	// ReasonUpgradeFailed: an upgrade was undone.
+	ReasonUpgradeFailed = "UpgradeFailed"
+	// ReasonUpgradeAborted: an upgrade was undone because the user gave it up.
+	ReasonUpgradeAborted = "UpgradeAborted"
 	// ReasonError: an error that is tried again.
 	ReasonError = "Error"
 )
@@ -70,6 +80,13 @@ const (
 	LabelRevision = "operator.meshwright.dev/revision"
 	// LabelComponent, on every applied object, names its component.
 	LabelComponent = "operator.meshwright.dev/component"
+	// AnnotationProxyRevision, in the pod template of a workload, names the revision
+	// for which the operator restarted it.
+	AnnotationProxyRevision = "operator.meshwright.dev/proxy-revision"
+	// AnnotationProxyRevisionBefore, on a workload, is what
+	// AnnotationProxyRevision was before the upgrade that is under way; empty for
+	// none.
+	AnnotationProxyRevisionBefore = "operator.meshwright.dev/proxy-revision-before"
 	// AnnotationPaused with a true value stops the operator for a MeshOperator
 	// or a MeshRevision.
 	AnnotationPaused = "operator.meshwright.dev/paused"

@@ -87,7 +87,7 @@ type MeshOperatorSpec struct {
 	// +optional
 	Gateways *Gateways `json:"gateways,omitempty"`
 
-	// upgradeStrategy says how a change of version is carried out.
+	// upgradeStrategy says how a change of version or images is carried out.
 	// +optional
 	UpgradeStrategy *UpgradeStrategy `json:"upgradeStrategy,omitempty"`
 
@@ -131,6 +131,19 @@ type MeshOperatorStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	Gateways []GatewayStatus `json:"gateways,omitempty"`
+	// upgrade is the upgrade that is under way, or that failed. Not set when the
+	// mesh is what the spec asks for.
+	// +optional
+	Upgrade *UpgradeStatus `json:"upgrade,omitempty"`
+	// revisions are the control planes of the mesh, with what is on each.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Revisions []RevisionStatus `json:"revisions,omitempty"`
+	// history are the identities that were ready, the latest first; at most 5.
+	// +optional
+	// +listType=atomic
+	History []HistoryEntry `json:"history,omitempty"`
 	// conditions are Ready, Reconciling and Stalled, each with the generation
 	// that it speaks of, and those of the phases of the MeshRevision.
 	// +optional

@@ -7,9 +7,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MeshRevision is one installed control plane with its gateways: the charts to
-// render and the values to render them with. The operator writes it from a
-// MeshOperator; its name is the revision.
+// MeshRevision is one installed control plane: the charts to render and the
+// values to render them with. The operator writes it from a MeshOperator. The one
+// that is called as the mesh's revision also holds what stays when control
+// planes are replaced: CRDs, webhooks, gateways.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -50,6 +51,10 @@ type MeshRevisionSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="namespace is immutable"
 	Namespace string `json:"namespace"`
+	// identity is what the control plane of this revision is. Not set when it has
+	// none.
+	// +optional
+	Identity *Identity `json:"identity,omitempty"`
 	// components are the charts to render.
 	// +optional
 	// +listType=map

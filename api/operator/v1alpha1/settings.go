@@ -162,21 +162,6 @@ type Digests struct {
 // +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 type Digest string
 
-// UpgradeType is a way to upgrade.
-//
-// +kubebuilder:validation:Enum=InPlace
-type UpgradeType string
-
-// InPlace replaces the control plane of the revision by a rolling update.
-const InPlace UpgradeType = "InPlace"
-
-// UpgradeStrategy says how a change of version is carried out.
-type UpgradeStrategy struct {
-	// type is InPlace: the control plane is replaced by a rolling update.
-	// +optional
-	Type UpgradeType `json:"type,omitempty"`
-}
-
 // ChartValues are values for the charts, checked against their schemas.
 type ChartValues struct {
 	// controlplane are values for the chart controlplane.
