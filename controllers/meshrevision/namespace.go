@@ -17,12 +17,13 @@ import (
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
+	"github.com/meshwright/meshwright/internal/manifest"
 )
 
 // applyNamespaces creates the namespaces that are missing. One that exists is
 // its owner's and is not touched.
 func (r *Reconciler) applyNamespaces(ctx context.Context, s *scope) error {
-	for _, name := range namespacesOf(s.revision.Spec) {
+	for _, name := range manifest.Namespaces(s.revision.Spec) {
 		found := &corev1.Namespace{}
 		err := r.Reader.Get(ctx, types.NamespacedName{Name: name}, found)
 		switch {
@@ -34,28 +35,12 @@ func (r *Reconciler) applyNamespaces(ctx context.Context, s *scope) error {
 		case !apierrors.IsNotFound(err):
 			return fmt.Errorf("read namespace %s: %w", name, err)
 		}
-		created := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
-			apply.LabelManagedBy:   apply.Manager,
-			v1alpha1.LabelRevision: s.revision.Name,
-		}}}
+		created := manifest.Namespace(name, s.revision.Name)
 		if err := r.Client.Create(ctx, created, client.FieldOwner(apply.Manager)); err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
 	}
 	return nil
-}
-
-// namespacesOf returns the namespaces that a revision installs into; none when
-// it installs nothing.
-func namespacesOf(spec v1alpha1.MeshRevisionSpec) []string {
-	var out []string
-	for _, component := range spec.Components {
-		if !slices.Contains(out, component.Namespace) {
-			out = append(out, component.Namespace)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // removeNamespaces deletes the namespaces that the operator created, when no
@@ -95,7 +80,7 @@ func (r *Reconciler) removeNamespaces(ctx context.Context, revision *v1alpha1.Me
 
 func usedBy(others []v1alpha1.MeshRevision, namespace string) bool {
 	return slices.ContainsFunc(others, func(other v1alpha1.MeshRevision) bool {
-		return other.Spec.Namespace == namespace || slices.Contains(namespacesOf(other.Spec), namespace)
+		return other.Spec.Namespace == namespace || slices.Contains(manifest.Namespaces(other.Spec), namespace)
 	})
 }
 
