@@ -134,7 +134,7 @@ var globals = []field{
 	{"values.global.logging.level", "values.controlplane.logLevel", logLevel},
 	{"values.global.proxy.clusterDomain", "values.controlplane.clusterDomain", text},
 	{"values.global.proxy.clusterDomain", "values.gateway.clusterDomain", text},
-	{"values.global.proxy.holdApplicationUntilProxyStarts", "values.controlplane.meshConfig.defaultConfig.holdApplicationUntilProxyStarts", boolean},
+	{"values.global.proxy.holdApplicationUntilProxyStarts", "meshConfig.defaultConfig.holdApplicationUntilProxyStarts", boolean},
 }
 
 // switches are fields of which only one value is what happens here anyway.

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"strings"
 	"unicode"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 )
 
 // meshFields are the fields of the mesh's configuration that have a
-// counterpart. What the MeshOperator has no field for goes to the chart.
+// counterpart.
 var meshFields = []field{
 	{"trustDomain", "meshConfig.trustDomain", text},
 	{"outboundTrafficPolicy.mode", "meshConfig.outboundTrafficPolicy.mode", oneOf("ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS", "REGISTRY_ONLY")},
@@ -21,7 +23,7 @@ var meshFields = []field{
 	{"ingressService", "meshConfig.ingressService", text},
 	{"connectTimeout", "meshConfig.connectTimeout", duration},
 	{"h2UpgradePolicy", "meshConfig.h2UpgradePolicy", oneOf("DO_NOT_UPGRADE", "UPGRADE")},
-	{"localityLbSetting", "meshConfig.localityLbSetting", object},
+	{"localityLbSetting", "meshConfig.localityLbSetting", typed[v1alpha1.LocalityLBSetting]},
 	{"defaultServiceExportTo", "meshConfig.defaultServiceExportTo", textList},
 	{"defaultVirtualServiceExportTo", "meshConfig.defaultVirtualServiceExportTo", textList},
 	{"defaultDestinationRuleExportTo", "meshConfig.defaultDestinationRuleExportTo", textList},
@@ -39,28 +41,41 @@ var meshFields = []field{
 	{"defaultConfig.concurrency", "meshConfig.defaultConfig.concurrency", integer(0, 1024)},
 	{"defaultConfig.drainDuration", "meshConfig.defaultConfig.drainDuration", duration},
 	{"defaultConfig.proxyMetadata", "meshConfig.defaultConfig.proxyMetadata", textMap},
-
-	{"pathNormalization.normalization", chart + "pathNormalization.normalization", oneOf("DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES")},
-	{"defaultConfig.terminationDrainDuration", chart + "defaultConfig.terminationDrainDuration", duration},
-	{"defaultConfig.holdApplicationUntilProxyStarts", chart + "defaultConfig.holdApplicationUntilProxyStarts", boolean},
-	{"defaultConfig.image.imageType", chart + "defaultConfig.image.imageType", oneOf("", "default", "distroless")},
-	{"defaultConfig.gatewayTopology.numTrustedProxies", chart + "defaultConfig.gatewayTopology.numTrustedProxies", integer(0, 64)},
-	{"defaultConfig.gatewayTopology.forwardClientCertDetails", chart + "defaultConfig.gatewayTopology.forwardClientCertDetails", oneOf("UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY")},
-	{"defaultConfig.proxyStatsMatcher.inclusionPrefixes", chart + "defaultConfig.proxyStatsMatcher.inclusionPrefixes", textList},
-	{"defaultConfig.proxyStatsMatcher.inclusionSuffixes", chart + "defaultConfig.proxyStatsMatcher.inclusionSuffixes", textList},
-	{"defaultConfig.proxyStatsMatcher.inclusionRegexps", chart + "defaultConfig.proxyStatsMatcher.inclusionRegexps", textList},
+	{"pathNormalization.normalization", "meshConfig.pathNormalization.normalization", oneOf("DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES")},
+	{"defaultConfig.terminationDrainDuration", "meshConfig.defaultConfig.terminationDrainDuration", duration},
+	{"defaultConfig.holdApplicationUntilProxyStarts", "meshConfig.defaultConfig.holdApplicationUntilProxyStarts", boolean},
+	{"defaultConfig.image.imageType", "meshConfig.defaultConfig.image.imageType", oneOf("", "default", "distroless")},
+	{"defaultConfig.gatewayTopology.numTrustedProxies", "meshConfig.defaultConfig.gatewayTopology.numTrustedProxies", integer(0, 64)},
+	{"defaultConfig.gatewayTopology.forwardClientCertDetails", "meshConfig.defaultConfig.gatewayTopology.forwardClientCertDetails", forwardings},
+	{"defaultConfig.proxyStatsMatcher.inclusionPrefixes", "meshConfig.defaultConfig.proxyStatsMatcher.inclusionPrefixes", textList},
+	{"defaultConfig.proxyStatsMatcher.inclusionSuffixes", "meshConfig.defaultConfig.proxyStatsMatcher.inclusionSuffixes", textList},
+	{"defaultConfig.proxyStatsMatcher.inclusionRegexps", "meshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps", textList},
+	{"defaultConfig.gatewayTopology.proxyProtocol", "meshConfig.defaultConfig.gatewayTopology.proxyProtocol", empty},
+	{"defaultConfig.proxyHeaders.forwardedClientCert", "meshConfig.defaultConfig.proxyHeaders.forwardedClientCert", forwardings},
+	{"defaultConfig.proxyHeaders.setCurrentClientCertDetails.subject", "meshConfig.defaultConfig.proxyHeaders.setCurrentClientCertDetails.subject", boolean},
+	{"defaultConfig.proxyHeaders.setCurrentClientCertDetails.cert", "meshConfig.defaultConfig.proxyHeaders.setCurrentClientCertDetails.cert", boolean},
+	{"defaultConfig.proxyHeaders.setCurrentClientCertDetails.chain", "meshConfig.defaultConfig.proxyHeaders.setCurrentClientCertDetails.chain", boolean},
+	{"defaultConfig.proxyHeaders.setCurrentClientCertDetails.dns", "meshConfig.defaultConfig.proxyHeaders.setCurrentClientCertDetails.dns", boolean},
+	{"defaultConfig.proxyHeaders.setCurrentClientCertDetails.uri", "meshConfig.defaultConfig.proxyHeaders.setCurrentClientCertDetails.uri", boolean},
+	{"defaultConfig.proxyHeaders.requestId.disabled", "meshConfig.defaultConfig.proxyHeaders.requestId.disabled", boolean},
+	{"defaultConfig.proxyHeaders.server.disabled", "meshConfig.defaultConfig.proxyHeaders.server.disabled", boolean},
+	{"defaultConfig.proxyHeaders.server.value", "meshConfig.defaultConfig.proxyHeaders.server.value", text},
+	{"defaultConfig.proxyHeaders.attemptCount.disabled", "meshConfig.defaultConfig.proxyHeaders.attemptCount.disabled", boolean},
+	{"defaultConfig.proxyHeaders.envoyDebugHeaders.disabled", "meshConfig.defaultConfig.proxyHeaders.envoyDebugHeaders.disabled", boolean},
+	{"defaultConfig.proxyHeaders.metadataExchangeHeaders.mode", "meshConfig.defaultConfig.proxyHeaders.metadataExchangeHeaders.mode", oneOf("UNDEFINED", "IN_MESH")},
+	{"defaultConfig.proxyHeaders.xForwardedHost.enabled", "meshConfig.defaultConfig.proxyHeaders.xForwardedHost.enabled", boolean},
+	{"defaultConfig.proxyHeaders.xForwardedPort.enabled", "meshConfig.defaultConfig.proxyHeaders.xForwardedPort.enabled", boolean},
+	{"defaultConfig.proxyHeaders.preserveHttp1HeaderCase", "meshConfig.defaultConfig.proxyHeaders.preserveHttp1HeaderCase", boolean},
 }
 
-// chart is where the chart of the control plane has the mesh's configuration.
-const chart = "values.controlplane.meshConfig."
+var forwardings = oneOf("UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY")
 
 // mesh takes the mesh's configuration. Its fields may be written in either of
 // the ways that protobuf allows.
 func (c *conversion) mesh(n node, top place) {
 	for _, f := range meshFields {
-		c.move(n, top, []field{f})
-		if snake := underscored(f.from); snake != f.from {
-			c.move(n, top, []field{{snake, f.to, f.as}})
+		if path, ok := n.spelled(f.from); ok {
+			c.move(n, top, []field{{path, f.to, f.as}})
 		}
 	}
 	if status, ok := n.at("defaultConfig.statusPort"); ok && status.value == float64(15020) {
@@ -68,10 +83,29 @@ func (c *conversion) mesh(n node, top place) {
 	}
 }
 
-// underscored returns a path with the names of fields as protobuf declares them.
-func underscored(path string) string {
+// spelled returns a path as the object has it: each name as JSON has it, or as
+// protobuf declares it.
+func (n node) spelled(path string) (string, bool) {
+	var names []string
+	for name := range strings.SplitSeq(path, ".") {
+		child, ok := n.at(name)
+		if !ok {
+			name = underscored(name)
+			child, ok = n.at(name)
+		}
+		if !ok {
+			return "", false
+		}
+		n = child
+		names = append(names, name)
+	}
+	return strings.Join(names, "."), true
+}
+
+// underscored returns the name of a field as protobuf declares it.
+func underscored(name string) string {
 	var out strings.Builder
-	for _, r := range path {
+	for _, r := range name {
 		if unicode.IsUpper(r) {
 			out.WriteByte('_')
 			r = unicode.ToLower(r)
@@ -81,14 +115,10 @@ func underscored(path string) string {
 	return out.String()
 }
 
-// object takes any object; an empty one says nothing.
-func object(value any) (any, error) {
-	m, ok := value.(map[string]any)
-	if !ok {
-		return nil, errors.New("must be an object")
+// empty takes the object that has no fields.
+func empty(value any) (any, error) {
+	if m, ok := value.(map[string]any); !ok || len(m) > 0 {
+		return nil, errors.New("must be {}")
 	}
-	if len(m) == 0 {
-		return nil, nil
-	}
-	return m, nil
+	return value, nil
 }

@@ -2,10 +2,6 @@
 
 package v1alpha1
 
-import (
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-)
-
 // IngressMode says which Ingresses of Kubernetes are served.
 //
 // +kubebuilder:validation:Enum=OFF;STRICT;DEFAULT
@@ -65,15 +61,11 @@ type MeshClients struct {
 	// localityLbSetting is which places clients prefer, of hosts with outlier
 	// detection: that of a DestinationRule.
 	// +optional
-	// +kubebuilder:validation:Type=object
-	// +kubebuilder:pruning:PreserveUnknownFields
-	LocalityLBSetting *apiextensionsv1.JSON `json:"localityLbSetting,omitempty"`
+	LocalityLBSetting *LocalityLBSetting `json:"localityLbSetting,omitempty"`
 	// zoneAwareLbSetting has clients keep their requests in their zone as far as
 	// its servers can bear them, of all hosts: that of a DestinationRule.
 	// +optional
-	// +kubebuilder:validation:Type=object
-	// +kubebuilder:pruning:PreserveUnknownFields
-	ZoneAwareLBSetting *apiextensionsv1.JSON `json:"zoneAwareLbSetting,omitempty"`
+	ZoneAwareLBSetting *ZoneAwareLBSetting `json:"zoneAwareLbSetting,omitempty"`
 	// defaultServiceExportTo is who sees Services and ServiceEntries: namespaces,
 	// "." (their own), "*" (all, when not set) or "~" (none).
 	// +optional

@@ -22,7 +22,8 @@ const (
 	RegistryOnly OutboundMode = "REGISTRY_ONLY"
 )
 
-// MeshConfig holds the settings of the whole mesh.
+// MeshConfig holds the settings of the whole mesh, in the words of Istio's. It
+// has every field that the control plane reads, and no other.
 type MeshConfig struct {
 	// trustDomain is the first part of every workload's SPIFFE identity. Not set
 	// means cluster.local.
@@ -38,6 +39,10 @@ type MeshConfig struct {
 	// +optional
 	// +kubebuilder:validation:Enum="";/dev/stdout
 	AccessLogFile *string `json:"accessLogFile,omitempty"`
+	// pathNormalization is what proxies make of the path of a request before
+	// anything compares it.
+	// +optional
+	PathNormalization *PathNormalization `json:"pathNormalization,omitempty"`
 	// defaultConfig holds for injected proxies where neither a ProxyConfig nor
 	// the pod says otherwise.
 	// +optional
@@ -59,28 +64,6 @@ type MeshConfig struct {
 	MeshClients `json:",inline"`
 }
 
-// ProxyDefaults are settings of injected proxies.
-type ProxyDefaults struct {
-	// concurrency is the number of worker threads, 0 for one per CPU. Not set
-	// goes by the CPU limit.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1024
-	Concurrency *int32 `json:"concurrency,omitempty"`
-	// drainDuration is the longest time that a proxy serves what is under way
-	// when its pod ends. Not set means 45s.
-	// +optional
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(s|m|h))+$`
-	DrainDuration string `json:"drainDuration,omitempty"`
-	// proxyMetadata are environment variables of the proxies. The control plane
-	// is told those that start with ISTIO_META_. ISTIO_META_DNS_CAPTURE=true lets
-	// the proxies' agents answer the applications' DNS queries.
-	// +optional
-	// +kubebuilder:validation:MaxProperties=64
-	ProxyMetadata map[string]string `json:"proxyMetadata,omitempty"`
-}
-
 // DiscoveryScope is how much of the mesh a sidecar holds.
 // +kubebuilder:validation:Enum=on-demand;full
 type DiscoveryScope string
@@ -90,6 +73,15 @@ type OutboundTrafficPolicy struct {
 	// mode is ALLOW_ANY (when not set), ALLOW_ANY_DYNAMIC_DNS or REGISTRY_ONLY.
 	// +optional
 	Mode OutboundMode `json:"mode,omitempty"`
+}
+
+// PathNormalization is what proxies make of paths.
+type PathNormalization struct {
+	// normalization is NONE, BASE (when not set; also DEFAULT), MERGE_SLASHES or
+	// DECODE_AND_MERGE_SLASHES.
+	// +optional
+	// +kubebuilder:validation:Enum=DEFAULT;NONE;BASE;MERGE_SLASHES;DECODE_AND_MERGE_SLASHES
+	Normalization string `json:"normalization,omitempty"`
 }
 
 // Topology places a mesh among clusters and networks.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -40,6 +42,9 @@ func TestSchemaRefuses(t *testing.T) {
 		"overlay with none":        {`{overlays: [{kind: A, name: b}]}`, "spec.overlays[0]"},
 		"ingress and east-west":    {`{gateways: {ingress: [{name: a}], eastWest: [{name: a}]}}`, "spec.gateways.eastWest"},
 		"budget with both":         {`{components: {controlPlane: {podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}}}}`, "spec.components.controlPlane.podDisruptionBudget"},
+		"normalization":            {`{meshConfig: {pathNormalization: {normalization: ALL}}}`, "spec.meshConfig.pathNormalization.normalization"},
+		"trusted proxies":          {`{meshConfig: {defaultConfig: {gatewayTopology: {numTrustedProxies: 65}}}}`, "spec.meshConfig.defaultConfig.gatewayTopology.numTrustedProxies"},
+		"share of a place":         {`{meshConfig: {localityLbSetting: {distribute: [{from: "*", to: {"west/*": 101}}]}}}`, "spec.meshConfig.localityLbSetting.distribute[0].to.west/*"},
 		"short digest":             {`{image: {digests: {proxy: "sha256:00"}}}`, "spec.image.digests.proxy"},
 		"privileged target port":   {`{gateways: {ingress: [{name: a, service: {ports: [{name: x, port: 80, targetPort: 80}]}}]}}`, "spec.gateways.ingress[0].service.ports[0].targetPort"},
 	} {
@@ -51,6 +56,46 @@ func TestSchemaRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestUnknownMeshConfig: a field of meshConfig that nobody serves is refused with
+// its path where kubectl apply (strict) and tools for GitOps (server-side apply)
+// send it; who asks for neither is warned.
+func TestUnknownMeshConfig(t *testing.T) {
+	ctx := context.Background()
+	const dotted = "spec.meshConfig.defaultConfig.tracing"
+	wrong := func() *unstructured.Unstructured {
+		object := raw(t, "unknown", `{profile: empty, meshConfig: {defaultConfig: {tracing: {sampling: 1}}}}`)
+		object.SetAPIVersion(v1alpha1.GroupVersion.String())
+		return object
+	}
+	err := client.WithFieldValidation(world.admin, metav1.FieldValidationStrict).Create(ctx, wrong(), client.DryRunAll)
+	if err == nil || !strings.Contains(err.Error(), `unknown field "`+dotted+`"`) {
+		t.Errorf("strict: got %v, want an error at %s", err, dotted)
+	}
+	err = world.admin.Apply(ctx, client.ApplyConfigurationFromUnstructured(wrong()), client.FieldOwner("gitops"), client.DryRunAll)
+	if err == nil || !strings.Contains(err.Error(), "."+dotted+": field not declared in schema") {
+		t.Errorf("server-side apply: got %v, want an error at %s", err, dotted)
+	}
+	heard := &warnings{}
+	config := rest.CopyConfig(world.server.Config)
+	config.WarningHandler = heard
+	lenient, err := client.New(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lenient.Create(ctx, wrong(), client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(heard.texts, func(text string) bool { return strings.Contains(text, dotted) }) {
+		t.Errorf("warnings are %q, want one at %s", heard.texts, dotted)
+	}
+}
+
+// warnings are those of the API server.
+type warnings struct{ texts []string }
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (w *warnings) HandleWarningHeader(_ int, _, text string) { w.texts = append(w.texts, text) }
 
 func raw(t *testing.T, name, spec string) *unstructured.Unstructured {
 	t.Helper()
