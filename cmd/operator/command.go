@@ -38,9 +38,18 @@ import (
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/helm"
 	"github.com/meshwright/meshwright/internal/revision"
+	"github.com/meshwright/meshwright/internal/selfcheck"
 )
 
 var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// Pace of the leader's lease: one request in retryPeriod, all that an operator at
+// rest sends. Another replica takes over leaseDuration after a leader was lost.
+const (
+	leaseDuration = 25 * time.Second
+	renewDeadline = 15 * time.Second
+	retryPeriod   = 5 * time.Second
+)
 
 // options are the flags.
 type options struct {
@@ -52,6 +61,7 @@ type options struct {
 	registry       string
 	tag            string
 	digests        map[string]string
+	selfChecks     bool
 	logLevel       string
 	qps            float32
 	burst          int
@@ -83,6 +93,7 @@ func flagged() (*options, *cobra.Command) {
 	f.StringVar(&o.registry, "image-registry", "ghcr.io/meshwright", "registry of images, where a MeshOperator names none")
 	f.StringVar(&o.tag, "image-tag", "", "tag of images, where a MeshOperator names none; empty: the version")
 	f.StringToStringVar(&o.digests, "image-digest", nil, "digests of those images, as controlplane=sha256:... and proxy=sha256:...")
+	f.BoolVar(&o.selfChecks, "self-checks", true, "ask what was installed whether it answers before it counts as ready; false where the operator does not reach pods")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.Float32Var(&o.qps, "kube-api-qps", 50, "requests a second to the API server")
 	f.IntVar(&o.burst, "kube-api-burst", 100, "requests at once to the API server")
@@ -115,7 +126,7 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := setUp(mgr, carried, version, platform); err != nil {
+	if err := o.setUp(mgr, carried, version, platform); err != nil {
 		return err
 	}
 	log.Log.Info("starting", "version", revision.Version, "kubernetes", version)
@@ -123,11 +134,14 @@ func (o options) run(ctx context.Context) error {
 }
 
 // setUp adds the controllers to a manager.
-func setUp(mgr ctrl.Manager, carried *helm.Charts, version string, platform revision.Platform) error {
+func (o options) setUp(mgr ctrl.Manager, carried *helm.Charts, version string, platform revision.Platform) error {
 	applier := &apply.Applier{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	installer := &meshrevision.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Applier: applier, Charts: carried,
 		KubeVersion: version, Events: mgr.GetEventRecorder(apply.Manager),
+	}
+	if o.selfChecks {
+		installer.Prober = &selfcheck.Prober{Client: mgr.GetClient()}
 	}
 	if err := installer.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the MeshRevision controller: %w", err)
@@ -163,6 +177,7 @@ func (o options) newManager(config *rest.Config) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("build cache options: %w", err)
 	}
 	grace := 20 * time.Second
+	leaseDuration, renewDeadline, retryPeriod := leaseDuration, renewDeadline, retryPeriod
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme,
 		Cache:  cache.Options{ByObject: owned, DefaultTransform: cache.TransformStripManagedFields()},
@@ -177,6 +192,9 @@ func (o options) newManager(config *rest.Config) (ctrl.Manager, error) {
 		LeaderElectionID:              apply.Manager,
 		LeaderElectionNamespace:       o.namespace,
 		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &leaseDuration,
+		RenewDeadline:                 &renewDeadline,
+		RetryPeriod:                   &retryPeriod,
 		GracefulShutdownTimeout:       &grace,
 	})
 	if err != nil {

@@ -38,6 +38,9 @@ func (r *Reconciler) applyDefinitions(ctx context.Context, s *scope) error {
 				"%s belongs to %s and does not serve version %s; upgrade it there, or delete it so that the operator installs its own",
 				health.Name(object), definition.Foreign, strings.Join(definition.Lacking, ", "))
 		}
+		if definition.Drifted {
+			r.drifted(s, health.Name(object), "was changed or deleted")
+		}
 		if definition.Missing != "" {
 			missing = append(missing, definition.Missing)
 		}
@@ -59,7 +62,10 @@ func (r *Reconciler) applyWebhooks(ctx context.Context, s *scope) error {
 	if err := r.applyStage(ctx, s, stageWebhooks); err != nil {
 		return err
 	}
-	return r.await(ctx, s, stageWebhooks, v1alpha1.ReasonWebhooksNotReady)
+	if err := r.await(ctx, s, stageWebhooks, v1alpha1.ReasonWebhooksNotReady); err != nil {
+		return err
+	}
+	return r.checkWebhooks(ctx, s)
 }
 
 func (r *Reconciler) applyGateways(ctx context.Context, s *scope) error {
@@ -116,7 +122,7 @@ func (r *Reconciler) applyStage(ctx context.Context, s *scope, wanted stage) err
 			return translate(err)
 		}
 		i.live = result.Live
-		r.tell(ctx, s, i, result, known)
+		r.tell(ctx, s, i, result, before)
 		if before != nil {
 			*before = i.entry
 		}
@@ -124,22 +130,28 @@ func (r *Reconciler) applyStage(ctx context.Context, s *scope, wanted stage) err
 	return nil
 }
 
-// tell logs and reports what an apply did that nobody asked for.
-func (r *Reconciler) tell(ctx context.Context, s *scope, i *item, result apply.Result, known bool) {
+// tell logs and reports what an apply did that nobody asked for. before is the
+// inventory's entry from the last time.
+func (r *Reconciler) tell(ctx context.Context, s *scope, i *item, result apply.Result, before *v1alpha1.InventoryEntry) {
 	if !result.Changed {
 		return
 	}
 	name := health.Name(i.object)
-	log.FromContext(ctx).Info("applied object", "object", name, "created", result.Created)
+	log.FromContext(ctx).Info("applied object", "object", name, "created", result.Created, "restored", result.Restored)
+	if before == nil || before.Digest == "" {
+		return
+	}
 	switch {
-	case result.Created && known:
-		r.event(s.revision, corev1.EventTypeWarning, "DriftCorrected", "Apply", name+" was deleted and is back")
+	case result.Created:
+		r.drifted(s, name, "was deleted")
 	case len(result.Taken) > 0:
 		parts := make([]string, len(result.Taken))
 		for n, c := range result.Taken {
 			parts[n] = c.String()
 		}
-		r.event(s.revision, corev1.EventTypeWarning, "DriftCorrected", "Apply", name+": put back "+strings.Join(parts, ", "))
+		r.drifted(s, name, "was changed: "+strings.Join(parts, ", "))
+	case len(result.Restored) > 0 && before.Digest == i.entry.Digest:
+		r.drifted(s, name, "was changed: "+strings.Join(result.Restored, ", "))
 	}
 }
 
@@ -157,6 +169,9 @@ func (r *Reconciler) await(ctx context.Context, s *scope, wanted stage, reason s
 		report, err := health.Of(i.live)
 		if err != nil {
 			return err
+		}
+		if i.live.GetDeletionTimestamp() != nil {
+			report = health.Report{Message: health.Name(i.live) + ": somebody deletes it; it is made again when it is gone"}
 		}
 		if report.Ready {
 			continue

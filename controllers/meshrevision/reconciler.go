@@ -54,8 +54,12 @@ type Reconciler struct {
 	Charts *helm.Charts
 	// KubeVersion is the API server's version, which templates see.
 	KubeVersion string
+	// Prober asks what was installed whether it answers; nil asks nothing.
+	Prober Prober
 	// Events tells users what was done.
 	Events events.EventRecorder
+
+	checked checked
 }
 
 // SetupWithManager adds the controller and its watches to a manager.
@@ -92,7 +96,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	before := revision.DeepCopy()
 	s := &scope{revision: revision}
-	failure := r.run(ctx, s)
+	failure := s.outcome(r.run(ctx, s), time.Now())
 	conditions.Write(&revision.Status.Conditions, conditions.Summary{
 		Generation: revision.Generation, Err: failure,
 		Reason: v1alpha1.ReasonReady, Message: s.message(), ErrorReason: v1alpha1.ReasonError,

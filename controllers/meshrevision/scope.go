@@ -22,6 +22,8 @@ type scope struct {
 	// gate is the first phase's reason to wait. Behind it, phases only repair
 	// what was applied before, and install nothing new.
 	gate error
+	// drift says what was found changed or missing, and was put back.
+	drift []string
 	// notes are remarks for the message of Ready.
 	notes []string
 }

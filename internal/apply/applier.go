@@ -51,6 +51,8 @@ type Result struct {
 	Created bool
 	// Taken are fields that somebody else had changed and that were put back.
 	Taken []Conflict
+	// Restored are fields of the manifest that had another value, or none.
+	Restored []string
 	// Left are fields that were left to somebody else.
 	Left []Conflict
 }
@@ -96,6 +98,9 @@ func (a *Applier) Apply(ctx context.Context, object *unstructured.Unstructured, 
 	}
 	result.Created = live == nil
 	result.Changed = live == nil || live.GetResourceVersion() != result.Live.GetResourceVersion()
+	if live != nil && result.Changed {
+		result.Restored = restored(object, live, result.Live)
+	}
 	a.seen.put(object, result.Live.GetResourceVersion(), digest)
 	return result, nil
 }

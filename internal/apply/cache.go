@@ -26,6 +26,13 @@ func (c *cache) has(object *unstructured.Unstructured, resourceVersion, digest s
 	return resourceVersion != "" && c.entries[key(object)] == applied{resourceVersion, digest}
 }
 
+// knows says whether the manifest was applied before, whatever became of the object since.
+func (c *cache) knows(object *unstructured.Unstructured, digest string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries[key(object)].digest == digest
+}
+
 func (c *cache) put(object *unstructured.Unstructured, resourceVersion, digest string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

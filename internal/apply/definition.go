@@ -31,6 +31,8 @@ type Definition struct {
 	Missing string
 	// Changed is true when it was created or changed.
 	Changed bool
+	// Drifted is true when it was changed back: the same manifest was applied before.
+	Drifted bool
 	// Foreign names who looks after it, when that is not the operator: the
 	// definition is then left as it is.
 	Foreign string
@@ -70,6 +72,7 @@ func (a *Applier) Define(ctx context.Context, object *unstructured.Unstructured)
 }
 
 func (a *Applier) define(ctx context.Context, object, live *unstructured.Unstructured, digest string) (Definition, error) {
+	known := a.seen.knows(object, digest)
 	sent := object.DeepCopy()
 	if err := a.patch(ctx, sent, true); err != nil {
 		return Definition{}, fmt.Errorf("apply %s: %w", health.Name(object), err)
@@ -81,7 +84,8 @@ func (a *Applier) define(ctx context.Context, object, live *unstructured.Unstruc
 	if report.Ready {
 		a.seen.put(object, sent.GetResourceVersion(), digest)
 	}
-	return Definition{Missing: report.Message, Changed: live.GetResourceVersion() != sent.GetResourceVersion()}, nil
+	changed := live.GetResourceVersion() != sent.GetResourceVersion()
+	return Definition{Missing: report.Message, Changed: changed, Drifted: changed && known}, nil
 }
 
 // keeper returns who else looks after the live definition, or "".

@@ -14,6 +14,8 @@ import (
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshwright/meshwright/internal/selfcheck"
 )
 
 // maxReviewBytes bounds a review. The API server takes objects up to 3 MiB, and an update carries two of them.
@@ -40,7 +42,10 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), status)
 		return
 	}
-	response := h.reviewer.Review(r.Context(), review.Request)
+	response := h.selfCheck(r.URL.Path, review.Request)
+	if response == nil {
+		response = h.reviewer.Review(r.Context(), review.Request)
+	}
 	if response == nil {
 		response = &admissionv1.AdmissionResponse{Result: &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Message: "the review had no outcome"}}
 	}
@@ -53,6 +58,14 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	// A failed write means that the API server has hung up; there is nobody left to tell.
 	_, _ = w.Write(body)
+}
+
+// selfCheck answers for what the operator asks to see that the webhooks are there, and nil for all else.
+func (h handler) selfCheck(path string, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	if path == PathValidate {
+		return selfcheck.Validate(request)
+	}
+	return selfcheck.Inject(request)
 }
 
 func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionReview, int, error) {

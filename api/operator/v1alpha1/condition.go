@@ -70,6 +70,8 @@ const (
 	ReasonUpgradeFailed = "UpgradeFailed"
 	// ReasonUpgradeAborted: an upgrade was undone because the user gave it up.
 	ReasonUpgradeAborted = "UpgradeAborted"
+	// ReasonDriftDetected: something that the operator owns was found changed or missing, and is put back.
+	ReasonDriftDetected = "DriftDetected"
 	// ReasonError: an error that is tried again.
 	ReasonError = "Error"
 )

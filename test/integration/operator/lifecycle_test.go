@@ -106,6 +106,7 @@ func TestDrift(t *testing.T) {
 		t.Errorf("objects were written though nothing changed:\n%s", diff)
 	}
 
+	told := watchReady(t, m)
 	for _, victim := range []client.Object{
 		&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "mesh-drift", Name: "istio-ingressgateway"}},
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "mesh-drift", Name: "meshwright"}},
@@ -119,6 +120,8 @@ func TestDrift(t *testing.T) {
 			return world.admin.Get(ctx, client.ObjectKeyFromObject(victim), victim.DeepCopyObject().(client.Object))
 		})
 		t.Logf("%T %s is back after %v", victim, victim.GetName(), time.Since(began).Round(time.Millisecond))
+		told.next(t, metav1.ConditionFalse, "DriftDetected: put back: ", victim.GetName()+" was deleted")
+		told.next(t, metav1.ConditionTrue, "ready")
 	}
 
 	deployment := &appsv1.Deployment{}
@@ -133,6 +136,8 @@ func TestDrift(t *testing.T) {
 		}
 		return nil
 	})
+	told.next(t, metav1.ConditionFalse, "DriftDetected: put back: Deployment mesh-drift/meshwright was changed: ", "(by kubectl-edit)")
+	told.next(t, metav1.ConditionTrue, "ready")
 	if deployment.Labels["example.org/mine"] != "yes" {
 		t.Error("a label that is not ours was removed")
 	}
@@ -143,7 +148,8 @@ func TestDrift(t *testing.T) {
 	if err := world.admin.Get(ctx, key, deployment); err != nil || *deployment.Spec.Replicas != 4 {
 		t.Errorf("replicas are %v (%v), want the autoscaler's 4", *deployment.Spec.Replicas, err)
 	}
-	// The label that makes an object ours, taken off.
+	told.nothing(t)
+	// The label that makes an object ours, taken off: no field manager has it then.
 	edit(t, key, "kubectl-label", `{"metadata":{"labels":{"`+v1alpha1.LabelRevision+`":null}}}`)
 	eventually(t, 10*time.Second, func() error {
 		if err := world.admin.Get(ctx, key, deployment); err != nil || deployment.Labels[v1alpha1.LabelRevision] == "default" {
@@ -151,6 +157,8 @@ func TestDrift(t *testing.T) {
 		}
 		return fmt.Errorf("the label is not back")
 	})
+	told.next(t, metav1.ConditionFalse, "DriftDetected: put back: Deployment mesh-drift/meshwright was changed: .metadata.labels."+v1alpha1.LabelRevision)
+	told.next(t, metav1.ConditionTrue, "ready")
 }
 
 func edit(t *testing.T, key client.ObjectKey, manager, patch string) {

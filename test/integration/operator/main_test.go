@@ -136,7 +136,7 @@ type process struct {
 func start(t *testing.T) *process {
 	t.Helper()
 	return launch(t, exec.Command(world.binary, "--kubeconfig="+world.kubeconfig, "--leader-elect=false",
-		"--metrics-address=0", "--probe-address=0", "--log-level=debug"))
+		"--metrics-address=0", "--probe-address=0", "--log-level=debug", "--self-checks=false"))
 }
 
 // launch starts an operator and shows its log when the test fails.
