@@ -15,6 +15,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath
 TOOL := go tool -modfile=hack/tools/go.mod
 STAGE := hack/stage
+TESTED := hack/tested
 
 # The e2e tests use the cluster of KUBECONFIG when it is set, one of their own otherwise.
 E2E_CLUSTER ?= e2e
@@ -44,15 +45,15 @@ test-stages:
 
 .PHONY: unit
 unit: ## Unit tests with the race detector
-	CGO_ENABLED=1 GOFLAGS= go test -race ./...
+	CGO_ENABLED=1 GOFLAGS= $(TESTED) unit go test -race ./...
 
 .PHONY: integration
 integration: ## Tests against a real API server and etcd
-	go test -tags=integration -timeout=20m $$(hack/tagged integration api charts cmd config controllers internal test)
+	$(TESTED) integration go test -tags=integration -timeout=20m $$(hack/tagged integration api charts cmd config controllers internal test)
 
 .PHONY: e2e
 e2e: ## Tests with the real Envoy on a real cluster, its own unless KUBECONFIG is set
-	@$(STAGE) "e2e tests beside the code" go test -tags=e2e -timeout=20m -p=1 $$(hack/tagged e2e cmd hack internal test/cluster)
+	@$(STAGE) "e2e tests beside the code" $(TESTED) e2e-beside go test -tags=e2e -timeout=20m -p=1 $$(hack/tagged e2e cmd hack internal test/cluster)
 ifeq ($(KUBECONFIG),)
 	@$(STAGE) "cluster $(E2E_CLUSTER)" $(MAKE) --no-print-directory cluster-up CLUSTER=$(E2E_CLUSTER)
 	@$(STAGE) "images" $(MAKE) --no-print-directory images
@@ -60,7 +61,7 @@ ifeq ($(KUBECONFIG),)
 else
 	@$(STAGE) "images to $(IMAGE_REGISTRY)" $(MAKE) --no-print-directory push
 endif
-	@$(STAGE) "e2e tests of the mesh" env KUBECONFIG=$(E2E_KUBECONFIG) go test -tags=e2e -count=1 -timeout=40m -v ./test/e2e
+	@$(STAGE) "e2e tests of the mesh" env KUBECONFIG=$(E2E_KUBECONFIG) $(TESTED) e2e go test -tags=e2e -count=1 -timeout=40m -v ./test/e2e
 ifeq ($(KUBECONFIG),)
 	@$(STAGE) "cluster $(E2E_CLUSTER) down" $(MAKE) --no-print-directory cluster-down CLUSTER=$(E2E_CLUSTER)
 endif
