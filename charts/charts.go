@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package charts carries the Helm charts that the operator renders. They are
-// the same files that a user installs with the helm client.
+// Package charts carries the Helm charts that the operator renders, and its
+// own. They are the same files that a user installs with the helm client.
 package charts
 
 import "embed"
@@ -10,3 +10,8 @@ import "embed"
 //
 //go:embed all:base all:controlplane all:gateway
 var Files embed.FS
+
+// Operator holds the directory operator, the chart of the operator itself.
+//
+//go:embed all:operator
+var Operator embed.FS

@@ -15,10 +15,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/meshwright/meshwright/internal/helm"
+	"github.com/meshwright/meshwright/internal/manifest"
 )
-
-// namespace is where kubectl apply -k installs the operator.
-const namespace = "meshwright-system"
 
 func main() {
 	if err := run(); err != nil {
@@ -32,28 +30,12 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	objects, err := charts.Render(helm.Release{
-		Chart: "operator", Name: "meshwright", Namespace: namespace,
-		Values: map[string]any{"crds": map[string]any{"enabled": false}},
-	}, "")
+	objects, err := manifest.Operator(charts, manifest.OperatorNamespace, "kustomize", map[string]any{"crds": map[string]any{"enabled": false}})
 	if err != nil {
 		return err
 	}
-	space := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Namespace",
-		"metadata": map[string]any{"name": namespace, "labels": map[string]any{
-			"app.kubernetes.io/part-of":          "meshwright",
-			"pod-security.kubernetes.io/enforce": "restricted",
-		}},
-	}}
-	files := map[string][]*unstructured.Unstructured{"manager/manager.yaml": {space}}
+	files := map[string][]*unstructured.Unstructured{}
 	for _, object := range objects {
-		labels := object.GetLabels()
-		labels["app.kubernetes.io/managed-by"] = "kustomize"
-		delete(labels, "helm.sh/chart")
-		object.SetLabels(labels)
-		unstructured.RemoveNestedField(object.Object, "spec", "template", "metadata", "labels", "helm.sh/chart")
-		unstructured.RemoveNestedField(object.Object, "spec", "template", "metadata", "labels", "app.kubernetes.io/managed-by")
 		name := "manager/manager.yaml"
 		if slices.Contains([]string{"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}, object.GetKind()) {
 			name = "rbac/rbac.yaml"
