@@ -132,15 +132,22 @@ func (o *options) level() (zapcore.Level, error) {
 // name of the Deployment, Service, ServiceAccount, lease of this revision; also the suffix of other names.
 func (o *options) name() string { return "meshwright" + o.suffix() }
 
-func (o *options) suffix() string {
-	if o.revision == inject.DefaultRevision {
+func (o *options) suffix() string { return suffixOf(o.revision) }
+
+func suffixOf(revision string) string {
+	if revision == inject.DefaultRevision {
 		return ""
 	}
-	return "-" + o.revision
+	return "-" + revision
 }
 
 // serverName is the DNS name under which pods and the API server reach this control plane.
-func (o *options) serverName() string { return o.name() + "." + o.namespace + ".svc" }
+func (o *options) serverName() string { return o.serverNameOf(o.revision) }
+
+// serverNameOf is that of another revision in the same namespace.
+func (o *options) serverNameOf(revision string) string {
+	return "meshwright" + suffixOf(revision) + "." + o.namespace + ".svc"
+}
 
 func (o *options) serverNames() []string {
 	return []string{o.serverName(), o.serverName() + "." + o.clusterDomain, o.name() + "." + o.namespace, o.name(), "localhost"}

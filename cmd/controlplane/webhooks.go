@@ -34,6 +34,9 @@ func (n namespaceLabels) NamespaceLabels(ctx context.Context, name string) (map[
 	return found.Labels, err
 }
 
+// What namespaces say and the own revision may differ, so injection has paths below its own.
+var _ webhook.Branching = (*inject.Injector)(nil)
+
 func injection(env environment) (part, error) {
 	o := env.options
 	if o.webhookAddress == "" || o.proxyImage == "" {
@@ -45,7 +48,8 @@ func injection(env environment) (part, error) {
 		ClusterID: o.clusterID, ClusterDomain: o.clusterDomain, Network: o.network,
 	}
 	namespaces := namespaceLabels{cached: env.manager.GetClient(), live: env.manager.GetAPIReader()}
-	injector, err := inject.NewInjector(config, namespaces, env.proxies, env.log.WithName("inject"))
+	colleagues := webhook.NewColleagues(env.authority.Bundle().Pool(), o.serverNameOf)
+	injector, err := inject.NewInjector(config, namespaces, env.proxies, colleagues, env.log.WithName("inject"))
 	if err != nil {
 		return part{}, err
 	}

@@ -111,7 +111,7 @@ func golden(t *testing.T, in, out string) {
 // review injects raw, checks that the result is a pod, and that a second review changes nothing.
 func review(t *testing.T, raw []byte) outcome {
 	t.Helper()
-	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), logr.Discard())
+	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), nil, logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -168,7 +168,7 @@ func TestAgentUnderstands(t *testing.T) {
 	  "spec":{"containers":[{"name":"a","ports":[{"name":"web","containerPort":8080}],
 	  "livenessProbe":{"httpGet":{"path":"/l?x=1","port":"web","httpHeaders":[{"name":"Host","value":"h"}]},"timeoutSeconds":7},
 	  "readinessProbe":{"grpc":{"port":9000,"service":"s"}},"startupProbe":{"tcpSocket":{"port":"8081"}}}]}}`)
-	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), logr.Discard())
+	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), nil, logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestAgentUnderstands(t *testing.T) {
 }
 
 func TestReviewLeavesAlone(t *testing.T) {
-	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), logr.Discard())
+	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), nil, logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestConfigValidate(t *testing.T) {
 func FuzzReview(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"labels":{"a/b~c":"d"},"annotations":{"sidecar.istio.io/status":"{}"}},"spec":{"containers":[{"name":"a"},{"name":"istio-proxy","image":"auto"}],"initContainers":[{"name":"istio-init"}]}}`))
 	f.Add([]byte(`{"metadata":{"annotations":{"traffic.sidecar.istio.io/includeInboundPorts":""}},"spec":{"containers":[{"name":"a","livenessProbe":{"tcpSocket":{"port":"x"}}}],"volumes":[{"name":"istio-token"}]}}`))
-	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), logr.Discard())
+	injector, err := NewInjector(testConfig, staticNamespaces{"app": {LabelNamespace: "enabled"}}, testProxies(), nil, logr.Discard())
 	if err != nil {
 		f.Fatal(err)
 	}

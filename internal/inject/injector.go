@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/meshwright/meshwright/internal/placement"
 	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
@@ -41,20 +44,29 @@ type Injector struct {
 	config     Config
 	namespaces Namespaces
 	proxies    Proxies
+	colleagues Colleagues
+	failures   rate.Sometimes
 	log        logr.Logger
 }
 
 // NewInjector fails when the configuration is incomplete.
-func NewInjector(config Config, namespaces Namespaces, proxies Proxies, log logr.Logger) (*Injector, error) {
+func NewInjector(config Config, namespaces Namespaces, proxies Proxies, colleagues Colleagues, log logr.Logger) (*Injector, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	return &Injector{config: config, namespaces: namespaces, proxies: proxies, log: log}, nil
+	return &Injector{
+		config: config, namespaces: namespaces, proxies: proxies, colleagues: colleagues,
+		failures: rate.Sometimes{Interval: failuresPause}, log: log,
+	}, nil
 }
 
 // Review allows every pod but one whose annotations are wrong, and adds the proxy where Decide says so. The same pod
 // reviewed again, proxy included, is left alone.
 func (i *Injector) Review(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	return i.review(ctx, placement.Path{Name: i.config.Revision}, request)
+}
+
+func (i *Injector) review(ctx context.Context, path placement.Path, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	if request.Operation != admissionv1.Create || request.Resource != podResource || request.SubResource != "" {
 		return &admissionv1.AdmissionResponse{Allowed: true}
 	}
@@ -68,15 +80,28 @@ func (i *Injector) Review(ctx context.Context, request *admissionv1.AdmissionReq
 		i.log.Error(err, msgFailed, "namespace", request.Namespace)
 		return denied(http.StatusInternalServerError, metav1.StatusReasonInternalError, fmt.Errorf("read the labels of namespace %s: %w", request.Namespace, err))
 	}
-	decision := Decide(i.config.Revision, request.Namespace, labels, &pod)
-	name := pod.Name + pod.GenerateName
+	decision := Decide(path.Name, request.Namespace, labels, &pod)
 	if !decision.Inject {
 		count(request, string(decision.Reason))
-		i.log.V(1).Info(msgSkipped, "namespace", request.Namespace, "pod", name, "reason", decision.Reason)
+		i.log.V(1).Info(msgSkipped, "namespace", request.Namespace, "pod", pod.Name+pod.GenerateName, "reason", decision.Reason)
 		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: skipWarnings(&pod, decision)}
 	}
+	if pod.Namespace == "" {
+		pod.Namespace = request.Namespace
+	}
+	answer, warnings := i.passOn(ctx, path, request, &pod)
+	if answer != nil {
+		return answer
+	}
+	return i.inject(request, labels, &pod, decision, warnings)
+}
+
+// inject adds the own proxy to the pod.
+func (i *Injector) inject(
+	request *admissionv1.AdmissionRequest, labels map[string]string, pod *corev1.Pod, decision Decision, earlier []string,
+) *admissionv1.AdmissionResponse {
 	settings, conflicts := i.proxies.For(request.Namespace, pod.Labels)
-	operations, warnings, err := i.config.Pod(labels, settings, &pod)
+	operations, warnings, err := i.config.Pod(labels, settings, pod)
 	if err != nil {
 		return i.refuse(request, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, err)
 	}
@@ -85,9 +110,9 @@ func (i *Injector) Review(ctx context.Context, request *admissionv1.AdmissionReq
 		return i.refuse(request, http.StatusInternalServerError, metav1.StatusReasonInternalError, fmt.Errorf("encode the patch: %w", err))
 	}
 	count(request, string(decision.Reason))
-	i.log.V(1).Info(msgInjected, "namespace", request.Namespace, "pod", name, "reason", decision.Reason)
+	i.log.V(1).Info(msgInjected, "namespace", request.Namespace, "pod", pod.Name+pod.GenerateName, "reason", decision.Reason)
 	kind := admissionv1.PatchTypeJSONPatch
-	return &admissionv1.AdmissionResponse{Allowed: true, Patch: body, PatchType: &kind, Warnings: append(warnings, conflicts...)}
+	return &admissionv1.AdmissionResponse{Allowed: true, Patch: body, PatchType: &kind, Warnings: slices.Concat(earlier, warnings, conflicts)}
 }
 
 func (i *Injector) refuse(request *admissionv1.AdmissionRequest, code int32, reason metav1.StatusReason, err error) *admissionv1.AdmissionResponse {

@@ -28,23 +28,38 @@ type Reviewer interface {
 	Review(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse
 }
 
-// handler speaks the admission protocol, version v1, around a Reviewer
+// ReviewFunc is a Reviewer that is one function.
+type ReviewFunc = func(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse
+
+// Branching reviewers answer at paths below their own, too.
+type Branching interface {
+	Reviewer
+	// Below is who reviews at a path, given whole; an error says what is wrong with the path.
+	Below(path string) (ReviewFunc, error)
+}
+
+// handler speaks the admission protocol, version v1, around what a path has
 // (https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request).
 type handler struct {
-	reviewer Reviewer
-	log      logr.Logger
+	find func(path string) (ReviewFunc, error)
+	log  logr.Logger
 }
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	decide, err := h.find(r.URL.Path)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
 	review, status, err := readReview(w, r)
 	if err != nil {
 		h.log.Info(msgBadReview, "path", r.URL.Path, "error", err.Error())
 		http.Error(w, err.Error(), status)
 		return
 	}
-	response := h.selfCheck(r.URL.Path, review.Request)
+	response := selfCheck(r.URL.Path, review.Request)
 	if response == nil {
-		response = h.reviewer.Review(r.Context(), review.Request)
+		response = decide(r.Context(), review.Request)
 	}
 	if response == nil {
 		response = &admissionv1.AdmissionResponse{Result: &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Message: "the review had no outcome"}}
@@ -61,7 +76,7 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // selfCheck answers for what the operator asks to see that the webhooks are there, and nil for all else.
-func (h handler) selfCheck(path string, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+func selfCheck(path string, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	if path == PathValidate {
 		return selfcheck.Validate(request)
 	}

@@ -3,14 +3,12 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -87,33 +85,12 @@ func (s *SelfCheck) Run(ctx context.Context) {
 func (s *SelfCheck) call(ctx context.Context, transport http.RoundTripper) error {
 	ctx, cancel := context.WithTimeout(ctx, selfCheckLimit)
 	defer cancel()
-	body, err := json.Marshal(s.review())
+	response, err := ask(ctx, transport, "https://"+s.Address+PathInject, s.review())
 	if err != nil {
-		return fmt.Errorf("encode a review: %w", err)
+		return fmt.Errorf("the own webhook: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+s.Address+PathInject, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("call the own webhook: %w", err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return fmt.Errorf("call the own webhook: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxReviewBytes))
-	if err != nil {
-		return fmt.Errorf("read the own webhook's answer: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the own webhook answers %s: %.200s", response.Status, text)
-	}
-	var review admissionv1.AdmissionReview
-	if err := json.Unmarshal(text, &review); err != nil || review.Response == nil || review.Response.UID != selfCheckUID {
-		return fmt.Errorf("the own webhook's answer is not a review: %.200s", text)
-	}
-	if !review.Response.Allowed {
-		return fmt.Errorf("the own webhook refuses a plain pod: %v", review.Response.Result)
+	if !response.Allowed {
+		return fmt.Errorf("the own webhook refuses a plain pod: %v", response.Result)
 	}
 	return nil
 }

@@ -53,8 +53,12 @@ type Server struct {
 func NewServer(config *tls.Config, reviewers map[string]Reviewer, checks []Check, log logr.Logger) *Server {
 	s := &Server{mux: http.NewServeMux(), tls: config, checks: checks, slots: make(chan struct{}, maxReviews), log: log}
 	for path, reviewer := range reviewers {
-		if reviewer != nil {
-			s.mux.Handle(path, s.bounded(handler{reviewer: reviewer, log: log}))
+		if reviewer == nil {
+			continue
+		}
+		s.mux.Handle(path, s.bounded(handler{find: func(string) (ReviewFunc, error) { return reviewer.Review, nil }, log: log}))
+		if branching, ok := reviewer.(Branching); ok {
+			s.mux.Handle(path+"/", s.bounded(handler{find: branching.Below, log: log}))
 		}
 	}
 	s.mux.HandleFunc(PathLive, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") })

@@ -48,7 +48,7 @@ func authority(t *testing.T) *ca.Authority {
 }
 
 // start serves and returns the address; the server is gone when the test ends.
-func start(t *testing.T, a *ca.Authority, reviewers map[string]Reviewer, checks ...Check) string {
+func start(t *testing.T, a *ca.Authority, name string, reviewers map[string]Reviewer, checks ...Check) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +56,7 @@ func start(t *testing.T, a *ca.Authority, reviewers map[string]Reviewer, checks 
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	server := NewServer(ca.NewServing(a, serviceName).TLS(), reviewers, checks, logr.Discard())
+	server := NewServer(ca.NewServing(a, name).TLS(), reviewers, checks, logr.Discard())
 	go func() { done <- server.Serve(ctx, listener, time.Second) }()
 	t.Cleanup(func() {
 		cancel()
@@ -90,7 +90,7 @@ func post(t *testing.T, c *http.Client, url, kind string, body io.Reader) (int, 
 func TestReviewProtocol(t *testing.T) {
 	a := authority(t)
 	var seen *admissionv1.AdmissionRequest
-	address := start(t, a, map[string]Reviewer{
+	address := start(t, a, serviceName, map[string]Reviewer{
 		PathInject:   reviewFunc(func(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse { seen = r; return allow(r) }),
 		PathValidate: reviewFunc(func(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse { return nil }),
 	})
@@ -137,7 +137,7 @@ func TestReviewProtocol(t *testing.T) {
 func TestReadinessNamesWhatFails(t *testing.T) {
 	a := authority(t)
 	var broken atomic.Bool
-	address := start(t, a, nil, Check{"always", func() error { return nil }}, Check{"sometimes", func() error {
+	address := start(t, a, serviceName, nil, Check{"always", func() error { return nil }}, Check{"sometimes", func() error {
 		if broken.Load() {
 			return errors.New("it rains")
 		}
@@ -174,9 +174,9 @@ func TestReadinessNamesWhatFails(t *testing.T) {
 
 func TestSelfCheck(t *testing.T) {
 	a, foreign := authority(t), authority(t)
-	good := start(t, a, map[string]Reviewer{PathInject: reviewFunc(allow)})
-	refusing := start(t, a, map[string]Reviewer{PathInject: reviewFunc(func(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse { return nil })})
-	missing := start(t, a, nil)
+	good := start(t, a, serviceName, map[string]Reviewer{PathInject: reviewFunc(allow)})
+	refusing := start(t, a, serviceName, map[string]Reviewer{PathInject: reviewFunc(func(*admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse { return nil })})
+	missing := start(t, a, serviceName, nil)
 	for name, c := range map[string]struct {
 		check *SelfCheck
 		want  string
