@@ -104,6 +104,9 @@ func renderings(t *testing.T) map[string][]*unstructured.Unstructured {
 		t.Fatal(err)
 	}
 	out["operator"] = operator
+	for name, values := range webhooksOf {
+		out[name] = renderControlPlane(t, charts, []any{"webhooks"}, values)
+	}
 	return out
 }
 

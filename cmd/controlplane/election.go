@@ -26,7 +26,10 @@ const (
 	retryPeriod   = 2 * time.Second
 )
 
-// lead runs work on one replica at a time, until the context ends. A replica that cannot renew its lease, because the
+// leaseName is the same for all revisions in a namespace: two leaders would write over each other's status.
+const leaseName = "meshwright"
+
+// lead runs work on one replica of all revisions at a time, until the context ends. A replica that cannot renew its lease, because the
 // API server is away, only stops the work and tries again: the proxies that it serves must not lose their streams.
 func lead(ctx context.Context, config *rest.Config, o *options, log logr.Logger, work func(context.Context) error) error {
 	if !o.leaderElect {
@@ -85,10 +88,10 @@ func lease(config *rest.Config, o *options) (resourcelock.Interface, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name of this replica: %w", err)
 	}
-	lock, err := resourcelock.New(resourcelock.LeasesResourceLock, o.namespace, o.name(), client.CoreV1(), client.CoordinationV1(),
+	lock, err := resourcelock.New(resourcelock.LeasesResourceLock, o.namespace, leaseName, client.CoreV1(), client.CoordinationV1(),
 		resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())})
 	if err != nil {
-		return nil, fmt.Errorf("lease %s/%s: %w", o.namespace, o.name(), err)
+		return nil, fmt.Errorf("lease %s/%s: %w", o.namespace, leaseName, err)
 	}
 	return lock, nil
 }

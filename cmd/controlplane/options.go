@@ -129,7 +129,7 @@ func (o *options) level() (zapcore.Level, error) {
 	return level, nil
 }
 
-// name of the Deployment, Service, ServiceAccount, lease of this revision; also the suffix of other names.
+// name of the Deployment, Service, ServiceAccount of this revision; also the suffix of other names.
 func (o *options) name() string { return "meshwright" + o.suffix() }
 
 func (o *options) suffix() string { return suffixOf(o.revision) }

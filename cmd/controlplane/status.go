@@ -15,6 +15,10 @@ import (
 	"github.com/meshwright/meshwright/internal/status"
 )
 
+// refusals is the ConfigMap in which the replicas of all revisions in a namespace write what proxies refuse. The first that
+// has to say something makes it.
+const refusals = "meshwright-refusals"
+
 // statuses gathers what is to be said of objects on every replica, and writes it on the leader.
 type statuses struct {
 	*status.Aggregator
@@ -40,7 +44,7 @@ func newStatuses(env environment, current func(ir.Origin) []byte) (*statuses, er
 		Writer: status.NewWriter(writer), Teller: status.NewTeller(writer, replica), Current: status.FromStatus(current), Log: log,
 	})}
 	out.board = &status.Board{
-		Client: typed.CoreV1().ConfigMaps(env.options.namespace), Name: env.options.name() + "-refusals",
+		Client: typed.CoreV1().ConfigMaps(env.options.namespace), Name: refusals,
 		Replica: replica, Aggregator: out.Aggregator, Log: log,
 	}
 	return out, nil

@@ -19,11 +19,15 @@ import (
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
-	versions "github.com/meshwright/meshwright/internal/revision"
 )
 
-// authoritySecret is where the control plane keeps the mesh's CA.
-const authoritySecret = "meshwright-ca"
+// What the control planes of a namespace share and made themselves: the mesh's CA, the lease of the one that leads, and
+// what proxies refuse.
+const (
+	authoritySecret   = "meshwright-ca"
+	leaderLease       = "meshwright"
+	refusalsConfigMap = "meshwright-refusals"
+)
 
 // prune deletes what is in the inventory and no longer rendered. It runs only
 // when everything wanted is healthy, so a replacement serves before the old goes.
@@ -123,22 +127,24 @@ func (r *Reconciler) others(ctx context.Context, revision *v1alpha1.MeshRevision
 	}), nil
 }
 
-// removeLeftovers deletes what the control plane made while it ran: its lease,
-// its CA once no revision of the namespace is left, and the root certificate
-// in every namespace once no revision is left at all.
+// removeLeftovers deletes what control planes made while they ran: what those of
+// a namespace share once no revision of it is left, and the root certificate in
+// every namespace once no revision is left at all.
 func (r *Reconciler) removeLeftovers(ctx context.Context, revision *v1alpha1.MeshRevision, others []v1alpha1.MeshRevision) error {
 	if !ranControlPlane(revision.Status.Inventory) {
 		return nil
 	}
 	namespace := revision.Spec.Namespace
-	lease := schema.GroupVersionKind{Group: "coordination.k8s.io", Version: "v1", Kind: "Lease"}
-	if err := r.drop(ctx, lease, namespace, versions.ControlPlaneName(revision.Name)); err != nil {
-		return err
-	}
 	shared := slices.ContainsFunc(others, func(other v1alpha1.MeshRevision) bool { return other.Spec.Namespace == namespace })
 	if !shared {
-		if err := r.drop(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), namespace, authoritySecret); err != nil {
-			return err
+		for name, kind := range map[string]schema.GroupVersionKind{
+			leaderLease:       {Group: "coordination.k8s.io", Version: "v1", Kind: "Lease"},
+			refusalsConfigMap: corev1.SchemeGroupVersion.WithKind("ConfigMap"),
+			authoritySecret:   corev1.SchemeGroupVersion.WithKind("Secret"),
+		} {
+			if err := r.drop(ctx, kind, namespace, name); err != nil {
+				return err
+			}
 		}
 	}
 	if len(others) > 0 {

@@ -1,5 +1,15 @@
+{{- /* The name of a revision's objects, its Service among them. */}}
+{{- define "controlplane.service" -}}
+{{- if eq . "default" }}meshwright{{ else }}meshwright-{{ . }}{{ end }}
+{{- end }}
+
 {{- define "controlplane.name" -}}
-{{- if eq .Values.revision "default" }}meshwright{{ else }}meshwright-{{ .Values.revision }}{{ end }}
+{{- include "controlplane.service" .Values.revision }}
+{{- end }}
+
+{{- /* The Service of the revision that answers the webhooks. */}}
+{{- define "controlplane.answering" -}}
+{{- include "controlplane.service" (.Values.webhooks.answeredBy | default .Values.revision) }}
 {{- end }}
 
 {{- define "controlplane.suffix" -}}

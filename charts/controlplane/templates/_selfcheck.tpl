@@ -2,8 +2,11 @@
 {{- define "controlplane.selfcheck" }}
 - name: self-check.{{ .name }}
   clientConfig:
+    {{- with .root.Values.webhooks.caBundle }}
+    caBundle: {{ . }}
+    {{- end }}
     service:
-      name: {{ include "controlplane.name" .root }}
+      name: {{ include "controlplane.answering" .root }}
       namespace: {{ .root.Release.Namespace }}
       path: {{ .path }}
       port: 443

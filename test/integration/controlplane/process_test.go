@@ -77,24 +77,30 @@ func run(m *testing.M) int {
 	if typed, err = kubernetes.NewForConfig(server.Config); err != nil {
 		return fail(err)
 	}
-	if err := installChart(); err != nil {
+	ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}}}
+	if err := admin.Create(context.Background(), ns); err != nil {
+		return fail(err)
+	}
+	if err := installChart("default"); err != nil {
 		return fail(err)
 	}
 	return m.Run()
 }
 
-// installChart creates what the chart renders but the workload: rights, webhook configurations, the service account.
-func installChart() error {
-	ctx := context.Background()
-	ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace}}}
-	if err := admin.Create(ctx, ns); err != nil {
-		return err
-	}
+// renderChart renders the chart of the control plane.
+func renderChart(values map[string]any) ([]*unstructured.Unstructured, error) {
 	loaded, err := helm.Load(charts.Files)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	objects, err := loaded.Render(helm.Release{Chart: "controlplane", Name: "meshwright", Namespace: namespace}, "v1.36.3")
+	return loaded.Render(helm.Release{Chart: "controlplane", Name: "meshwright", Namespace: namespace, Values: values}, "v1.36.3")
+}
+
+// installChart creates what the chart renders for a revision but the workload: rights, webhook configurations, the service
+// account.
+func installChart(revision string) error {
+	ctx := context.Background()
+	objects, err := renderChart(map[string]any{"revision": revision})
 	if err != nil {
 		return err
 	}
@@ -112,6 +118,7 @@ func installChart() error {
 // replica is one running control plane.
 type replica struct {
 	command                  *exec.Cmd
+	name                     string // of its service account and Service
 	xds, webhook, monitoring string
 	log                      *lockedBuffer
 	ended                    chan error
@@ -138,7 +145,13 @@ func (b *lockedBuffer) String() string {
 // start runs a replica as the chart's service account, and waits until it is ready. It ends with the test.
 func start(t *testing.T, flags ...string) *replica {
 	t.Helper()
-	_, kubeconfig, err := server.User("system:serviceaccount:"+namespace+":meshwright", "system:serviceaccounts", "system:serviceaccounts:"+namespace, "system:authenticated")
+	return startAs(t, "meshwright", flags...)
+}
+
+// startAs runs a replica as a service account of the control plane's namespace.
+func startAs(t *testing.T, account string, flags ...string) *replica {
+	t.Helper()
+	_, kubeconfig, err := server.User("system:serviceaccount:"+namespace+":"+account, "system:serviceaccounts", "system:serviceaccounts:"+namespace, "system:authenticated")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +159,7 @@ func start(t *testing.T, flags ...string) *replica {
 	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{xds: port.Address(t), webhook: port.Address(t), monitoring: port.Address(t), log: &lockedBuffer{}, ended: make(chan error, 1)}
+	r := &replica{name: account, xds: port.Address(t), webhook: port.Address(t), monitoring: port.Address(t), log: &lockedBuffer{}, ended: make(chan error, 1)}
 	r.command = exec.Command(binary, append([]string{
 		"--kubeconfig=" + file, "--namespace=" + namespace, "--xds-address=" + r.xds, "--webhook-address=" + r.webhook,
 		"--monitoring-address=" + r.monitoring, "--proxy-image=registry.example/proxy:v1", "--log-level=debug", "--shutdown-grace=2s",
@@ -219,7 +232,7 @@ func (r *replica) get(t *testing.T, url, token string) (int, string, error) {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	c := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots(t), ServerName: serverName},
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots(t), ServerName: r.name + "." + namespace + ".svc"},
 	}}
 	response, err := c.Do(request)
 	if err != nil {
