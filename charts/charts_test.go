@@ -87,6 +87,7 @@ func renderings(t *testing.T) map[string][]*unstructured.Unstructured {
 	for _, name := range profile.Names() {
 		out["profile-"+name] = render(t, charts, plan(t, v1alpha1.MeshOperatorSpec{Profile: name}))
 	}
+	out["platform-openshift"] = render(t, charts, plan(t, v1alpha1.MeshOperatorSpec{Platform: "openshift"}))
 	data, err := os.ReadFile("../internal/revision/testdata/everything.in.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -126,10 +126,13 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if platform.Name, err = detect(ctx, config, version); err != nil {
+		return err
+	}
 	if err := o.setUp(mgr, carried, version, platform); err != nil {
 		return err
 	}
-	log.Log.Info("starting", "version", revision.Version, "kubernetes", version)
+	log.Log.Info("starting", "version", revision.Version, "kubernetes", version, "platform", platform.Name)
 	return mgr.Start(ctx)
 }
 

@@ -5,6 +5,7 @@
 package meshoperator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -102,7 +103,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 
 // resolve writes the MeshRevision of a MeshOperator and returns it.
 func (r *Reconciler) resolve(ctx context.Context, mesh *v1alpha1.MeshOperator) (*v1alpha1.MeshRevision, error) {
-	resolved, err := profile.Resolve(mesh.Spec)
+	spec := mesh.Spec
+	spec.Platform = cmp.Or(spec.Platform, r.Platform.Name)
+	resolved, err := profile.Resolve(spec)
 	var unknown *profile.UnknownError
 	if errors.As(err, &unknown) {
 		return nil, conditions.Stall(v1alpha1.ReasonUnknownProfile, "%v", err)
@@ -117,6 +120,7 @@ func (r *Reconciler) resolve(ctx context.Context, mesh *v1alpha1.MeshOperator) (
 	if err != nil {
 		return nil, conditions.Stall(v1alpha1.ReasonInvalidValues, "%v", err)
 	}
+	mesh.Status.Platform = resolved.Platform
 	mesh.Status.Profile, mesh.Status.Version, mesh.Status.Revision = resolved.Profile, plan.Version, revision.Name(mesh.Spec)
 
 	child := &v1alpha1.MeshRevision{}

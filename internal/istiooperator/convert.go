@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/platform"
 	"github.com/meshwright/meshwright/internal/profile"
 )
 
@@ -127,6 +128,7 @@ func (c *conversion) convert(root node, namespace string) error {
 // globals are fields that stand alone.
 var globals = []field{
 	{"values.global.trustDomain", "meshConfig.trustDomain", text},
+	{"values.global.platform", "platform", oneOf(append([]string{""}, platform.Names()...)...)},
 	{"values.global.network", "topology.network", text},
 	{"values.global.multiCluster.clusterName", "topology.clusterID", text},
 	{"values.global.imagePullPolicy", "image.pullPolicy", oneOf("", "Always", "IfNotPresent", "Never")},

@@ -13,7 +13,7 @@ var known = map[string]struct{ ours, without string }{
 	"demo":    {ours: "demo"},
 	"minimal": {ours: "minimal"},
 	"empty":   {ours: "empty"},
-	"preview": {ours: "default", without: "installed as default: nothing here waits behind a preview"},
+	"preview": {ours: "preview"},
 	"stable":  {ours: "default", without: "installed as default: what is served here does not depend on a profile"},
 }
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package profile resolves what a user wrote to what is meant: the base, then
-// the profile, then the user's fields, in one vocabulary.
+// the profile, then the platform, then the user's fields, in one vocabulary.
 package profile
 
 import (
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"path"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -23,7 +24,10 @@ const Default = "default"
 // base is under every profile and is none itself.
 const base = "base"
 
-//go:embed profiles/*.yaml
+// files holds a file for each profile, and one for each platform that needs
+// something.
+//
+//go:embed profiles/*.yaml platforms/*.yaml
 var files embed.FS
 
 // UnknownError says that there is no profile of that name.
@@ -51,7 +55,7 @@ func Names() []string {
 }
 
 // Resolve returns spec with everything that it leaves open decided by its
-// profile. It is a pure function. It fails with an UnknownError.
+// platform and its profile. It is a pure function. It fails with an UnknownError.
 func Resolve(spec v1alpha1.MeshOperatorSpec) (v1alpha1.MeshOperatorSpec, error) {
 	var out v1alpha1.MeshOperatorSpec
 	name := spec.Profile
@@ -66,7 +70,7 @@ func Resolve(spec v1alpha1.MeshOperatorSpec) (v1alpha1.MeshOperatorSpec, error) 
 		return out, err
 	}
 	merged := map[string]any{}
-	for _, file := range []string{base, name} {
+	for _, file := range []string{"profiles/" + base, "profiles/" + name, "platforms/" + string(spec.Platform)} {
 		layer, err := read(file)
 		if err != nil {
 			return out, err
@@ -85,15 +89,20 @@ func Resolve(spec v1alpha1.MeshOperatorSpec) (v1alpha1.MeshOperatorSpec, error) 
 	return out, nil
 }
 
+// read returns a layer; one that has no file is empty.
 func read(name string) (map[string]any, error) {
-	data, err := files.ReadFile(path.Join("profiles", name+".yaml"))
-	if err != nil {
-		return nil, fmt.Errorf("read profile %s: %w", name, err)
+	data, err := files.ReadFile(name + ".yaml")
+	if errors.Is(err, fs.ErrNotExist) {
+		// Most platforms need nothing.
+		return nil, nil
 	}
-	// Strict: a wrong field in a profile must not be ignored.
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	// Strict: a wrong field in a layer must not be ignored.
 	var spec v1alpha1.MeshOperatorSpec
 	if err := yaml.UnmarshalStrict(data, &spec); err != nil {
-		return nil, fmt.Errorf("read profile %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return toMap(spec)
 }

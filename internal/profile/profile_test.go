@@ -4,18 +4,22 @@ package profile_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/platform"
 	"github.com/meshwright/meshwright/internal/profile"
 )
 
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"default", "demo", "empty", "minimal", "production"}, profile.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"default", "demo", "empty", "minimal", "preview", "production"}, profile.Names()); diff != "" {
 		t.Errorf("names differ (-want +got):\n%s", diff)
 	}
 }
@@ -103,5 +107,59 @@ func TestResolveReplicasReplaceAutoscaling(t *testing.T) {
 	}
 	if w := got.Components.ControlPlane.Workload; w.Autoscaling != nil || *w.Replicas != 2 {
 		t.Errorf("got %+v", w)
+	}
+}
+
+// TestPlatforms: every platform's file is of a platform, is read, and lies under
+// what the user says.
+func TestPlatforms(t *testing.T) {
+	files, err := filepath.Glob("platforms/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no platforms: %v", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		if !slices.Contains(platform.Names(), name) {
+			t.Errorf("%s is of no platform", file)
+		}
+		plain, err := profile.Resolve(v1alpha1.MeshOperatorSpec{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := profile.Resolve(v1alpha1.MeshOperatorSpec{Platform: v1alpha1.Platform(name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Platform != v1alpha1.Platform(name) {
+			t.Errorf("%s: the platform is %q", name, got.Platform)
+		}
+		got.Platform = ""
+		if cmp.Equal(plain, got) {
+			t.Errorf("%s settles nothing", file)
+		}
+	}
+	said, err := profile.Resolve(v1alpha1.MeshOperatorSpec{
+		Platform: platform.OpenShift,
+		Values:   &v1alpha1.ChartValues{ControlPlane: &apiextensionsv1.JSON{Raw: []byte(`{"assignedUser":false,"replicas":4}`)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(`{"assignedUser":false,"replicas":4}`, string(said.Values.ControlPlane.Raw)); diff != "" {
+		t.Errorf("what the user says differs:\n%s", diff)
+	}
+	if diff := cmp.Diff(`{"assignedUser":true}`, string(said.Values.Gateway.Raw)); diff != "" {
+		t.Errorf("what the user leaves open differs:\n%s", diff)
+	}
+}
+
+// TestPlatformNames: the API has the same platforms.
+func TestPlatformNames(t *testing.T) {
+	source, err := os.ReadFile("../../api/operator/v1alpha1/settings.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "Enum=" + strings.Join(platform.Names(), ";"); !strings.Contains(string(source), want) {
+		t.Errorf("the API has no %s", want)
 	}
 }

@@ -32,6 +32,8 @@ type Platform struct {
 	// Digests are those of the images of that registry and tag, where they are known. They say nothing of the images of
 	// a spec that names a registry or a tag of its own.
 	Digests v1alpha1.Digests
+	// Name is the kind of the cluster.
+	Name v1alpha1.Platform
 }
 
 // ErrUnknownVersion is returned for a version that this operator does not carry.

@@ -47,10 +47,15 @@ type MeshOperatorList struct {
 // +kubebuilder:validation:XValidation:rule="(has(self.__namespace__) ? self.__namespace__ : 'istio-system') == (has(oldSelf.__namespace__) ? oldSelf.__namespace__ : 'istio-system')",message="namespace is immutable; delete the MeshOperator and create it again with the other namespace",fieldPath=".namespace"
 type MeshOperatorSpec struct {
 	// profile is the named set of settings that the fields below change: default,
-	// production, demo, minimal or empty. Not set means default.
+	// production, preview, openshift, demo, minimal or empty. Not set means default.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Profile string `json:"profile,omitempty"`
+
+	// platform is the kind of cluster, which settles some fields that neither the
+	// profile nor this spec says. Not set means what the operator sees.
+	// +optional
+	Platform Platform `json:"platform,omitempty"`
 
 	// version is the Meshwright version to install, for example v0.1.0. Not set
 	// means the operator's own version.
@@ -126,6 +131,9 @@ type MeshOperatorStatus struct {
 	// profile is the profile in effect.
 	// +optional
 	Profile string `json:"profile,omitempty"`
+	// platform is the kind of cluster in effect.
+	// +optional
+	Platform Platform `json:"platform,omitempty"`
 	// gateways are the installed gateways with their addresses.
 	// +optional
 	// +listType=map

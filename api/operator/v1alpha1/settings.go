@@ -84,6 +84,11 @@ type PathNormalization struct {
 	Normalization string `json:"normalization,omitempty"`
 }
 
+// Platform is a kind of cluster.
+//
+// +kubebuilder:validation:Enum=aks;eks;gke;k3d;k3s;kind;microk8s;minikube;openshift;plain
+type Platform string
+
 // Topology places a mesh among clusters and networks.
 type Topology struct {
 	// clusterID names this cluster in the mesh. Not set means Kubernetes.
