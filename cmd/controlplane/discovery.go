@@ -20,6 +20,7 @@ import (
 	"github.com/meshwright/meshwright/internal/mesh"
 	"github.com/meshwright/meshwright/internal/notebook"
 	"github.com/meshwright/meshwright/internal/projection"
+	"github.com/meshwright/meshwright/internal/report"
 	"github.com/meshwright/meshwright/internal/validate"
 	"github.com/meshwright/meshwright/internal/webhook"
 )
@@ -63,6 +64,7 @@ func discovery(env environment) (part, error) {
 	return part{
 		secure: m.Hub().Register, plaintext: m.Hub().Register,
 		checks:  []webhook.Check{{Name: "discovery", Ready: ready(m)}},
+		proxies: func() report.Proxies { return report.Proxies(m.Hub().Counts()) },
 		metrics: mesh.Collectors(),
 		run: func(ctx context.Context) error {
 			group, ctx := errgroup.WithContext(ctx)

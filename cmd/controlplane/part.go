@@ -14,6 +14,7 @@ import (
 	"github.com/meshwright/meshwright/internal/ca"
 	"github.com/meshwright/meshwright/internal/meshconfig"
 	"github.com/meshwright/meshwright/internal/proxyconfig"
+	"github.com/meshwright/meshwright/internal/report"
 	"github.com/meshwright/meshwright/internal/webhook"
 )
 
@@ -34,6 +35,8 @@ type part struct {
 	secure, plaintext func(grpc.ServiceRegistrar)
 	// reviewers answer admission reviews, by path.
 	reviewers map[string]webhook.Reviewer
+	// proxies counts those that this replica serves.
+	proxies func() report.Proxies
 	// checks must hold before the replica is ready.
 	checks []webhook.Check
 	// metrics are registered with the process.

@@ -168,11 +168,11 @@ func serve(ctx context.Context, env environment, parts []part, serving servingTL
 	for _, p := range parts {
 		metrics.Registry.MustRegister(p.metrics...)
 	}
-	serveWebhooks, err := webhookServer(env, parts, serving, readiness(env, parts, &stopping))
+	streams, err := grpcServers(env, parts, serving)
 	if err != nil {
 		return err
 	}
-	streams, err := grpcServers(env, parts, serving)
+	serveWebhooks, err := webhookServer(env, parts, serving, streams, readiness(env, parts, &stopping))
 	if err != nil {
 		return err
 	}
@@ -278,6 +278,7 @@ func synced(mgr manager.Manager) func() error {
 type stream struct {
 	server   *grpc.Server
 	listener net.Listener
+	secure   bool // with TLS
 }
 
 func grpcServers(env environment, parts []part, serving servingTLS) ([]stream, error) {
@@ -303,7 +304,7 @@ func grpcServers(env environment, parts []part, serving servingTLS) ([]stream, e
 				register(server)
 			}
 		}
-		out = append(out, stream{server, listener})
+		out = append(out, stream{server, listener, s.config != nil})
 	}
 	return out, nil
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshwright/meshwright/internal/inject"
+	"github.com/meshwright/meshwright/internal/report"
 	"github.com/meshwright/meshwright/internal/webhook"
 )
 
@@ -83,8 +84,9 @@ func injectorConfiguration(o *options) string { return "meshwright-injector" + o
 
 func validatorConfiguration(o *options) string { return "meshwright-validator" + o.suffix() }
 
-// webhookServer puts the reviewers of all parts behind one listener. It returns the function that serves.
-func webhookServer(env environment, parts []part, serving servingTLS, checks []webhook.Check) (func(context.Context) error, error) {
+// webhookServer puts the reviewers of all parts behind one listener, with what this replica says of itself. It returns the
+// function that serves.
+func webhookServer(env environment, parts []part, serving servingTLS, streams []stream, checks []webhook.Check) (func(context.Context) error, error) {
 	o := env.options
 	if o.webhookAddress == "" {
 		return func(context.Context) error { return nil }, nil
@@ -99,17 +101,27 @@ func webhookServer(env environment, parts []part, serving servingTLS, checks []w
 	if err != nil {
 		return nil, fmt.Errorf("listen for webhooks: %w", err)
 	}
-	check := &webhook.SelfCheck{
-		Address: webhook.LocalAddress(listener.Addr()), ServerName: o.serverName(),
-		Roots: env.authority.Bundle().Pool(), Namespace: o.namespace,
+	own := ownChecks(env, reviewers[webhook.PathInject] != nil, webhook.LocalAddress(listener.Addr()), streams)
+	for _, c := range own {
+		if c.repeated != nil {
+			checks = append(checks, webhook.Check{Name: c.name, Ready: c.Ready})
+		}
 	}
-	if reviewers[webhook.PathInject] != nil {
-		checks = append(checks, webhook.Check{Name: "webhook-self-check", Ready: check.Ready})
+	tell := func() report.Report {
+		out := report.Report{Version: version, Revision: o.revision, Webhooks: report.AnswerOf(own[0].Ready()), XDS: report.AnswerOf(own[1].Ready())}
+		for _, p := range parts {
+			if p.proxies != nil {
+				out.Proxies = p.proxies()
+			}
+		}
+		return out
 	}
-	server := webhook.NewServer(serving.TLS(), reviewers, checks, env.log.WithName("webhook"))
+	server := webhook.NewServer(serving.TLS(), reviewers, checks, tell, env.log.WithName("webhook"))
 	return func(ctx context.Context) error {
-		if reviewers[webhook.PathInject] != nil {
-			go check.Run(ctx)
+		for _, c := range own {
+			if c.repeated != nil {
+				go c.repeated.Run(ctx)
+			}
 		}
 		return server.Serve(ctx, listener, webhookGrace)
 	}, nil

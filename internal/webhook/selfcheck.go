@@ -7,12 +7,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"sync"
-	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -21,15 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-const (
-	// selfCheckEager is the pace until the first success, selfCheckSteady afterwards.
-	selfCheckEager  = 500 * time.Millisecond
-	selfCheckSteady = 10 * time.Second
-	selfCheckLimit  = 5 * time.Second
-	selfCheckUID    = types.UID("self-check")
-)
-
-var errNotYet = errors.New("not checked yet")
+const selfCheckUID = types.UID("self-check")
 
 // SelfCheck calls the process's own webhook as the API server would: over TCP and TLS, by the Service's name, trusting
 // only the root.
@@ -42,49 +31,19 @@ type SelfCheck struct {
 	Roots *x509.CertPool
 	// Namespace is named in the review; it must exist.
 	Namespace string
-
-	mu   sync.Mutex
-	last error
-	done bool
 }
 
-// Ready is the outcome of the last call.
-func (s *SelfCheck) Ready() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.done {
-		return errNotYet
-	}
-	return s.last
-}
-
-// Run calls until the context ends.
-func (s *SelfCheck) Run(ctx context.Context) {
+// Repeated calls until it is told to end.
+func (s *SelfCheck) Repeated() *Repeated {
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.Roots, ServerName: s.ServerName},
 		// A new connection each time, since it is the handshake with the current certificate that is to be seen.
 		DisableKeepAlives: true,
 	}
-	for {
-		err := s.call(ctx, transport)
-		s.mu.Lock()
-		s.last, s.done = err, true
-		s.mu.Unlock()
-		pace := selfCheckSteady
-		if err != nil {
-			pace = selfCheckEager
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pace):
-		}
-	}
+	return &Repeated{Call: func(ctx context.Context) error { return s.call(ctx, transport) }}
 }
 
 func (s *SelfCheck) call(ctx context.Context, transport http.RoundTripper) error {
-	ctx, cancel := context.WithTimeout(ctx, selfCheckLimit)
-	defer cancel()
 	response, err := ask(ctx, transport, "https://"+s.Address+PathInject, s.review())
 	if err != nil {
 		return fmt.Errorf("the own webhook: %w", err)

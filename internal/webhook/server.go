@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/meshwright/meshwright/internal/report"
 )
 
 // Paths of the server.
@@ -49,8 +51,8 @@ type Server struct {
 }
 
 // NewServer serves the reviewers by path; a nil one is not served. config must give a certificate. The kubelet's
-// readiness probe sees all checks.
-func NewServer(config *tls.Config, reviewers map[string]Reviewer, checks []Check, log logr.Logger) *Server {
+// readiness probe sees all checks, and who asks what this replica says of itself gets tell; nil means that it says nothing.
+func NewServer(config *tls.Config, reviewers map[string]Reviewer, checks []Check, tell func() report.Report, log logr.Logger) *Server {
 	s := &Server{mux: http.NewServeMux(), tls: config, checks: checks, slots: make(chan struct{}, maxReviews), log: log}
 	for path, reviewer := range reviewers {
 		if reviewer == nil {
@@ -63,6 +65,9 @@ func NewServer(config *tls.Config, reviewers map[string]Reviewer, checks []Check
 	}
 	s.mux.HandleFunc(PathLive, func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") })
 	s.mux.HandleFunc(PathReady, s.ready)
+	if tell != nil {
+		s.mux.Handle(report.Path, &status{make: tell})
+	}
 	return s
 }
 

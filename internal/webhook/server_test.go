@@ -3,6 +3,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/meshwright/meshwright/internal/ca"
+	"github.com/meshwright/meshwright/internal/report"
 )
 
 const serviceName = "meshwright.istio-system.svc"
@@ -56,7 +59,7 @@ func start(t *testing.T, a *ca.Authority, name string, reviewers map[string]Revi
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	server := NewServer(ca.NewServing(a, name).TLS(), reviewers, checks, logr.Discard())
+	server := NewServer(ca.NewServing(a, name).TLS(), reviewers, checks, nil, logr.Discard())
 	go func() { done <- server.Serve(ctx, listener, time.Second) }()
 	t.Cleanup(func() {
 		cancel()
@@ -172,6 +175,33 @@ func TestReadinessNamesWhatFails(t *testing.T) {
 	}
 }
 
+// TestStatus: everybody may ask, so it is made once in a while at most.
+func TestStatus(t *testing.T) {
+	made, now := 0, time.Now()
+	s := &status{make: func() report.Report {
+		made++
+		return report.Report{Revision: "default", Proxies: report.Proxies{Connected: made}}
+	}}
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 1}, {statusPause / 2, 1}, {statusPause, 2}} {
+		text, err := s.current(now.Add(c.after))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := report.Read(bytes.NewReader(text)); err != nil || got.Proxies.Connected != c.want {
+			t.Errorf("after %s: %+v, %v", c.after, got, err)
+		}
+	}
+	for method, code := range map[string]int{http.MethodGet: 200, http.MethodPost: 405} {
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, httptest.NewRequest(method, report.Path, nil)); w.Code != code {
+			t.Errorf("%s: %d", method, w.Code)
+		}
+	}
+}
+
 func TestSelfCheck(t *testing.T) {
 	a, foreign := authority(t), authority(t)
 	good := start(t, a, serviceName, map[string]Reviewer{PathInject: reviewFunc(allow)})
@@ -187,17 +217,18 @@ func TestSelfCheck(t *testing.T) {
 		"refuses":        {&SelfCheck{Address: refusing, ServerName: serviceName, Roots: a.Bundle().Pool()}, "refuses"},
 		"nobody reviews": {&SelfCheck{Address: missing, ServerName: serviceName, Roots: a.Bundle().Pool()}, "404"},
 	} {
-		if err := c.check.Ready(); !errors.Is(err, errNotYet) {
+		check := c.check.Repeated()
+		if err := check.Ready(); !errors.Is(err, errNotYet) {
 			t.Errorf("%s: before the first call: %v", name, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { defer close(ended); c.check.Run(ctx) }()
+		go func() { defer close(ended); check.Run(ctx) }()
 		deadline := time.Now().Add(10 * time.Second)
-		for errors.Is(c.check.Ready(), errNotYet) && time.Now().Before(deadline) {
+		for errors.Is(check.Ready(), errNotYet) && time.Now().Before(deadline) {
 			time.Sleep(5 * time.Millisecond)
 		}
-		if err := c.check.Ready(); (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+		if err := check.Ready(); (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
 		cancel()
