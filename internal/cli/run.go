@@ -101,6 +101,7 @@ It writes MeshOperator objects and reads what the operator says of them; all tha
 	f.StringSliceVar(&s.asGroups, "as-group", nil, "group to act as; may be given again")
 	c.AddCommand(
 		newManifest(s),
+		newPrecheck(s),
 		newProfile(s),
 		newVersion(s),
 	)

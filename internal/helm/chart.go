@@ -76,3 +76,12 @@ func (c *Charts) AppVersion(name string) string {
 	}
 	return ""
 }
+
+// KubeVersion returns a chart's constraint on the version of Kubernetes, or ""
+// when there is no such chart or it has none.
+func (c *Charts) KubeVersion(name string) string {
+	if found, ok := c.charts[name]; ok && found.Metadata != nil {
+		return found.Metadata.KubeVersion
+	}
+	return ""
+}
