@@ -16,11 +16,9 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
-	"github.com/meshwright/meshwright/charts"
 	"github.com/meshwright/meshwright/internal/cli/difference"
 	"github.com/meshwright/meshwright/internal/cli/printer"
 	"github.com/meshwright/meshwright/internal/cli/wanted"
-	"github.com/meshwright/meshwright/internal/helm"
 	"github.com/meshwright/meshwright/internal/manifest"
 	"github.com/meshwright/meshwright/internal/revision"
 )
@@ -100,7 +98,7 @@ func (s *session) generate(r rendering, operator bool) ([]*unstructured.Unstruct
 
 // operatorObjects are those of the operator, as meshctl installs it.
 func operatorObjects(platform revision.Platform) ([]*unstructured.Unstructured, error) {
-	loaded, err := helm.Load(charts.Operator)
+	loaded, err := operatorCharts()
 	if err != nil {
 		return nil, fmt.Errorf("load the operator's chart: %w", err)
 	}

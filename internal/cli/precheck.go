@@ -14,12 +14,10 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/meshwright/meshwright/charts"
 	"github.com/meshwright/meshwright/internal/cli/census"
 	"github.com/meshwright/meshwright/internal/cli/precheck"
 	"github.com/meshwright/meshwright/internal/cli/printer"
 	"github.com/meshwright/meshwright/internal/cli/wanted"
-	"github.com/meshwright/meshwright/internal/helm"
 	"github.com/meshwright/meshwright/internal/manifest"
 	"github.com/meshwright/meshwright/internal/revision"
 )
@@ -65,15 +63,15 @@ func runPrecheck(ctx context.Context, c client.Client, config *rest.Config, mesh
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	info, err := asker.ServerVersion()
-	if err != nil {
-		return nil, fmt.Errorf("reach the cluster: %w; give --kubeconfig and --context", err)
-	}
-	plan, rendered, err := render(mesh.Spec, revision.Platform{Registry: defaultRegistry}, info.GitVersion)
+	version, platform, err := surroundings(ctx, c, asker)
 	if err != nil {
 		return nil, err
 	}
-	loaded, err := helm.Load(charts.Files)
+	plan, rendered, err := render(mesh.Spec, platform, version)
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := meshCharts()
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +81,7 @@ func runPrecheck(ctx context.Context, c client.Client, config *rest.Config, mesh
 	}
 	return precheck.Run(ctx, precheck.Cluster{Client: c, Discovery: asker}, precheck.Plan{
 		Kubernetes: loaded.KubeVersion("controlplane"), Operator: operator, Mesh: rendered,
-		Namespaces: manifest.Namespaces(plan), Revision: revision.Name(mesh.Spec),
+		Namespaces: manifest.Namespaces(plan), Name: mesh.Name, Revision: revision.Name(mesh.Spec),
 	}), nil
 }
 

@@ -100,10 +100,16 @@ It writes MeshOperator objects and reads what the operator says of them; all tha
 	f.StringVar(&s.as, "as", "", "user to act as")
 	f.StringSliceVar(&s.asGroups, "as-group", nil, "group to act as; may be given again")
 	c.AddCommand(
-		newManifest(s),
 		newPrecheck(s),
+		newInstall(s),
+		newUpgrade(s),
+		newRollback(s),
+		newStatus(s),
+		newUninstall(s),
+		newManifest(s),
 		newProfile(s),
 		newVersion(s),
 	)
+	c.AddCommand(newControls(s)...)
 	return c
 }

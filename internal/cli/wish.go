@@ -3,7 +3,9 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +21,12 @@ import (
 // defaultRegistry is where images come from when nobody says otherwise, as in
 // the operator's chart.
 const defaultRegistry = "ghcr.io/meshwright"
+
+// The charts that meshctl carries, parsed once: the mesh's and the operator's.
+var (
+	meshCharts     = sync.OnceValues(func() (*helm.Charts, error) { return helm.Load(charts.Files) })
+	operatorCharts = sync.OnceValues(func() (*helm.Charts, error) { return helm.Load(charts.Operator) })
+)
 
 // wishFlags say what mesh is wanted.
 func wishFlags(c *cobra.Command, w *wanted.Source) {
@@ -49,7 +57,7 @@ func render(spec v1alpha1.MeshOperatorSpec, platform revision.Platform, kubeVers
 	if err != nil {
 		return plan, manifest.Manifest{}, err
 	}
-	carried, err := helm.Load(charts.Files)
+	carried, err := meshCharts()
 	if err != nil {
 		return plan, manifest.Manifest{}, fmt.Errorf("load the charts: %w", err)
 	}
@@ -58,6 +66,7 @@ func render(spec v1alpha1.MeshOperatorSpec, platform revision.Platform, kubeVers
 }
 
 func resolve(spec v1alpha1.MeshOperatorSpec, platform revision.Platform) (v1alpha1.MeshRevisionSpec, error) {
+	spec.Platform = cmp.Or(spec.Platform, platform.Name)
 	resolved, err := profile.Resolve(spec)
 	if err != nil {
 		return v1alpha1.MeshRevisionSpec{}, err

@@ -3,6 +3,7 @@
 package precheck
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -51,15 +52,27 @@ func namespaces(ctx context.Context, cluster Cluster, plan Plan) ([]Finding, err
 		}
 		return out, fmt.Errorf("list MeshOperators: %w", err)
 	}
-	for i := range meshes.Items {
-		if m := &meshes.Items[i]; m.DeletionTimestamp != nil {
+	return append(out, judgeMeshes(meshes.Items, plan)...), nil
+}
+
+func judgeMeshes(meshes []v1alpha1.MeshOperator, plan Plan) []Finding {
+	var out []Finding
+	for i := range meshes {
+		m := &meshes[i]
+		if m.DeletionTimestamp != nil {
 			out = append(out, Finding{
 				Level: Warning, Object: "MeshOperator " + m.Name, Problem: "it is being deleted",
 				Remedy: "wait until it is gone; an operator must run for that: meshctl status says what it waits for",
 			})
 		}
+		if m.Name != plan.Name && cmp.Or(m.Spec.Revision, v1alpha1.DefaultRevision) == plan.Revision {
+			out = append(out, Finding{
+				Level: Error, Object: "MeshOperator " + m.Name, Problem: "it has the revision " + plan.Revision + " already",
+				Remedy: "install another --revision beside it, or change that mesh: meshctl upgrade " + m.Name,
+			})
+		}
 	}
-	return out, nil
+	return out
 }
 
 // holders says what a namespace that is being deleted waits for.

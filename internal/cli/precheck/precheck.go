@@ -59,6 +59,8 @@ type Plan struct {
 	Mesh manifest.Manifest
 	// Namespaces are those that it is installed into.
 	Namespaces []string
+	// Name is the MeshOperator's.
+	Name string
 	// Revision is the name that namespaces say.
 	Revision string
 }
