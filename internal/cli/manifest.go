@@ -130,18 +130,33 @@ func writeObjects(w io.Writer, format printer.Format, objects []*unstructured.Un
 }
 
 func newManifestDiff(s *session) *cobra.Command {
-	r, format := rendering{}, printer.Table
+	r, format, live := rendering{}, printer.Table, false
 	c := &cobra.Command{
-		Use: "diff A B", Short: "Shows in which objects and fields two meshes differ",
+		Use: "diff A B | diff --live [NAME]", Short: "Shows in which objects and fields two meshes differ, or one and the cluster",
 		Long: `Shows in which objects and fields two meshes differ.
 
 A and B are files with a MeshOperator or an IstioOperator, which are rendered, or with objects as manifest generate prints them.
-The flags go over both specs. The code is 5 when something differs, 0 when nothing does.`,
-		Example: "  meshctl manifest diff mesh.yaml mesh-new.yaml",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if len(r.wish.Files) > 0 {
-				return usage("manifest diff: -f does not go with two files")
+The flags go over both specs.
+
+With --live, shows what the operator would change in the cluster: for the mesh NAME what somebody else has changed of it; with -f and flags what
+would become of the cluster with that mesh. The API server is asked what each apply would do, and does none.
+
+The code is 5 when something differs, 0 when nothing does.`,
+		Example: "  meshctl manifest diff mesh.yaml mesh-new.yaml\n  meshctl manifest diff --live\n  meshctl manifest diff --live -f mesh-new.yaml",
+		Args:    cobra.MaximumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			if live {
+				if len(args) > 1 {
+					return usage("manifest diff --live: give one name at most")
+				}
+				changes, err := s.diffLive(c.Context(), r.wish, args)
+				if err != nil {
+					return err
+				}
+				return printObjects(s.Out, format, changes)
+			}
+			if len(args) != 2 || len(r.wish.Files) > 0 {
+				return usage("manifest diff: give two files, or --live")
 			}
 			before, err := s.objects(args[0], r)
 			if err != nil {
@@ -156,6 +171,7 @@ The flags go over both specs. The code is 5 when something differs, 0 when nothi
 	}
 	renderFlags(c, &r)
 	outputFlag(c, &format)
+	c.Flags().BoolVar(&live, "live", false, "compare with the cluster")
 	return c
 }
 

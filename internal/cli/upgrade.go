@@ -171,6 +171,16 @@ func platformOf(ctx context.Context, c client.Client, o census.Operator) (revisi
 		if tag, ok := strings.CutPrefix(arg, "--image-tag="); ok && tag != o.Version {
 			out.Tag = tag
 		}
+		if digests, ok := strings.CutPrefix(arg, "--image-digest="); ok {
+			for _, one := range strings.Split(digests, ",") {
+				switch image, digest, _ := strings.Cut(one, "="); image {
+				case "controlplane":
+					out.Digests.ControlPlane = v1alpha1.Digest(digest)
+				case "proxy":
+					out.Digests.Proxy = v1alpha1.Digest(digest)
+				}
+			}
+		}
 	}
 	return out, nil
 }

@@ -25,6 +25,7 @@ func TestMesh(t *testing.T) {
 		{"UnknownVersionStalls", testUnknownVersionStalls},
 		{"DriftIsPutBack", testDriftIsPutBack},
 		{"EveryPodGetsAProxy", testEveryPodGetsAProxy},
+		{"Meshctl", testMeshctl},
 		{"Weights", testWeights},
 		{"HeaderRoute", testHeaderRoute},
 		{"Retries", testRetries},
