@@ -34,6 +34,7 @@ import (
 	"github.com/meshwright/meshwright/controllers/istiooperator"
 	"github.com/meshwright/meshwright/controllers/meshoperator"
 	"github.com/meshwright/meshwright/controllers/meshrevision"
+	"github.com/meshwright/meshwright/controllers/meshrevisiontag"
 	"github.com/meshwright/meshwright/controllers/operatorcondition"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/helm"
@@ -148,6 +149,16 @@ func (o options) setUp(mgr ctrl.Manager, carried *helm.Charts, version string, p
 	}
 	if err := installer.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the MeshRevision controller: %w", err)
+	}
+	tagger := &meshrevisiontag.Reconciler{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Applier: applier, Charts: carried,
+		KubeVersion: version, Events: mgr.GetEventRecorder(apply.Manager),
+	}
+	if o.selfChecks {
+		tagger.Prober = &selfcheck.Prober{Client: mgr.GetClient()}
+	}
+	if err := tagger.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the MeshRevisionTag controller: %w", err)
 	}
 	resolver := &meshoperator.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),

@@ -63,6 +63,11 @@ var shown = map[string]struct {
 		},
 		resources: []string{"Deployment/v1", "Service/v1", "ConfigMap/v1", "ServiceAccount/v1"},
 	},
+	"MeshRevisionTag": {
+		spec:      []field{{"revision", "Revision", []string{text}}},
+		status:    []field{{"conditions", "Conditions", []string{conditions}}, {"revision", "Revision that answers", []string{text}}},
+		resources: []string{"MutatingWebhookConfiguration/v1", "ValidatingWebhookConfiguration/v1"},
+	},
 }
 
 // owns describes the CRDs of the bundle, one description for each served version.

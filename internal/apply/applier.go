@@ -143,7 +143,9 @@ func refuse(object, live *unstructured.Unstructured, known bool) error {
 	if release := live.GetAnnotations()["meta.helm.sh/release-name"]; release != "" {
 		owner = "the Helm release " + live.GetAnnotations()["meta.helm.sh/release-namespace"] + "/" + release
 	}
-	if theirs != "" {
+	if tag, ok := strings.CutPrefix(theirs, v1alpha1.OwnerTag); ok {
+		owner = "the MeshRevisionTag " + tag
+	} else if theirs != "" {
 		owner = "the MeshRevision " + theirs
 	}
 	return &ForeignError{Object: health.Name(live), Owner: owner}

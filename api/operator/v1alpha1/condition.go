@@ -80,6 +80,9 @@ const (
 const (
 	// LabelRevision, on every applied object, names its MeshRevision.
 	LabelRevision = "operator.meshwright.dev/revision"
+	// OwnerTag, before its name, is how LabelRevision names a MeshRevisionTag; no
+	// revision's name has a dot.
+	OwnerTag = "tag."
 	// LabelComponent, on every applied object, names its component.
 	LabelComponent = "operator.meshwright.dev/component"
 	// AnnotationProxyRevision, in the pod template of a workload, names the revision

@@ -17,6 +17,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&MeshOperator{}, &MeshOperatorList{},
 		&MeshRevision{}, &MeshRevisionList{},
+		&MeshRevisionTag{}, &MeshRevisionTagList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -54,7 +54,7 @@ func TestSelfCheck(t *testing.T) {
 	serving, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	server := webhook.NewServer(&tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
-		map[string]webhook.Reviewer{webhook.PathInject: allows{}, webhook.PathValidate: allows{}}, nil, logr.Discard())
+		map[string]webhook.Reviewer{webhook.PathInject: allows{}, webhook.PathValidate: allows{}}, nil, nil, logr.Discard())
 	go func() { done <- server.Serve(serving, listener, time.Second) }()
 	end := func() { stop(); <-done }
 	t.Cleanup(stop)

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package meshrevisiontag
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/apply"
+	"github.com/meshwright/meshwright/internal/conditions"
+	"github.com/meshwright/meshwright/internal/health"
+	"github.com/meshwright/meshwright/internal/helm"
+	"github.com/meshwright/meshwright/internal/selfcheck"
+	"github.com/meshwright/meshwright/internal/tag"
+)
+
+// The ConfigMap in which a control plane publishes the mesh's root, and its key.
+const (
+	rootConfigMap = "meshwright-ca-root-cert"
+	rootKey       = "root-cert.pem"
+)
+
+// recheckUnanswered is short: an API server takes a second to learn of a new webhook.
+const recheckUnanswered = time.Second
+
+// install applies the webhooks of a tag and removes those that it has no longer.
+func (r *Reconciler) install(ctx context.Context, t *v1alpha1.MeshRevisionTag) error {
+	revision, err := r.target(ctx, t)
+	if err != nil {
+		return err
+	}
+	root, err := r.root(ctx, revision.Spec.Namespace)
+	if err != nil {
+		return err
+	}
+	release, answering, err := tag.Release(t.Name, revision.Name, revision.Spec, root)
+	if errors.Is(err, tag.ErrNoControlPlane) {
+		return conditions.Stall(v1alpha1.ReasonNotInstalled, "spec.revision: %v", err)
+	}
+	if err != nil {
+		return conditions.Stall(v1alpha1.ReasonInvalidValues, "%v", err)
+	}
+	objects, err := r.Charts.Render(release, r.KubeVersion)
+	if err != nil {
+		return conditions.Stall(v1alpha1.ReasonInvalidValues, "webhooks of MeshRevision %s: %v", revision.Name, err)
+	}
+	if err := r.applyAll(ctx, t, objects, t.Status.Revision != ""); err != nil {
+		return err
+	}
+	t.Status.Revision = answering
+	return r.probe(ctx, t, release, objects)
+}
+
+// target is the MeshRevision that a tag stands for. A tag has a name of its own:
+// two configurations for one name would have two proxies wanted for a pod.
+func (r *Reconciler) target(ctx context.Context, t *v1alpha1.MeshRevisionTag) (*v1alpha1.MeshRevision, error) {
+	out := &v1alpha1.MeshRevision{}
+	err := r.Client.Get(ctx, types.NamespacedName{Name: t.Name}, out)
+	if err == nil {
+		return nil, conditions.Stall(v1alpha1.ReasonRevisionConflict,
+			"there is a MeshRevision %s, which serves this name itself; delete this tag, or that revision", t.Name)
+	}
+	if !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("read MeshRevision %s: %w", t.Name, err)
+	}
+	err = r.Client.Get(ctx, types.NamespacedName{Name: t.Spec.Revision}, out)
+	if apierrors.IsNotFound(err) || err == nil && !out.DeletionTimestamp.IsZero() {
+		return nil, conditions.Wait(v1alpha1.ReasonControlPlaneNotReady, recheck,
+			"spec.revision: there is no MeshRevision %s; the webhooks stay as they are until there is one", t.Spec.Revision)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read MeshRevision %s: %w", t.Spec.Revision, err)
+	}
+	return out, nil
+}
+
+// root is what the API server must trust to call a control plane in a namespace.
+func (r *Reconciler) root(ctx context.Context, namespace string) ([]byte, error) {
+	var found corev1.ConfigMap
+	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: rootConfigMap}, &found)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", namespace, rootConfigMap, err)
+	}
+	if found.Data[rootKey] == "" {
+		return nil, conditions.Wait(v1alpha1.ReasonControlPlaneNotReady, time.Second,
+			"ConfigMap %s/%s is not there yet; the control plane writes it when it runs", namespace, rootConfigMap)
+	}
+	return []byte(found.Data[rootKey]), nil
+}
+
+func (r *Reconciler) applyAll(ctx context.Context, t *v1alpha1.MeshRevisionTag, objects []*unstructured.Unstructured, known bool) error {
+	rendered := map[schema.GroupVersionKind]bool{}
+	for _, object := range objects {
+		rendered[object.GroupVersionKind()] = true
+		labels := object.GetLabels()
+		labels[v1alpha1.LabelRevision] = tag.Owner(t.Name)
+		object.SetLabels(labels)
+		object.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(t, v1alpha1.GroupVersion.WithKind("MeshRevisionTag"))})
+		result, err := r.Applier.Apply(ctx, object, known)
+		if err != nil {
+			return translate(err)
+		}
+		r.tell(ctx, t, object, result, known)
+	}
+	for _, kind := range webhookKinds {
+		if rendered[kind] {
+			continue
+		}
+		entry := v1alpha1.InventoryEntry{Group: kind.Group, Version: kind.Version, Kind: kind.Kind, Name: configuration(kind.Kind, t.Name)}
+		if _, err := r.Applier.Delete(ctx, entry, tag.Owner(t.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configuration is what the chart calls the configuration of a name.
+func configuration(kind, name string) string {
+	out := "meshwright-validator"
+	if kind == "MutatingWebhookConfiguration" {
+		out = "meshwright-injector"
+	}
+	if name == v1alpha1.DefaultRevision {
+		return out
+	}
+	return out + "-" + name
+}
+
+// tell logs and reports what an apply did that nobody asked for.
+func (r *Reconciler) tell(ctx context.Context, t *v1alpha1.MeshRevisionTag, object *unstructured.Unstructured, result apply.Result, known bool) {
+	if !result.Changed {
+		return
+	}
+	name := health.Name(object)
+	log.FromContext(ctx).Info("applied object", "object", name, "created", result.Created)
+	switch {
+	case result.Created && known:
+		r.event(t, "DriftCorrected", name+" was deleted and is back")
+	case len(result.Taken) > 0:
+		parts := make([]string, len(result.Taken))
+		for i, c := range result.Taken {
+			parts[i] = c.String()
+		}
+		r.event(t, "DriftCorrected", name+": put back "+strings.Join(parts, ", "))
+	}
+}
+
+// probe lets the API server ask the webhooks of the tag's name.
+func (r *Reconciler) probe(ctx context.Context, t *v1alpha1.MeshRevisionTag, release helm.Release, objects []*unstructured.Unstructured) error {
+	if r.Prober == nil {
+		return nil
+	}
+	wanted := selfcheck.Webhooks{Namespace: release.Namespace, Revision: t.Name}
+	for _, object := range objects {
+		wanted.Injector = wanted.Injector || object.GetKind() == "MutatingWebhookConfiguration"
+		wanted.Validator = wanted.Validator || object.GetKind() == "ValidatingWebhookConfiguration"
+	}
+	if err := r.Prober.Webhooks(ctx, wanted); err != nil {
+		return conditions.Wait(v1alpha1.ReasonWebhooksNotReady, recheckUnanswered, "the webhooks of the tag do not answer: %v", err)
+	}
+	return nil
+}
+
+// translate gives the errors of an apply their meaning.
+func translate(err error) error {
+	var foreign *apply.ForeignError
+	var contested *apply.ContestedError
+	switch {
+	case errors.As(err, &foreign):
+		return conditions.Stall(v1alpha1.ReasonObjectConflict, "%v", err)
+	case errors.As(err, &contested):
+		return conditions.Stall(v1alpha1.ReasonFieldContested, "%v", err)
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return conditions.Stall(v1alpha1.ReasonRejected, "%v", err)
+	}
+	return err
+}
