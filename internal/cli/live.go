@@ -181,12 +181,47 @@ func dryApply(ctx context.Context, c client.Client, object, live *unstructured.U
 		return append(out, difference.Objects(nil, []*unstructured.Unstructured{object})...), nil
 	}
 	sent := object.DeepCopy()
+	complete(sent, live)
 	err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent), client.FieldOwner(apply.Manager), client.ForceOwnership, client.DryRunAll)
 	if err != nil {
 		return out, fmt.Errorf("what would become of %s: %w", object.GetKind()+" "+object.GetName(), err)
 	}
 	return append(out, difference.Objects(
 		[]*unstructured.Unstructured{difference.Own(live)}, []*unstructured.Unstructured{difference.Own(sent)})...), nil
+}
+
+// annotationAccount is in pod templates that the operator applies.
+const annotationAccount = "operator.meshwright.dev/service-account-uid"
+
+// complete adds to a Deployment what the operator adds when it applies one, and
+// what is not rendered: the identity of its ServiceAccount, and of the mesh
+// that owns what the control plane writes.
+func complete(object, live *unstructured.Unstructured) {
+	if object.GetKind() != "Deployment" {
+		return
+	}
+	path := []string{"spec", "template", "metadata", "annotations", annotationAccount}
+	if uid, ok, _ := unstructured.NestedString(live.Object, path...); ok {
+		_ = unstructured.SetNestedField(object.Object, uid, path...)
+	}
+	containers := []string{"spec", "template", "spec", "containers"}
+	have, _, _ := unstructured.NestedSlice(live.Object, containers...)
+	want, _, _ := unstructured.NestedSlice(object.Object, containers...)
+	if len(have) == 0 || len(want) == 0 {
+		return
+	}
+	was, _ := have[0].(map[string]any)
+	is, _ := want[0].(map[string]any)
+	before, _, _ := unstructured.NestedStringSlice(was, "args")
+	after, _, _ := unstructured.NestedStringSlice(is, "args")
+	for i, arg := range before {
+		if strings.HasPrefix(arg, "--owner=") && i <= len(after) {
+			after = slices.Insert(after, i, arg)
+			_ = unstructured.SetNestedStringSlice(is, after, "args")
+			_ = unstructured.SetNestedSlice(object.Object, want, containers...)
+			return
+		}
+	}
 }
 
 // unwanted adds what the operator would delete: the inventory's objects that

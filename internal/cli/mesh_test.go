@@ -232,6 +232,10 @@ func troubled() state {
 			{Kind: census.Sidecar, Revision: "gone", Version: "v0.0.9", Pods: 1, Namespaces: 1},
 		},
 	}
+	out.Tags = []tagState{
+		{Name: "prod", Revision: "default", Answers: "default", Ready: "True", Namespaces: []string{"shop", "stock"}},
+		{Name: "next", Revision: "blue", Ready: "False", Message: "ControlPlaneNotReady: no root yet", Namespaces: []string{}},
+	}
 	out.Problems = problems(out)
 	return out
 }

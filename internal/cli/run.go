@@ -106,6 +106,7 @@ It writes MeshOperator objects and reads what the operator says of them; all tha
 		newRollback(s),
 		newStatus(s),
 		newUninstall(s),
+		newTag(s),
 		newManifest(s),
 		newProfile(s),
 		newVersion(s),

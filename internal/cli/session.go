@@ -5,12 +5,14 @@ package cli
 import (
 	"fmt"
 
+	"github.com/go-logr/logr"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 )
@@ -43,6 +45,7 @@ func (s *session) config() (*rest.Config, error) {
 	}
 	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
 	config.UserAgent = "meshctl"
+	config.WarningHandler = rest.NewWarningWriter(s.Err, rest.WarningWriterOptions{Deduplicate: true})
 	return config, nil
 }
 
@@ -52,6 +55,8 @@ func (s *session) connect() (client.Client, *rest.Config, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	// What there is to say goes to the streams of the command.
+	log.SetLogger(logr.Discard())
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ type state struct {
 	Operators     []census.Operator     `json:"operators,omitempty"`
 	ControlPlanes []census.ControlPlane `json:"controlPlanes,omitempty"`
 	Proxies       []census.Proxies      `json:"proxies,omitempty"`
+	Tags          []tagState            `json:"tags,omitempty"`
 }
 
 // meshState is how one mesh is.
@@ -105,6 +107,9 @@ func look(ctx context.Context, c client.Client, wanted []string) (state, error) 
 	if out.Proxies, err = census.Count(ctx, c); err != nil {
 		return out, err
 	}
+	if out.Tags, err = tags(ctx, c); err != nil {
+		return out, err
+	}
 	out.Problems = problems(out)
 	return out, nil
 }
@@ -170,6 +175,11 @@ func problems(s state) []string {
 			add("MeshRevision %s is not ready", p.Revision)
 		}
 	}
+	for _, t := range s.Tags {
+		if t.Ready != string(metav1.ConditionTrue) {
+			add("tag %s is not ready: %s", t.Name, cmp.Or(t.Message, "no operator has acted on it yet"))
+		}
+	}
 	for _, p := range s.Proxies {
 		known := slices.ContainsFunc(s.ControlPlanes, func(c census.ControlPlane) bool { return c.Revision == p.Revision })
 		if !known && p.Kind == census.Sidecar {
@@ -195,6 +205,10 @@ func (s state) table(w io.Writer) {
 	if len(s.ControlPlanes)+len(s.Proxies) > 0 {
 		fmt.Fprintln(w)
 		s.proxyTable(w)
+	}
+	if len(s.Tags) > 0 {
+		fmt.Fprintln(w)
+		tagTable(w, s.Tags)
 	}
 }
 

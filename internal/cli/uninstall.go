@@ -94,6 +94,11 @@ func (s *session) uninstall(ctx context.Context, u uninstalling, args []string) 
 			return err
 		}
 	}
+	if u.purge {
+		if err := purge(ctx, c, chosen); err != nil {
+			return err
+		}
+	}
 	teller := &progress.Teller{Out: s.Err, Began: time.Now()}
 	if err := s.removeMeshes(ctx, c, chosen, u, teller); err != nil {
 		return err

@@ -81,7 +81,7 @@ func TestObjects(t *testing.T) {
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Error(diff)
 	}
-	live := object(t, "{apiVersion: v1, kind: Service, metadata: {namespace: ns, name: same, uid: u, resourceVersion: '7', managedFields: [], generation: 3}, status: {a: b}}")
+	live := object(t, "{apiVersion: v1, kind: Service, metadata: {namespace: ns, name: same, uid: u, resourceVersion: '7', managedFields: [], generation: 3, ownerReferences: [{kind: MeshRevision, name: default}]}, status: {a: b}}")
 	if left := difference.Objects(before[:1], []*unstructured.Unstructured{difference.Own(live)}); len(left) > 0 {
 		t.Errorf("what the server writes differs: %v", left)
 	}

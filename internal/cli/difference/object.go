@@ -60,8 +60,8 @@ func key(object *unstructured.Unstructured) string {
 	return kind.String() + "|" + object.GetNamespace() + "|" + object.GetName()
 }
 
-// server are the fields that an API server writes by itself.
-var server = []string{"managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"}
+// server are the fields that an API server and controllers write by themselves.
+var server = []string{"ownerReferences", "managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"}
 
 // Own returns a copy of a live object without what only the API server and
 // controllers write, so that it can be compared.

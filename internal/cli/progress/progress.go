@@ -5,6 +5,7 @@
 package progress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,12 @@ import (
 // poll is how often the mesh is looked at.
 const poll = 500 * time.Millisecond
 
+// Kinds in errors.
+const (
+	kindMesh = "MeshOperator"
+	kindTag  = "MeshRevisionTag"
+)
+
 // Phases are the conditions of a mesh in the order in which they become true,
 // and how they are called.
 var phases = []struct{ condition, name string }{
@@ -34,11 +41,11 @@ var phases = []struct{ condition, name string }{
 }
 
 // StalledError says that the operator waits for a user.
-type StalledError struct{ Name, Reason, Message string }
+type StalledError struct{ Kind, Name, Reason, Message string }
 
 // Error has the operator's words and the remedy.
 func (e *StalledError) Error() string {
-	out := fmt.Sprintf("MeshOperator %s stalls: %s: %s", e.Name, e.Reason, e.Message)
+	out := fmt.Sprintf("%s %s stalls: %s: %s", e.Kind, e.Name, e.Reason, e.Message)
 	if remedy := Remedy(e.Reason); remedy != "" {
 		out += "\nremedy: " + remedy
 	}
@@ -47,15 +54,15 @@ func (e *StalledError) Error() string {
 
 // TimeoutError says that a mesh was not ready in time.
 type TimeoutError struct {
-	Name  string
-	Limit time.Duration
+	Kind, Name string
+	Limit      time.Duration
 	// Waiting is what it waits for, a line each.
 	Waiting []string
 }
 
 // Error lists what the mesh waits for.
 func (e *TimeoutError) Error() string {
-	out := fmt.Sprintf("MeshOperator %s did not get there in %s; the operator goes on", e.Name, e.Limit)
+	out := fmt.Sprintf("%s %s did not get there in %s; the operator goes on", cmp.Or(e.Kind, kindMesh), e.Name, e.Limit)
 	for _, line := range e.Waiting {
 		out += "\n  " + line
 	}
@@ -164,7 +171,7 @@ type Wanted func(*v1alpha1.MeshOperator) (bool, error)
 func Ready(m *v1alpha1.MeshOperator) (bool, error) {
 	if c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionStalled); c != nil &&
 		c.Status == metav1.ConditionTrue && c.ObservedGeneration == m.Generation {
-		return false, &StalledError{Name: m.Name, Reason: c.Reason, Message: c.Message}
+		return false, &StalledError{Kind: kindMesh, Name: m.Name, Reason: c.Reason, Message: c.Message}
 	}
 	c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionReady)
 	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == m.Generation && m.Status.ObservedGeneration == m.Generation, nil
@@ -183,7 +190,7 @@ func Await(ctx context.Context, reader client.Reader, name string, limit time.Du
 		return wanted(mesh)
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return mesh, &TimeoutError{Name: name, Limit: limit, Waiting: Waiting(mesh)}
+		return mesh, &TimeoutError{Kind: kindMesh, Name: name, Limit: limit, Waiting: Waiting(mesh)}
 	}
 	return mesh, err
 }
@@ -219,7 +226,7 @@ func Gone(ctx context.Context, reader client.Reader, name string, limit time.Dur
 		return false, nil
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return &TimeoutError{Name: name, Limit: limit, Waiting: Waiting(mesh)}
+		return &TimeoutError{Kind: kindMesh, Name: name, Limit: limit, Waiting: Waiting(mesh)}
 	}
 	return err
 }

@@ -51,6 +51,7 @@ func TestLife(t *testing.T) {
 	installed(t)
 	again(t)
 	upgraded(t)
+	tagged(t)
 	removed(t)
 }
 
@@ -179,6 +180,51 @@ func upgraded(t *testing.T) {
 	d := &appsv1.Deployment{}
 	if err := world.admin.Get(t.Context(), operatorKey, d); err != nil || d.Spec.Template.Spec.Containers[0].Image != "registry.example.org/mesh/operator:t1" {
 		t.Errorf("the operator comes from elsewhere: %v", err)
+	}
+}
+
+func tagged(t *testing.T) {
+	t.Helper()
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"istio.io/rev": "prod"}}})
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "off", Labels: map[string]string{"istio.io/rev": "prod", "istio-injection": "disabled"}}})
+	if r := meshctl(t, "", "tag", "set", "prod"); r.code != 2 || !strings.Contains(r.errs, "--revision") {
+		t.Error(r)
+	}
+	if r := meshctl(t, "", "tag", "set", "prod", "--revision", "default", "--timeout", "1s"); r.code != 4 || !strings.Contains(r.errs, "no operator has looked at it yet") {
+		t.Error(r)
+	}
+	tag := &v1alpha1.MeshRevisionTag{}
+	if err := world.admin.Get(t.Context(), client.ObjectKey{Name: "prod"}, tag); err != nil || tag.Spec.Revision != "default" {
+		t.Errorf("the tag is %+v (%v)", tag.Spec, err)
+	}
+	if r := meshctl(t, "n\n", "tag", "set", "prod", "--revision", "blue", "--wait=false"); r.code != 1 || !strings.Contains(r.errs, `"default" -> "blue"`) {
+		t.Error(r)
+	}
+	if r := meshctl(t, "", "tag", "set", "prod", "--revision", "blue", "--wait=false", "-y"); r.code != 0 {
+		t.Error(r)
+	}
+	if err := world.admin.Get(t.Context(), client.ObjectKey{Name: "prod"}, tag); err != nil {
+		t.Fatal(err)
+	}
+	tag.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "True", ObservedGeneration: tag.Generation, Reason: "Ready", LastTransitionTime: metav1.Now()}}
+	tag.Status.Revision = "blue-x"
+	if err := world.admin.Status().Update(t.Context(), tag); err != nil {
+		t.Fatal(err)
+	}
+	if r := meshctl(t, "", "tag", "set", "prod", "--revision", "blue"); r.code != 0 || r.out != "MeshRevisionTag prod is ready: MeshRevision blue-x answers\n" {
+		t.Error(r)
+	}
+	if r := meshctl(t, "", "tag", "list"); r.code != 0 || !strings.HasSuffix(r.out, "\nprod   blue       blue-x    True    shop         -\n") {
+		t.Error(r)
+	}
+	if r := meshctl(t, "", "tag", "remove", "prod"); r.code != 1 || !strings.Contains(r.errs, "namespaces shop say it") {
+		t.Error(r)
+	}
+	if r := meshctl(t, "", "tag", "remove", "prod", "-y"); r.code != 0 {
+		t.Error(r)
+	}
+	if r := meshctl(t, "", "tag", "list", "-o", "json"); r.code != 0 || r.out != "[]\n" {
+		t.Error(r)
 	}
 }
 

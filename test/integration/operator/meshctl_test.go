@@ -92,6 +92,9 @@ func TestMeshctl(t *testing.T) {
 	meshctl(t, 1, []string{"upgrade", "ctl", "-y", "--set", "profile=nonesuch"}, "UnknownProfile", "remedy: choose a profile")
 	meshctl(t, 1, []string{"status"}, "PROBLEMS\n  mesh ctl is not ready: UnknownProfile")
 	meshctl(t, 0, []string{"upgrade", "ctl", "-y", "-f", file}, "MeshOperator ctl is ready: ")
+	meshctl(t, 0, []string{"tag", "set", "ctl-prod", "--revision", "default"}, "MeshRevisionTag ctl-prod is ready: MeshRevision default answers")
+	meshctl(t, 0, []string{"status"}, "ctl-prod")
+	meshctl(t, 0, []string{"tag", "remove", "ctl-prod", "-y"})
 	meshctl(t, 0, []string{"uninstall", "ctl", "-y"}, "its gateway mesh-ctl/istio-ingressgateway", "MeshOperator ctl is gone")
 	if left := owned(t, "default"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
