@@ -79,8 +79,8 @@ soak: ## Load with restarts, scaling and rollouts for SOAK on the cluster of KUB
 	KUBECONFIG=$(or $(KUBECONFIG),$(CURDIR)/.cluster/$(CLUSTER)/kubeconfig) SOAK=$(SOAK) go test -tags=soak -count=1 -timeout=0 -v -run=TestSoak ./test/e2e
 
 .PHONY: live
-live: ## The long form of two tests with real Envoys: 10,000 random edits under 20, and 500 changes of routes under load
-	go test -tags=integration -count=1 -timeout=60m -v -run='TestEdits|TestFlips' ./test/live -edits=10000 -proxies=20 -flips=500
+live: ## The long form of tests with real Envoys: 10,000 random edits under 20, 500 changes of routes under load, hosts that go and come 200 times
+	go test -tags=integration -count=1 -timeout=60m -v -run='TestEdits|TestFlips|TestReopen|TestReappear' ./test/live -edits=10000 -proxies=20 -flips=500 -reopened=200
 
 .PHONY: lint
 lint: ## Check style, imports and file lengths

@@ -21,7 +21,7 @@ const (
 	ListenerInbound           = "virtualInbound"
 )
 
-// Hosts that every outbound route configuration has besides those of services.
+// Hosts that route configurations have besides those of services: each has HostNone, those of outbound ports HostRest.
 const (
 	HostRest = "*"            // gets requests to hosts that nobody knows
 	HostNone = "none.invalid" // gets none: a route configuration must not be empty

@@ -169,7 +169,6 @@ type RouteConfig struct {
 	Name    string
 	Port    uint16  // that clients dialled; 0 at a gateway
 	Unknown Unknown // what becomes of requests to hosts that nobody knows; at a gateway they have none
-	Hosts   bool    // has at least one; without any it asks for none, or its listener would wait for ever
 	HTTP3   uint16  // port at which clients are told to speak HTTP/3; 0: none
 }
 

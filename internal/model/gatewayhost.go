@@ -71,10 +71,6 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 				}
 			}
 		})
-	configs := graph.NewIndex(g, "gatewayHosts.byRouteConfig", m.gatewayHosts, GatewayRouteConfigKey.Compare,
-		func(k gatewayHostKey, _ *gatewayHost) []GatewayRouteConfigKey {
-			return []GatewayRouteConfigKey{{k.Class, k.Host.RouteConfig}}
-		}).Keys()
 	m.GatewayRouteConfigs = graph.Derive(g, "gatewayRouteConfigs", m.GatewayViews, GatewayRouteConfigKey.Compare,
 		func(c *graph.Ctx, class string, v *GatewayView, emit func(GatewayRouteConfigKey, *ir.RouteConfig)) {
 			for i := range v.Ports {
@@ -83,8 +79,7 @@ func (m *Model) deriveGatewayHosts(g *graph.Graph) {
 					if k.Name == "" || j > 0 && !v.Ports[i].TLS {
 						continue // it carries bytes; plaintext servers of a port share one
 					}
-					_, has := graph.Get(c, configs, k)
-					rc := &ir.RouteConfig{Name: k.Name, Hosts: has}
+					rc := &ir.RouteConfig{Name: k.Name}
 					if t := v.Ports[i].Servers[j].Server.TLS; t != nil && t.CarriesHTTP3() {
 						rc.HTTP3 = v.Ports[i].HTTP3.Facing
 					}

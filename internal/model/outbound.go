@@ -36,7 +36,7 @@ func (m *Model) deriveOutbound(g *graph.Graph) {
 			if !ok || !m.IsHeld(c, k.Layer) || k.Layer != ir.LayerMesh && has(c, uses.http, k.shared()) {
 				return
 			}
-			emit(k, &ir.RouteConfig{Name: ir.OutboundRouteName(k.Port), Port: k.Port, Unknown: outsideOf(mesh), Hosts: true})
+			emit(k, &ir.RouteConfig{Name: ir.OutboundRouteName(k.Port), Port: k.Port, Unknown: outsideOf(mesh)})
 		})
 	m.deriveRests(g, uses.http)
 	m.deriveStreams(g, uses.http)

@@ -49,7 +49,7 @@ func (m *Model) deriveRests(g *graph.Graph, ports *graph.Table[PortKey, struct{}
 		func(c *graph.Ctx, k PortKey, _ struct{}, emit func(PortKey, *ir.RouteConfig)) {
 			mesh, ok := m.settings(c)
 			if by, held := m.viewerOf(c, k.Layer); ok && held {
-				emit(k, &ir.RouteConfig{Name: ir.OutboundRouteName(k.Port), Port: k.Port, Unknown: m.unknownFor(c, mesh, by), Hosts: true})
+				emit(k, &ir.RouteConfig{Name: ir.OutboundRouteName(k.Port), Port: k.Port, Unknown: m.unknownFor(c, mesh, by)})
 			}
 		})
 }

@@ -54,8 +54,11 @@ func checkName(s string) error {
 
 // checkHost checks "*", "*.SUFFIX", a DNS name or an IP address.
 func checkHost(s string) error {
-	if s == "*" {
+	switch {
+	case s == "*":
 		return nil
+	case strings.EqualFold(s, ir.HostNone):
+		return fmt.Errorf("%q must be another: the mesh needs this one for itself", s)
 	}
 	if suffix, ok := strings.CutPrefix(s, "*."); ok {
 		return checkName(suffix)

@@ -318,10 +318,15 @@ func gatewayOrigins(chains []ir.GatewayChain) []ir.Origin {
 
 // routeConfig is a route configuration with the hosts that belong to no service.
 func routeConfig(c *graph.Ctx, k model.PortKey, in *ir.RouteConfig, emit emitter) {
-	put(c, emit, k.Layer, TypeRouteConfig, in.Name, route.Config(in), nil)
-	none := route.None(in)
-	put(c, emit, k.Layer, TypeVirtualHost, none.Name, none, nil)
+	emptyRouteConfig(c, k.Layer, in, emit)
 	rest(c, k, in, emit)
+}
+
+// emptyRouteConfig is a route configuration that hosts can be added to.
+func emptyRouteConfig(c *graph.Ctx, layer ir.Layer, in *ir.RouteConfig, emit emitter) {
+	put(c, emit, layer, TypeRouteConfig, in.Name, route.Config(in), nil)
+	none := route.None(in)
+	put(c, emit, layer, TypeVirtualHost, none.Name, none, nil)
 }
 
 // rest is the host for all that no other host of a route configuration takes.
@@ -333,7 +338,7 @@ func rest(c *graph.Ctx, k model.PortKey, in *ir.RouteConfig, emit emitter) {
 }
 
 func gatewayRouteConfig(c *graph.Ctx, k model.GatewayRouteConfigKey, in *ir.RouteConfig, emit emitter) {
-	put(c, emit, ir.ClassLayer(k.Class), TypeRouteConfig, in.Name, route.Config(in), nil)
+	emptyRouteConfig(c, ir.ClassLayer(k.Class), in, emit)
 }
 
 func virtualHost(m *model.Model) func(*graph.Ctx, model.VirtualHostKey, *ir.VirtualHost, emitter) {

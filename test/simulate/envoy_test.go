@@ -97,6 +97,7 @@ func configuration() *routev3.RouteConfiguration {
 		return ir.HeaderMatch{Name: name, Match: ir.StringMatch{Kind: kind, Value: value}, Invert: invert}
 	}
 	rc := route.Config(&ir.RouteConfig{Name: "routes"})
+	rc.Vhds = nil // the hosts are in it
 	add := func(domain string, rules ...ir.ResolvedRule) {
 		rc.VirtualHosts = append(rc.VirtualHosts, route.VirtualHost(&ir.VirtualHost{
 			Key: ir.VirtualHostKey{RouteConfig: "routes", Host: domain}, Domains: []string{domain}, Rules: rules,

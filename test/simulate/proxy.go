@@ -78,8 +78,11 @@ func New(resources []Resource) (*Proxy, error) {
 	}
 	for name, rc := range p.routes {
 		p.hosts[name] = append(p.hosts[name], rc.VirtualHosts...)
-		if rc.Vhds == nil && len(p.hosts[name]) > len(rc.VirtualHosts) {
+		switch {
+		case rc.Vhds == nil && len(p.hosts[name]) > len(rc.VirtualHosts):
 			return nil, fmt.Errorf("route configuration %s has virtual hosts that it never asks for", name)
+		case rc.Vhds != nil && len(p.hosts[name]) == 0:
+			return nil, fmt.Errorf("route configuration %s has no virtual host, for which its listener would wait", name)
 		}
 	}
 	for name, hosts := range p.hosts {

@@ -40,6 +40,7 @@ func TestNewRefusesWhatEnvoyRefuses(t *testing.T) {
 		want      string
 	}{
 		"a domain twice":         {[]Resource{vhds, host("80/a", "x"), host("80/b", "x")}, "both have the domain x"},
+		"no host":                {[]Resource{vhds}, "its listener would wait"},
 		"a name without a slash": {[]Resource{vhds, host("a", "x")}, "ROUTECONFIG/HOST"},
 		"hosts that are never asked for": {
 			[]Resource{packed(t, resource.RouteType, "80", &routev3.RouteConfiguration{}), host("80/a", "x")}, "never asks for",

@@ -44,9 +44,7 @@ func hashed(lb ir.LoadBalancer) func() golden.Message {
 	return host(ir.ResolvedRule{Targets: []ir.Target{target}})
 }
 
-func config(hosts bool) func() golden.Message {
-	return func() golden.Message { return Config(&ir.RouteConfig{Name: "9080", Hosts: hosts}) }
-}
+func config() golden.Message { return Config(&ir.RouteConfig{Name: "9080"}) }
 
 func of(u ir.Unknown) *ir.RouteConfig { return &ir.RouteConfig{Name: "9080", Unknown: u} }
 
@@ -56,10 +54,9 @@ func TestGolden(t *testing.T) {
 			onHeader(ir.ClaimName("group"), ir.MatchExact, "dev", false), onHeader(ir.ClaimName("https://example.com/roles", "a"), ir.MatchRegex, "b|c", true),
 			onHeader(ir.ClaimName("email"), ir.MatchPresent, "", true), onHeader("x-debug", ir.MatchPresent, "", false),
 		}}}}),
-		"config":       config(true),
-		"config-empty": config(false),
+		"config": config,
 		"config-http3": func() golden.Message {
-			return Config(&ir.RouteConfig{Name: "https.8443.https.web.books", Hosts: true, HTTP3: 443})
+			return Config(&ir.RouteConfig{Name: "https.8443.https.web.books", HTTP3: 443})
 		},
 		"alone": func() golden.Message {
 			return Alone(&ir.VirtualHost{

@@ -18,13 +18,15 @@ import (
 	"github.com/meshwright/meshwright/internal/ir"
 )
 
-// Config is a route configuration whose hosts come one by one over VHDS.
+// Config is a route configuration whose hosts come one by one over VHDS, always: Envoy
+// drops the hosts of one that did not say so, and keeps those that it had when one stops saying so.
 func Config(in *ir.RouteConfig) *routev3.RouteConfiguration {
 	out := &routev3.RouteConfiguration{
 		Name:                           in.Name,
 		ValidateClusters:               wrapperspb.Bool(false),
 		IgnorePortInHostMatching:       true,
 		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(maxDirectBody),
+		Vhds:                           &routev3.Vhds{ConfigSource: typed.ADS()},
 	}
 	if in.HTTP3 != 0 {
 		out.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{
@@ -32,9 +34,6 @@ func Config(in *ir.RouteConfig) *routev3.RouteConfiguration {
 			// What the application says is of its own ports, which clients do not see.
 			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 		}}
-	}
-	if in.Hosts {
-		out.Vhds = &routev3.Vhds{ConfigSource: typed.ADS()}
 	}
 	return out
 }
@@ -144,7 +143,7 @@ func Unknown(rest *routev3.VirtualHost, k ir.VirtualHostKey) *routev3.VirtualHos
 }
 
 // None is a host that gets no requests. A listener waits for the first host of its
-// route configuration, and a proxy may have asked for none yet.
+// route configuration, and a gateway may have no other, as a proxy that has asked for none yet.
 func None(in *ir.RouteConfig) *routev3.VirtualHost {
 	return &routev3.VirtualHost{
 		Name:    ir.VirtualHostKey{RouteConfig: in.Name, Host: ir.HostNone}.Name(),
