@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshwright/meshwright/internal/agent"
+	"github.com/meshwright/meshwright/internal/agent/redirect"
 )
 
 // version is set by the linker.
@@ -41,6 +42,9 @@ func execute(ctx context.Context) int {
 		return 0
 	}
 	fmt.Fprintln(os.Stderr, "agent:", err)
+	if errors.Is(err, errUnmarked) {
+		return redirect.ExitUnmarked
+	}
 	var exit *agent.ExitError
 	if errors.As(err, &exit) {
 		return exit.Code
