@@ -6,9 +6,9 @@ package charts
 
 import "embed"
 
-// Files holds the directories base, controlplane and gateway, each a chart.
+// Files holds the directories base, cni, controlplane and gateway, each a chart.
 //
-//go:embed all:base all:controlplane all:gateway
+//go:embed all:base all:cni all:controlplane all:gateway
 var Files embed.FS
 
 // Operator holds the directory operator, the chart of the operator itself.

@@ -22,6 +22,7 @@ import (
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/internal/helm"
+	"github.com/meshwright/meshwright/internal/platform"
 	"github.com/meshwright/meshwright/internal/profile"
 	"github.com/meshwright/meshwright/internal/revision"
 )
@@ -87,7 +88,9 @@ func renderings(t *testing.T) map[string][]*unstructured.Unstructured {
 	for _, name := range profile.Names() {
 		out["profile-"+name] = render(t, charts, plan(t, v1alpha1.MeshOperatorSpec{Profile: name}))
 	}
-	out["platform-openshift"] = render(t, charts, plan(t, v1alpha1.MeshOperatorSpec{Platform: "openshift"}))
+	for _, name := range []v1alpha1.Platform{platform.OpenShift, platform.GKE} {
+		out["platform-"+string(name)] = render(t, charts, plan(t, v1alpha1.MeshOperatorSpec{Profile: "openshift", Platform: name}))
+	}
 	data, err := os.ReadFile("../internal/revision/testdata/everything.in.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,8 @@
 package charts_test
 
 import (
+	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,6 +88,9 @@ func TestPodsAreRestricted(t *testing.T) {
 			spec, ok := podSpec(t, object)
 			if !ok {
 				continue
+			}
+			if object.GetKind() == "DaemonSet" {
+				continue // See TestRightsOnNodes.
 			}
 			checked++
 			where := name + ": " + describe(object)
@@ -352,6 +357,93 @@ func TestHTTP3(t *testing.T) {
 		}
 		if want := map[bool]int{false: 0, true: 2}[on]; found != want {
 			t.Errorf("http3=%t: %d ports of UDP in Service and Deployment, want %d", on, found, want)
+		}
+	}
+}
+
+// TestRightsOnNodes: the CNI plugin's agent has what it needs of a node, and no more.
+func TestRightsOnNodes(t *testing.T) {
+	checked := 0
+	for name, objects := range renderings(t) {
+		for _, object := range objects {
+			spec, ok := podSpec(t, object)
+			if !ok || object.GetKind() != "DaemonSet" {
+				continue
+			}
+			checked++
+			if spec.HostPID || spec.HostIPC || !spec.HostNetwork || spec.PriorityClassName == "" || len(spec.Tolerations) == 0 || len(spec.Containers) != 1 {
+				t.Errorf("%s: the pod is %+v", name, spec)
+			}
+			s := spec.Containers[0].SecurityContext
+			add := []corev1.Capability{"NET_ADMIN", "NET_RAW", "SYS_ADMIN"}
+			if s == nil || s.Privileged == nil || *s.Privileged || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem ||
+				s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||
+				!slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) || !slices.Equal(s.Capabilities.Add, add) {
+				t.Errorf("%s: the security context is %+v", name, s)
+			}
+			var paths []string
+			for _, v := range spec.Volumes {
+				if v.HostPath == nil {
+					t.Errorf("%s: volume %s", name, v.Name)
+					continue
+				}
+				paths = append(paths, v.Name)
+			}
+			if !slices.Equal(paths, []string{"bin", "conf", "socket"}) {
+				t.Errorf("%s: volumes of the host are %v", name, paths)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Fatal("no DaemonSet was seen")
+	}
+}
+
+// TestImagesComeFromOneRegistry: what is installed, and what control planes inject,
+// comes from the registry that a spec names, with its secret.
+func TestImagesComeFromOneRegistry(t *testing.T) {
+	const registry = "registry.internal:5000/mirror"
+	objects := render(t, load(t), plan(t, v1alpha1.MeshOperatorSpec{
+		Profile:    "demo",
+		Components: &v1alpha1.Components{CNI: &v1alpha1.CNI{Enabled: new(true)}},
+		Image:      &v1alpha1.Image{Registry: registry, Tag: "v9", PullSecrets: []string{"mirror"}},
+	}))
+	var images []string
+	for _, object := range objects {
+		spec, ok := podSpec(t, object)
+		if !ok {
+			continue
+		}
+		if len(spec.ImagePullSecrets) != 1 || spec.ImagePullSecrets[0].Name != "mirror" {
+			t.Errorf("%s: pull secrets are %v", describe(object), spec.ImagePullSecrets)
+		}
+		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+			images = append(images, c.Image)
+			for _, argument := range c.Args {
+				if image, ok := strings.CutPrefix(argument, "--proxy-image="); ok {
+					images = append(images, image)
+				}
+			}
+		}
+	}
+	slices.Sort(images)
+	var want []string
+	for _, name := range []string{"cni", "controlplane", "proxy"} {
+		want = append(want, registry+"/"+name+":v9")
+	}
+	if got := slices.Compact(images); !slices.Equal(got, want) {
+		t.Errorf("images are %v, want %v", got, want)
+	}
+}
+
+// TestValuesAreThoseOfTheSchema: a chart's values and its schema have the same names.
+func TestValuesAreThoseOfTheSchema(t *testing.T) {
+	for _, name := range load(t).Names() {
+		values := read(t, filepath.Join(name, "values.yaml"))
+		schema := read(t, filepath.Join(name, "values.schema.json"))["properties"].(map[string]any)
+		delete(schema, "global")
+		if got, want := slices.Sorted(maps.Keys(values)), slices.Sorted(maps.Keys(schema)); !slices.Equal(got, want) {
+			t.Errorf("chart %s: values are %v, those of the schema %v", name, got, want)
 		}
 	}
 }

@@ -35,6 +35,8 @@ type options struct {
 	network           string
 	proxyImage        string
 	imagePullPolicy   string
+	cni               bool
+	cniNetwork        string
 	gatewayNamespaces []string
 	certificateTTL    time.Duration
 	leaderElect       bool
@@ -69,6 +71,8 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.network, "network", o.network, "network of this cluster's pods")
 	f.StringVar(&o.proxyImage, "proxy-image", o.proxyImage, "image of the injected containers; empty: no injection")
 	f.StringVar(&o.imagePullPolicy, "image-pull-policy", o.imagePullPolicy, "pull policy of the injected containers")
+	f.BoolVar(&o.cni, "cni", o.cni, "a CNI plugin redirects the traffic of injected pods, which then need no right to")
+	f.StringVar(&o.cniNetwork, "cni-network", o.cniNetwork, "network attachment by which Multus calls the CNI plugin, NAMESPACE/NAME; empty: the plugin is in the cluster's own list")
 	f.StringSliceVar(&o.gatewayNamespaces, "gateway-namespaces", o.gatewayNamespaces, "namespaces whose TLS secrets gateways may name (default: the value of --namespace)")
 	f.DurationVar(&o.certificateTTL, "certificate-ttl", o.certificateTTL, "lifetime of a workload certificate")
 	f.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "elect the replica that writes to the cluster; off: this process does")

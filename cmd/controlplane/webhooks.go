@@ -46,7 +46,7 @@ func injection(env environment) (part, error) {
 	config := inject.Config{
 		Revision: o.revision, Image: o.proxyImage, PullPolicy: corev1.PullPolicy(o.imagePullPolicy),
 		DiscoveryAddress: net.JoinHostPort(o.serverName(), "15012"), TrustDomain: env.mesh.TrustDomain,
-		ClusterID: o.clusterID, ClusterDomain: o.clusterDomain, Network: o.network,
+		ClusterID: o.clusterID, ClusterDomain: o.clusterDomain, Network: o.network, CNI: o.cni, CNINetwork: o.cniNetwork,
 	}
 	namespaces := namespaceLabels{cached: env.manager.GetClient(), live: env.manager.GetAPIReader()}
 	colleagues := webhook.NewColleagues(env.authority.Bundle().Pool(), o.serverNameOf)

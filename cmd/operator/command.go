@@ -235,8 +235,10 @@ func (o options) platform() (revision.Platform, error) {
 			out.Digests.ControlPlane = v1alpha1.Digest(digest)
 		case "proxy":
 			out.Digests.Proxy = v1alpha1.Digest(digest)
+		case "cni":
+			out.Digests.CNI = v1alpha1.Digest(digest)
 		default:
-			return revision.Platform{}, fmt.Errorf("--image-digest: no image %q: there are controlplane and proxy", image)
+			return revision.Platform{}, fmt.Errorf("--image-digest: no image %q: there are controlplane, proxy and cni", image)
 		}
 	}
 	return out, nil

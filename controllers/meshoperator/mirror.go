@@ -13,7 +13,7 @@ import (
 // phases are the conditions of a MeshRevision that a MeshOperator shows too.
 var phases = []string{
 	v1alpha1.ConditionCRDsReady, v1alpha1.ConditionControlPlaneReady,
-	v1alpha1.ConditionWebhooksReady, v1alpha1.ConditionGatewaysReady,
+	v1alpha1.ConditionWebhooksReady, v1alpha1.ConditionGatewaysReady, v1alpha1.ConditionCNIReady,
 }
 
 // mirror copies what the MeshRevision's status says into the MeshOperator's,

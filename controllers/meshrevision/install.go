@@ -176,7 +176,7 @@ func (r *Reconciler) await(ctx context.Context, s *scope, wanted stage, reason s
 		if report.Ready {
 			continue
 		}
-		if i.object.GetKind() == "Deployment" {
+		if kind := i.object.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
 			report.Message += r.trouble(ctx, i)
 		}
 		missing = append(missing, report.Message)
@@ -187,7 +187,7 @@ func (r *Reconciler) await(ctx context.Context, s *scope, wanted stage, reason s
 	return nil
 }
 
-// trouble says why the pods of a Deployment are not ready, or "".
+// trouble says why the pods of a Deployment or a DaemonSet are not ready, or "".
 func (r *Reconciler) trouble(ctx context.Context, i *item) string {
 	selector, ok := selectorOf(i.object)
 	if !ok {

@@ -30,9 +30,12 @@ func (r *Reconciler) phases() []phase {
 		{run: r.record},
 		{condition: v1alpha1.ConditionCRDsReady, run: r.applyDefinitions, wanted: func(s *scope) bool { return len(s.definitions) > 0 }},
 		{run: r.applyNamespaces},
+		{run: r.applyCNI},
 		{condition: v1alpha1.ConditionControlPlaneReady, run: r.applyControlPlane, wanted: has(stageControlPlane)},
 		{condition: v1alpha1.ConditionWebhooksReady, run: r.applyWebhooks, wanted: has(stageWebhooks)},
 		{condition: v1alpha1.ConditionGatewaysReady, run: r.applyGateways, wanted: has(stageGateways)},
+		// A node that is down keeps nothing else from being installed.
+		{condition: v1alpha1.ConditionCNIReady, run: r.awaitCNI, wanted: has(stageCNI)},
 		{run: r.prune},
 	}
 }

@@ -32,7 +32,8 @@ type scope struct {
 type stage int
 
 const (
-	stageControlPlane stage = iota
+	stageCNI stage = iota
+	stageControlPlane
 	stageWebhooks
 	stageGateways
 )
@@ -66,6 +67,8 @@ func same(a, b v1alpha1.InventoryEntry) bool {
 // plane that answers them, so that nothing is refused meanwhile.
 func stageOf(chart v1alpha1.Chart, kind string) stage {
 	switch {
+	case chart == v1alpha1.ChartCNI:
+		return stageCNI
 	case chart == v1alpha1.ChartGateway:
 		return stageGateways
 	case isWebhook(kind):

@@ -16,7 +16,7 @@ import (
 const defaultRegistry = "ghcr.io/meshwright"
 
 // The images that the operator and the meshes that it installs run, by the names of hack/images.
-var runtimeImages = []string{"operator", "controlplane", "proxy"}
+var runtimeImages = []string{"operator", "controlplane", "proxy", "cni"}
 
 // release says where images are and which.
 type release struct {

@@ -108,22 +108,29 @@ func (b *builder) files(ctx context.Context, s spec) (groups []group, cleanup fu
 		return nil, nil, err
 	}
 	groups = append(groups, group{title: "system files", files: base})
-	if s.proxy {
+	if s.filter {
 		tools, err := packetFilterFiles()
 		if err != nil {
 			return nil, nil, err
 		}
-		path, err := envoy.Path(b.options.cache)
+		needing := binaries(tools)
+		var own []file
+		if s.proxy {
+			path, err := envoy.Path(b.options.cache)
+			if err != nil {
+				return nil, nil, err
+			}
+			needing = append(needing, path)
+			own = []file{{name: binDir + "/envoy", mode: 0o755, source: path}}
+		}
+		libs, err := closure(needing)
 		if err != nil {
 			return nil, nil, err
 		}
-		libs, err := closure(append(binaries(tools), path))
-		if err != nil {
-			return nil, nil, err
+		groups = append(groups, group{title: "libraries and iptables", files: merge(libs, tools)})
+		if len(own) > 0 {
+			groups = append(groups, group{title: "envoy " + envoy.Version, files: own})
 		}
-		groups = append(groups,
-			group{title: "libraries and iptables", files: merge(libs, tools)},
-			group{title: "envoy " + envoy.Version, files: []file{{name: binDir + "/envoy", mode: 0o755, source: path}}})
 	}
 	dir, err := os.MkdirTemp("", "meshwright-image-")
 	if err != nil {

@@ -8,20 +8,22 @@ import (
 	"strings"
 )
 
-// spec describes one image: a static binary of ours, and for the proxy what
-// Envoy and the iptables tools need from the system.
+// spec describes one image: a static binary of ours, and what Envoy and the
+// iptables tools need from the system where they are in it.
 type spec struct {
 	name    string
 	title   string
 	pkg     string // Go package of the entry point, relative to the module
 	command string // name in /usr/local/bin
 	user    int    // numeric, so that runAsNonRoot can be checked before start
-	proxy   bool   // with Envoy, its libraries and the iptables tools
+	filter  bool   // with the iptables tools and their libraries
+	proxy   bool   // with Envoy and its libraries
 }
 
 // Users of the images; numeric ids because Kubernetes checks runAsNonRoot by
 // number only.
 const (
+	rootUser    = 0 // who enters the pods' network namespaces
 	nonRootUser = 65532
 	proxyUser   = 1337 // traffic of this user is not captured again
 )
@@ -30,7 +32,8 @@ const (
 var specs = []spec{
 	{name: "operator", title: "Meshwright operator", pkg: "./cmd/operator", command: "operator", user: nonRootUser},
 	{name: "controlplane", title: "Meshwright control plane", pkg: "./cmd/controlplane", command: "controlplane", user: nonRootUser},
-	{name: "proxy", title: "Meshwright proxy: agent and Envoy", pkg: "./cmd/agent", command: "agent", user: proxyUser, proxy: true},
+	{name: "proxy", title: "Meshwright proxy: agent and Envoy", pkg: "./cmd/agent", command: "agent", user: proxyUser, filter: true, proxy: true},
+	{name: "cni", title: "Meshwright CNI plugin and its agent of a node", pkg: "./cmd/cni", command: "cni", user: rootUser, filter: true},
 	{name: "bookinfo", title: "Meshwright sample: a book shop", pkg: "./samples/bookinfo", command: "bookinfo", user: nonRootUser},
 	{name: "echo", title: "Meshwright sample: echo server and client", pkg: "./samples/echo", command: "echo", user: nonRootUser},
 }

@@ -29,6 +29,8 @@ func Of(object *unstructured.Unstructured) (Report, error) {
 	switch object.GetKind() {
 	case "Deployment":
 		return judge(object, deployment)
+	case "DaemonSet":
+		return judge(object, daemonSet)
 	case "CustomResourceDefinition":
 		return judge(object, definition)
 	case "MutatingWebhookConfiguration":
@@ -73,6 +75,20 @@ func deployment(d *appsv1.Deployment) string {
 		return fmt.Sprintf("%d of %d replicas are available", s.AvailableReplicas, want)
 	case s.Replicas > s.UpdatedReplicas:
 		return fmt.Sprintf("%d old replicas are still there", s.Replicas-s.UpdatedReplicas)
+	}
+	return ""
+}
+
+// daemonSet follows what kubectl rollout status looks at.
+func daemonSet(d *appsv1.DaemonSet) string {
+	if d.Status.ObservedGeneration < d.Generation {
+		return "its latest change was not acted on yet"
+	}
+	switch s := d.Status; {
+	case s.UpdatedNumberScheduled < s.DesiredNumberScheduled:
+		return fmt.Sprintf("its pods are updated on %d of %d nodes, available on %d", s.UpdatedNumberScheduled, s.DesiredNumberScheduled, s.NumberAvailable)
+	case s.NumberAvailable < s.DesiredNumberScheduled:
+		return fmt.Sprintf("its pods are available on %d of %d nodes", s.NumberAvailable, s.DesiredNumberScheduled)
 	}
 	return ""
 }

@@ -26,6 +26,11 @@ type Config struct {
 	ClusterID, ClusterDomain string
 	// Network of the cluster's pods, unless a label names another; may be empty.
 	Network string
+	// CNI says that a CNI plugin redirects the pods' traffic, so that pods need no right to.
+	CNI bool
+	// CNINetwork is the network attachment that calls the plugin, NAMESPACE/NAME, where Multus does; empty where the plugin
+	// is in the cluster's own list.
+	CNINetwork string
 	// Token gives each pod a secret of its own; nil means 26 random letters and digits.
 	Token func() string
 }

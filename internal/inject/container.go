@@ -14,14 +14,17 @@ import (
 
 	"github.com/meshwright/meshwright/internal/agent/metric"
 	"github.com/meshwright/meshwright/internal/agent/probe"
+	"github.com/meshwright/meshwright/internal/agent/redirect"
 	"github.com/meshwright/meshwright/internal/ownport"
 	"github.com/meshwright/meshwright/internal/placement"
 )
 
-// Names of the injected containers, which tools look for.
+// Names of the injected containers, which tools look for. VerifyContainer takes InitContainer's place where a CNI plugin
+// redirects.
 const (
-	InitContainer  = "istio-init"
-	ProxyContainer = "istio-proxy"
+	InitContainer   = "istio-init"
+	VerifyContainer = redirect.VerifyContainer
+	ProxyContainer  = "istio-proxy"
 )
 
 const (
@@ -73,9 +76,24 @@ func (s subject) network() string {
 	return s.config.Network
 }
 
+// verifyContainer tells whether the CNI plugin has redirected the pod's traffic as it says. It needs no right.
+func (s subject) verifyContainer() corev1.Container {
+	return corev1.Container{
+		Name:            VerifyContainer,
+		Image:           s.image(),
+		ImagePullPolicy: s.config.PullPolicy,
+		Args:            append(s.iptables(), redirect.Verify),
+		Resources:       s.options.resources,
+		SecurityContext: unprivileged(),
+	}
+}
+
 // initContainer redirects the pod's traffic to the proxy. It needs root and the network capabilities for the moment
 // that this takes, and nothing else.
 func (s subject) initContainer() corev1.Container {
+	if s.config.CNI {
+		return s.verifyContainer()
+	}
 	return corev1.Container{
 		Name:            InitContainer,
 		Image:           s.image(),
@@ -183,17 +201,22 @@ func (s subject) proxyContainer() (corev1.Container, error) {
 			ProbeHandler: ready, InitialDelaySeconds: times.delay, PeriodSeconds: times.period, TimeoutSeconds: 3,
 			FailureThreshold: times.failures,
 		},
-		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: new(false),
-			Privileged:               new(false),
-			ReadOnlyRootFilesystem:   new(true),
-			RunAsNonRoot:             new(true),
-			RunAsUser:                new(proxyID),
-			RunAsGroup:               new(proxyID),
-			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-		},
+		SecurityContext: unprivileged(),
 	}, nil
+}
+
+// unprivileged is what the Pod Security Standard restricted takes.
+func unprivileged() *corev1.SecurityContext {
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: new(false),
+		Privileged:               new(false),
+		ReadOnlyRootFilesystem:   new(true),
+		RunAsNonRoot:             new(true),
+		RunAsUser:                new(proxyID),
+		RunAsGroup:               new(proxyID),
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
 }
 
 // drain fits into what the pod's grace period leaves: a drain that is cut off by SIGKILL resets connections.

@@ -22,6 +22,8 @@ const (
 	annotationPath    = "prometheus.io/path"
 	annotationScheme  = "prometheus.io/scheme"
 	annotationDefault = "kubectl.kubernetes.io/default-container"
+	// annotationNetworks is what Multus attaches a pod to, with commas between.
+	annotationNetworks = "k8s.v1.cni.cncf.io/networks"
 )
 
 // status is the value of AnnotationState: what was added, so that tools and the next review can tell.
@@ -159,6 +161,12 @@ func (s subject) annotate(set map[string]string, containers, volumes []string) e
 		return fmt.Errorf("encode annotation %s: %w", AnnotationState, err)
 	}
 	set[AnnotationState] = string(state)
+	if network := s.config.CNINetwork; s.config.CNI && network != "" && !s.options.capturesNothing() {
+		set[annotationNetworks] = network
+		if have := s.pod.Annotations[annotationNetworks]; have != "" {
+			set[annotationNetworks] = have + "," + network
+		}
+	}
 	if _, ok := s.pod.Annotations[annotationDefault]; !ok {
 		for _, c := range s.pod.Spec.Containers {
 			if !isOurs(c.Name) {

@@ -110,4 +110,6 @@ func rewriteAll(pod *corev1.Pod, out *patch) probe.Set {
 	return set
 }
 
-func isOurs(container string) bool { return container == InitContainer || container == ProxyContainer }
+func isOurs(container string) bool {
+	return container == InitContainer || container == VerifyContainer || container == ProxyContainer
+}

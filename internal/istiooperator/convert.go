@@ -119,6 +119,7 @@ func (c *conversion) convert(root node, namespace string) error {
 	c.move(root, top, globals)
 	c.base(root)
 	c.controlPlane(root)
+	c.cni(root, top)
 	if err := c.gateways(root); err != nil {
 		return err
 	}
@@ -147,7 +148,6 @@ var switches = []struct {
 	// otherwise is why the other one is not served.
 	otherwise string
 }{
-	{"components.cni.enabled", false, "this operator installs no CNI plugin; the pods' init containers capture traffic"},
 	{"components.ztunnel.enabled", false, "there is no ambient mode; workloads have sidecars"},
 	{"components.istiodRemote.enabled", false, "a control plane elsewhere is not installed by this operator"},
 	{"values.global.multiCluster.enabled", false, "clusters are joined by Secrets of remote clusters, not by this field"},

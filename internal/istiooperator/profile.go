@@ -9,12 +9,13 @@ import (
 
 // known are Istio's profiles that have a counterpart, and what of them has none.
 var known = map[string]struct{ ours, without string }{
-	"default": {ours: "default"},
-	"demo":    {ours: "demo"},
-	"minimal": {ours: "minimal"},
-	"empty":   {ours: "empty"},
-	"preview": {ours: "preview"},
-	"stable":  {ours: "default", without: "installed as default: what is served here does not depend on a profile"},
+	"default":   {ours: "default"},
+	"demo":      {ours: "demo"},
+	"minimal":   {ours: "minimal"},
+	"empty":     {ours: "empty"},
+	"openshift": {ours: "openshift"},
+	"preview":   {ours: "preview"},
+	"stable":    {ours: "default", without: "installed as default: what is served here does not depend on a profile"},
 }
 
 // unserved are Istio's profiles that need what is not installed here.
@@ -22,7 +23,6 @@ var unserved = map[string]string{
 	"remote":   "has its control plane in another cluster",
 	"external": "has its control plane in another cluster",
 	"ambient":  "has no sidecars", "ambient-gke": "has no sidecars", "ambient-aws": "has no sidecars", "openshift-ambient": "has no sidecars",
-	"openshift": "needs the CNI plugin",
 }
 
 // profile returns our name of the profile.
@@ -33,7 +33,7 @@ func (c *conversion) profile(root node) (string, error) {
 	}
 	name, _ := n.value.(string)
 	if why, ok := unserved[name]; ok {
-		return "", &ProfileError{Message: fmt.Sprintf("profile %s %s, which this operator does not install; use default, demo, minimal or empty", name, why)}
+		return "", &ProfileError{Message: fmt.Sprintf("profile %s %s, which this operator does not install; use default, demo, minimal, empty, preview or openshift", name, why)}
 	}
 	p, ok := known[name]
 	if !ok {
@@ -41,7 +41,7 @@ func (c *conversion) profile(root node) (string, error) {
 		if strings.ContainsAny(name, "/.") {
 			hint = " (it is no file of the operator's)"
 		}
-		return "", &ProfileError{Message: fmt.Sprintf("unknown profile %q%s; use default, demo, minimal or empty", name, hint)}
+		return "", &ProfileError{Message: fmt.Sprintf("unknown profile %q%s; use default, demo, minimal, empty, preview or openshift", name, hint)}
 	}
 	n.use()
 	if p.without != "" {

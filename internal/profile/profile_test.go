@@ -19,7 +19,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"default", "demo", "empty", "minimal", "preview", "production"}, profile.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"default", "demo", "empty", "minimal", "openshift", "preview", "production"}, profile.Names()); diff != "" {
 		t.Errorf("names differ (-want +got):\n%s", diff)
 	}
 }
@@ -145,7 +145,7 @@ func TestPlatforms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(`{"assignedUser":false,"replicas":4}`, string(said.Values.ControlPlane.Raw)); diff != "" {
+	if diff := cmp.Diff(`{"assignedUser":false,"cni":{"network":"default/meshwright-cni"},"replicas":4}`, string(said.Values.ControlPlane.Raw)); diff != "" {
 		t.Errorf("what the user says differs:\n%s", diff)
 	}
 	if diff := cmp.Diff(`{"assignedUser":true}`, string(said.Values.Gateway.Raw)); diff != "" {

@@ -88,6 +88,15 @@ func (p plan) components() ([]v1alpha1.Component, error) {
 		out = append(out, v1alpha1.Component{Name: name, Chart: chart, Namespace: namespace, Values: &apiextensionsv1.JSON{Raw: data}})
 		return nil
 	}
+	if c := p.cni(); c != nil {
+		values, err := p.cniValues(c)
+		if err != nil {
+			return nil, err
+		}
+		if err := add(string(v1alpha1.ChartCNI), v1alpha1.ChartCNI, cmp.Or(c.Namespace, p.namespace), values); err != nil {
+			return nil, err
+		}
+	}
 	gateways := p.gateways()
 	controlPlane := p.spec.Components != nil && p.spec.Components.ControlPlane != nil && enabled(p.spec.Components.ControlPlane.Enabled)
 	if controlPlane {

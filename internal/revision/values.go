@@ -53,6 +53,9 @@ func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (ma
 	if p.spec.Image != nil {
 		setString(values, "proxyImage", p.spec.Image.Proxy)
 	}
+	if p.cni() != nil {
+		values["cni"] = map[string]any{"enabled": true}
+	}
 	if err := workload(values, c.Workload); err != nil {
 		return nil, err
 	}
@@ -84,8 +87,8 @@ func (p plan) gatewayValues(g placed) (map[string]any, error) {
 	return over(values, p.spec.Values.Gateway, "gateway")
 }
 
-// common are the values that both charts share.
-func (p plan) common() map[string]any {
+// image says where the images of all charts come from.
+func (p plan) image() map[string]any {
 	var spec v1alpha1.Image
 	if p.spec.Image != nil {
 		spec = *p.spec.Image
@@ -101,12 +104,18 @@ func (p plan) common() map[string]any {
 		digests := map[string]any{}
 		setString(digests, "controlplane", string(d.ControlPlane))
 		setString(digests, "proxy", string(d.Proxy))
+		setString(digests, "cni", string(d.CNI))
 		image["digests"] = digests
 	}
 	if len(spec.PullSecrets) > 0 {
 		image["pullSecrets"] = stringList(spec.PullSecrets)
 	}
-	values := map[string]any{"revision": Name(p.spec), "image": image}
+	return image
+}
+
+// common are the values that the charts of the control plane and of gateways share.
+func (p plan) common() map[string]any {
+	values := map[string]any{"revision": Name(p.spec), "image": p.image()}
 	if t := p.spec.Topology; t != nil {
 		setString(values, "clusterID", t.ClusterID)
 		setString(values, "network", t.Network)

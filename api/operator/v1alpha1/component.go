@@ -8,11 +8,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Components holds the Kubernetes settings of the control plane.
+// Components holds the Kubernetes settings of what is not a gateway.
 type Components struct {
 	// controlPlane is the control plane's Deployment.
 	// +optional
 	ControlPlane *ControlPlane `json:"controlPlane,omitempty"`
+	// cni is the CNI plugin on every node, which redirects pods' traffic to their
+	// proxies, so that pods need no right to.
+	// +optional
+	CNI *CNI `json:"cni,omitempty"`
 }
 
 // ControlPlane is the control plane's Deployment.

@@ -18,6 +18,8 @@ const (
 	ConditionControlPlaneReady = "ControlPlaneReady"
 	// ConditionWebhooksReady is True when the webhooks have their CA bundle.
 	ConditionWebhooksReady = "WebhooksReady"
+	// ConditionCNIReady is True when every node has the CNI plugin.
+	ConditionCNIReady = "CNIReady"
 	// ConditionGatewaysReady is True when every replica of every gateway is available.
 	ConditionGatewaysReady = "GatewaysReady"
 )
@@ -56,6 +58,8 @@ const (
 	ReasonWebhooksNotReady = "WebhooksNotReady"
 	// ReasonGatewaysNotReady: a gateway is not available yet.
 	ReasonGatewaysNotReady = "GatewaysNotReady"
+	// ReasonCNINotReady: a node does not have the CNI plugin yet.
+	ReasonCNINotReady = "CNINotReady"
 	// ReasonPruning: objects that are no longer wanted are being deleted.
 	ReasonPruning = "Pruning"
 	// ReasonNamespaceTerminating: a namespace that is needed is being deleted.

@@ -77,17 +77,19 @@ const (
 	ChartBase Chart = "base"
 	// ChartControlPlane is the control plane.
 	ChartControlPlane Chart = "controlplane"
+	// ChartCNI is the CNI plugin on every node.
+	ChartCNI Chart = "cni"
 	// ChartGateway is one gateway.
 	ChartGateway Chart = "gateway"
 )
 
 // Component is one chart to render.
 type Component struct {
-	// name is the name of the component: base, controlplane, or the gateway's.
+	// name is the name of the component: base, cni, controlplane, or the gateway's.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
-	// chart is the chart to render: base, controlplane or gateway.
+	// chart is the chart to render: base, cni, controlplane or gateway.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Chart Chart `json:"chart"`

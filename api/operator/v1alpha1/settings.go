@@ -151,6 +151,9 @@ type Digests struct {
 	// proxy is the digest of the image of sidecars and gateways.
 	// +optional
 	Proxy Digest `json:"proxy,omitempty"`
+	// cni is the digest of the image of the CNI plugin.
+	// +optional
+	CNI Digest `json:"cni,omitempty"`
 }
 
 // Digest is sha256: and 64 hexadecimal digits.
@@ -171,6 +174,11 @@ type ChartValues struct {
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Gateway *apiextensionsv1.JSON `json:"gateway,omitempty"`
+	// cni are values for the chart cni.
+	// +optional
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	CNI *apiextensionsv1.JSON `json:"cni,omitempty"`
 }
 
 // Overlay changes one rendered object. Exactly one of patch and jsonPatch is

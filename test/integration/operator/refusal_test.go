@@ -139,7 +139,7 @@ func TestStalls(t *testing.T) {
 	controlPlaneWorks.Store(true)
 	start(t)
 	for name, c := range map[string]struct{ spec, want string }{
-		"profile":       {`{profile: huge}`, `UnknownProfile: spec.profile: unknown profile "huge"; known profiles are default, demo, empty, minimal, preview, production`},
+		"profile":       {`{profile: huge}`, `UnknownProfile: spec.profile: unknown profile "huge"; known profiles are default, demo, empty, minimal, openshift, preview, production`},
 		"version":       {`{profile: minimal, version: v9.0.0}`, `UnknownVersion: spec.version: unknown version "v9.0.0"; this operator installs v0.1.0`},
 		"values":        {`{profile: minimal, values: {controlplane: {replicaz: 3}}}`, "InvalidValues: component controlplane: values of chart controlplane"},
 		"overlay":       {`{profile: minimal, overlays: [{kind: Deployment, name: nobody, patch: {}}]}`, "InvalidOverlay: spec.overlays[0]: no object Deployment nobody"},
