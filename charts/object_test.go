@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/controllers/meshrevision"
 	"github.com/meshwright/meshwright/internal/helm"
 	"github.com/meshwright/meshwright/internal/notebook"

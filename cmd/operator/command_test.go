@@ -11,7 +11,7 @@ func TestImageDigests(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0a", 32)
 	for flags, want := range map[string]string{
 		"--image-digest=controlplane=" + digest + ",proxy=" + digest: "",
-		"--image-digest=operator=" + digest:                          "controlplane and proxy",
+		"--image-digest=operator=" + digest:                          "controlplane, proxy and cni",
 		"--image-digest=proxy=sha256:0a":                             "64 hexadecimal digits",
 		"--image-digest=proxy=" + digest + ",controlplane=v0.1.0":    "64 hexadecimal digits",
 		"--image-digest=controlplane=" + strings.ToUpper(digest):     "64 hexadecimal digits",

@@ -29,7 +29,7 @@ func digestsOf(t *testing.T, reference func(image string) string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for i, image := range runtimeImages {
-		text := reference(image) + "@" + digest(string("abc"[i])) + "\n"
+		text := reference(image) + "@" + digest(string("abcd"[i])) + "\n"
 		if err := os.WriteFile(filepath.Join(dir, image+".digest"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestPinned(t *testing.T) {
 	}
 	args := strings.Join(container.Args, " ")
 	for _, want := range []string{
-		"--image-registry=registry.example/mesh", "--image-tag=v7", "--image-digest=controlplane=" + digest("b"), "--image-digest=proxy=" + digest("c"),
+		"--image-registry=registry.example/mesh", "--image-tag=v7", "--image-digest=controlplane=" + digest("b"), "--image-digest=proxy=" + digest("c"), "--image-digest=cni=" + digest("d"),
 	} {
 		if !strings.Contains(args, want) {
 			t.Errorf("arguments %s: no %s", args, want)

@@ -251,7 +251,6 @@ func seen(in input, whole output, path []any) bool {
 func TestErrors(t *testing.T) {
 	for spec, want := range map[string]string{
 		`{profile: ambient}`:                "spec.profile: profile ambient has no sidecars",
-		`{profile: openshift}`:              "spec.profile: profile openshift needs the CNI plugin",
 		`{profile: remote}`:                 "spec.profile: profile remote has its control plane in another cluster",
 		`{profile: /tmp/mine.yaml}`:         "it is no file of the operator's",
 		`{profile: 3}`:                      "spec.profile: unknown profile",
