@@ -3,6 +3,7 @@
 package charts_test
 
 import (
+	"encoding/json"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -445,6 +446,24 @@ func TestValuesAreThoseOfTheSchema(t *testing.T) {
 		delete(schema, "global")
 		if got, want := slices.Sorted(maps.Keys(values)), slices.Sorted(maps.Keys(schema)); !slices.Equal(got, want) {
 			t.Errorf("chart %s: values are %v, those of the schema %v", name, got, want)
+		}
+	}
+}
+
+// TestDefinitionsFitAnAnnotation: kubectl apply keeps what it applied in an
+// annotation, and all annotations of an object have 256 KiB.
+func TestDefinitionsFitAnAnnotation(t *testing.T) {
+	files, err := filepath.Glob("operator/files/crds/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no definitions: %v", err)
+	}
+	for _, file := range files {
+		text, err := json.Marshal(read(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if most := 250 << 10; len(text) > most {
+			t.Errorf("%s has %d bytes, more than %d", file, len(text), most)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (p plan) cniValues(c *v1alpha1.CNI) (map[string]any, error) {
 		values["strategy"] = c.Strategy
 	}
 	err := workload(values, v1alpha1.Workload{
-		Resources: c.Resources, NodeSelector: c.NodeSelector, Tolerations: c.Tolerations, Affinity: c.Affinity,
+		Resources: c.Resources, NodeSelector: c.NodeSelector, Tolerations: c.Tolerations,
 		PodAnnotations: c.PodAnnotations, PodLabels: c.PodLabels, Env: c.Env, PriorityClassName: c.PriorityClassName, Image: c.Image,
 	})
 	if err != nil {

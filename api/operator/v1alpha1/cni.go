@@ -55,9 +55,6 @@ type CNI struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
-	// affinity holds scheduling preferences.
-	// +optional
-	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 	// podAnnotations are added to the pods.
 	// +optional
 	PodAnnotations map[string]string `json:"podAnnotations,omitempty"`
