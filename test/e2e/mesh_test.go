@@ -35,6 +35,7 @@ func TestMesh(t *testing.T) {
 		{"StrictRefusesPlaintext", testStrict},
 		{"PeerIdentity", testPeerIdentity},
 		{"JobCompletes", testJobCompletes},
+		{"CNI", testCNI},
 		{"InvalidObjectsAreRefused", testInvalidObjectsAreRefused},
 		{"InvalidObjectThatSlipsPastHarmsNothing", testSlipsPast},
 		{"HTTPSGatewayWaitsForItsSecret", testGatewaySecret},

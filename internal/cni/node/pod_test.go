@@ -112,7 +112,9 @@ func TestRepair(t *testing.T) {
 		injected("fine"), injected("broken", unmarked),
 		injected("alone", unmarked, func(p *corev1.Pod) { p.OwnerReferences = nil }),
 		injected("other", unmarked, func(p *corev1.Pod) { p.Status.InitContainerStatuses[0].State.Terminated.ExitCode = 1 }),
-		injected("going", unmarked, func(p *corev1.Pod) { p.DeletionTimestamp, p.Finalizers = &metav1.Time{Time: time.Now()}, []string{"x/y"} }),
+		injected("going", unmarked, func(p *corev1.Pod) {
+			p.DeletionTimestamp, p.Finalizers = &metav1.Time{Time: time.Now()}, []string{"x/y"}
+		}),
 		injected("again", unmarked, func(p *corev1.Pod) {
 			s := &p.Status.InitContainerStatuses[0]
 			s.LastTerminationState, s.State = s.State, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
