@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -92,7 +93,7 @@ func (s *session) setTag(ctx context.Context, c client.Client, name, target stri
 
 // noTags says so when the operator that is there knows no tags.
 func noTags(err error, name string) error {
-	if census.Unknown(err) {
+	if meta.IsNoMatchError(err) {
 		return errors.New("this cluster knows no tags; meshctl install, or meshctl upgrade --operator, brings the kind")
 	}
 	return fmt.Errorf("read MeshRevisionTag %s: %w", name, err)

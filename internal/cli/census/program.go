@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -113,5 +114,6 @@ func ControlPlanes(ctx context.Context, reader client.Reader) ([]ControlPlane, e
 	return out, nil
 }
 
-// Unknown says whether an error means that the API server does not know a kind.
-func Unknown(err error) bool { return meta.IsNoMatchError(err) }
+// Unknown says whether the error of a list means that the API server does not
+// know a kind: not yet, or no more since it was asked which it knows.
+func Unknown(err error) bool { return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) }

@@ -47,7 +47,7 @@ func namespaces(ctx context.Context, cluster Cluster, plan Plan) ([]Finding, err
 	}
 	var meshes v1alpha1.MeshOperatorList
 	if err := cluster.Client.List(ctx, &meshes); err != nil {
-		if meta.IsNoMatchError(err) {
+		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
 			return out, nil
 		}
 		return out, fmt.Errorf("list MeshOperators: %w", err)
