@@ -154,7 +154,8 @@ func TestOtherManagers(t *testing.T) {
 	got := otherManagers([]metav1.ManagedFieldsEntry{
 		entry("meshctl", "", `{"f:spec":{"f:profile":{}}}`), entry("kubectl-client-side-apply", "", `{"f:spec":{}}`),
 		entry("meshwright-operator", "status", `{"f:status":{}}`), entry("argocd-controller", "", `{"f:spec":{"f:image":{}}}`),
-		entry("kustomize-controller", "", `{"f:metadata":{}}`), entry("argocd-controller", "", `{"f:spec":{}}`), {Manager: "empty"},
+		entry("kustomize-controller", "", `{"f:metadata":{}}`), entry("argocd-controller", "", `{"f:spec":{}}`),
+		{Manager: "empty"},
 	})
 	if diff := cmp.Diff([]string{"argocd-controller"}, got); diff != "" {
 		t.Error(diff)
