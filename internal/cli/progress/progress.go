@@ -109,10 +109,15 @@ func (t *Teller) Say(what, line string) {
 
 // Mesh says what changed of a mesh.
 func (t *Teller) Mesh(m *v1alpha1.MeshOperator) {
+	told := map[string]bool{}
 	for _, p := range phases {
-		if c := meta.FindStatusCondition(m.Status.Conditions, p.condition); c != nil && c.ObservedGeneration == m.Generation {
-			t.Say(p.name, line(c))
+		c := ConditionOf(m.Status.Conditions, p.condition, m.Generation)
+		// A phase that waits for one before it says the same.
+		if c == nil || c.Status != metav1.ConditionTrue && told[c.Message] {
+			continue
 		}
+		told[c.Message] = true
+		t.Say(p.name, line(c))
 	}
 	if line := Upgrade(m.Status.Upgrade); line != "" {
 		t.Say("upgrade", line)

@@ -53,6 +53,7 @@ var (
 	working = mesh(
 		condition("CRDsReady", "True", 2, "Ready", ""),
 		condition("ControlPlaneReady", "False", 2, "ControlPlaneNotReady", "Deployment istio-system/meshwright: 0 of 1 replicas are available"),
+		condition("GatewaysReady", "False", 2, "ControlPlaneNotReady", "Deployment istio-system/meshwright: 0 of 1 replicas are available"),
 		condition("Ready", "False", 2, "ControlPlaneNotReady", "Deployment istio-system/meshwright: 0 of 1 replicas are available"))
 	done = mesh(
 		condition("CRDsReady", "True", 2, "Ready", ""),
