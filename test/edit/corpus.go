@@ -36,8 +36,8 @@ type Corpus struct {
 }
 
 type seed struct {
-	kind, namespace string
-	spec            proto.Message
+	object
+	spec proto.Message
 }
 
 type entry struct {
@@ -125,7 +125,7 @@ func (c *Corpus) add(text string) error {
 	if protojson.Unmarshal(body, spec) != nil {
 		return nil // one that is refused on purpose
 	}
-	c.seeds = append(c.seeds, seed{head.Kind, head.Metadata.Namespace, spec})
+	c.seeds = append(c.seeds, seed{object{head.Kind, head.Metadata.Namespace, head.Metadata.Name}, spec})
 	c.takeApart(spec.ProtoReflect())
 	return nil
 }

@@ -40,7 +40,7 @@ func edits(t *testing.T, seed uint64) {
 	for name, c := range map[string]*ir.Class{
 		"page.books":           {Namespace: "books", Labels: ir.NewLabels(map[string]string{"app": "page"})},
 		"cart.shop":            {Namespace: "shop", Labels: ir.NewLabels(map[string]string{"app": "cart"})},
-		"ingress.istio-system": {Role: ir.RoleRouter, Namespace: "istio-system", Labels: ir.NewLabels(map[string]string{"istio": "ingress"})},
+		"ingress.istio-system": {Role: ir.RoleRouter, Namespace: "istio-system", Labels: ir.NewLabels(map[string]string{"istio": "ingressgateway"})},
 	} {
 		w.Connect(name, c)
 	}

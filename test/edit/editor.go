@@ -44,12 +44,16 @@ type Editor struct {
 	validator *validate.Validator
 	names     int
 	objects   map[object]proto.Message
+	gone      []seed // the last that were deleted
 	created   time.Time
 }
 
 type object struct{ kind, namespace, name string }
 
-// NewEditor edits up to that many objects of each kind and namespace.
+// regrets is how many deleted objects may come back as they were.
+const regrets = 4
+
+// NewEditor edits the objects of a corpus, and up to that many others of each kind and namespace.
 func NewEditor(c *Corpus, r *rand.Rand, clusterDomain string, names int) *Editor {
 	return &Editor{
 		corpus: c, random: r, validator: validate.New(clusterDomain), names: names,
@@ -62,6 +66,7 @@ func (e *Editor) Next() Edit {
 	for {
 		if o, spec := e.some(); spec != nil && e.random.IntN(6) == 0 {
 			delete(e.objects, o)
+			e.gone = append(e.gone[max(0, len(e.gone)+1-regrets):], seed{o, spec})
 			return Edit{Kind: o.kind, Namespace: o.namespace, Name: o.name}
 		}
 		o, spec := e.candidate()
@@ -88,11 +93,18 @@ func (e *Editor) some() (object, proto.Message) {
 
 // candidate is an object that exists, a little changed, or a seed, changed more.
 func (e *Editor) candidate() (object, proto.Message) {
+	if len(e.gone) > 0 && e.random.IntN(4) == 0 { // soon enough for proxies to have something left of it
+		back := e.gone[e.random.IntN(len(e.gone))]
+		return back.object, back.spec
+	}
 	o, old := e.some()
 	changes := 1 + e.random.IntN(2)
 	if old == nil || e.random.IntN(3) == 0 {
 		s := e.corpus.seeds[e.random.IntN(len(e.corpus.seeds))]
-		o, old = object{s.kind, s.namespace, fmt.Sprintf("edited-%d", e.random.IntN(e.names))}, s.spec
+		o, old = s.object, s.spec
+		if e.random.IntN(2) == 0 { // else it has the name by which others refer to it: routes to their gateways, for one
+			o.name = fmt.Sprintf("edited-%d", e.random.IntN(e.names))
+		}
 		changes = e.random.IntN(6)
 	}
 	spec := proto.Clone(old)
