@@ -28,7 +28,8 @@ func TestRelease(t *testing.T) {
 	}{
 		"a revision that answers itself": {
 			`{"revision":"stable","replicas":3}`,
-			map[string]any{"answeredBy": "stable", "caBundle": "UEVN", "validation": map[string]any{"default": false}}, "stable",
+			map[string]any{"answeredBy": "stable", "caBundle": "UEVN", "validation": map[string]any{"default": false}},
+			"stable",
 		},
 		"a name behind which workloads move": {
 			`{"revision":"stable","webhooks":{"answeredBy":"stable-1","move":{"revision":"stable-2","upTo":"00000000000000ff"},
@@ -36,7 +37,8 @@ func TestRelease(t *testing.T) {
 			map[string]any{
 				"answeredBy": "stable-1", "caBundle": "UEVN", "move": map[string]any{"revision": "stable-2", "upTo": "00000000000000ff"},
 				"injection": map[string]any{"failurePolicy": "Ignore"}, "validation": map[string]any{"default": false, "failurePolicy": "Fail"},
-			}, "stable-1",
+			},
+			"stable-1",
 		},
 	} {
 		got, answering, err := Release("prod", "stable", spec(c.values), []byte("PEM"))
