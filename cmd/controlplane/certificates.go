@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -93,5 +95,8 @@ func certificates(env environment) (part, error) {
 // rootDistribution gives every namespace the root. Every replica does, since all write the same.
 func rootDistribution(env environment) (part, error) {
 	r := &rootca.Reconciler{Client: env.manager.GetClient(), Root: env.authority.Bundle().RootPEM()}
+	if name, uid, ok := strings.Cut(env.options.owner, "/"); ok {
+		r.Owner = &rootca.Owner{Name: name, UID: types.UID(uid)}
+	}
 	return part{}, r.SetupWithManager(env.manager)
 }

@@ -33,6 +33,7 @@ type options struct {
 	clusterID         string
 	clusterDomain     string
 	network           string
+	owner             string
 	proxyImage        string
 	imagePullPolicy   string
 	cni               bool
@@ -69,6 +70,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.clusterID, "cluster-id", o.clusterID, "name of this cluster within the mesh")
 	f.StringVar(&o.clusterDomain, "cluster-domain", o.clusterDomain, "DNS domain of the cluster's services")
 	f.StringVar(&o.network, "network", o.network, "network of this cluster's pods")
+	f.StringVar(&o.owner, "owner", o.owner, "NAME/UID of the MeshOperator that the root certificates go with; empty: they stay")
 	f.StringVar(&o.proxyImage, "proxy-image", o.proxyImage, "image of the injected containers; empty: no injection")
 	f.StringVar(&o.imagePullPolicy, "image-pull-policy", o.imagePullPolicy, "pull policy of the injected containers")
 	f.BoolVar(&o.cni, "cni", o.cni, "a CNI plugin redirects the traffic of injected pods, which then need no right to")
@@ -103,6 +105,9 @@ func (o *options) complete() error {
 		if _, _, err := net.SplitHostPort(value); value != "" && err != nil {
 			errs = append(errs, fmt.Errorf("--%s=%q is not HOST:PORT: %w", name, value, err))
 		}
+	}
+	if name, uid, ok := strings.Cut(o.owner, "/"); o.owner != "" && (!ok || name == "" || uid == "") {
+		errs = append(errs, fmt.Errorf("--owner=%q is not NAME/UID", o.owner))
 	}
 	if o.profilingAddress != "" && !loopback(o.profilingAddress) {
 		errs = append(errs, fmt.Errorf("--profiling-address=%q is not HOST:PORT on the loopback interface", o.profilingAddress))

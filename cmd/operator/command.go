@@ -36,6 +36,7 @@ import (
 	"github.com/meshwright/meshwright/controllers/meshrevision"
 	"github.com/meshwright/meshwright/controllers/meshrevisiontag"
 	"github.com/meshwright/meshwright/controllers/operatorcondition"
+	"github.com/meshwright/meshwright/controllers/owner"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/helm"
 	"github.com/meshwright/meshwright/internal/revision"
@@ -130,7 +131,7 @@ func (o options) run(ctx context.Context) error {
 	if platform.Name, err = detect(ctx, config, version); err != nil {
 		return err
 	}
-	if err := o.setUp(mgr, carried, version, platform); err != nil {
+	if err := o.setUp(ctx, mgr, carried, version, platform); err != nil {
 		return err
 	}
 	log.Log.Info("starting", "version", revision.Version, "kubernetes", version, "platform", platform.Name)
@@ -138,11 +139,20 @@ func (o options) run(ctx context.Context) error {
 }
 
 // setUp adds the controllers to a manager.
-func (o options) setUp(mgr ctrl.Manager, carried *helm.Charts, version string, platform revision.Platform) error {
+func (o options) setUp(ctx context.Context, mgr ctrl.Manager, carried *helm.Charts, version string, platform revision.Platform) error {
+	self, err := owner.Operator(ctx, mgr.GetClient(), mgr.GetAPIReader())
+	if err != nil {
+		return fmt.Errorf("find what stands for this operator: %w", err)
+	}
+	if o.leaderElect {
+		if err := mgr.Add(&owner.Lease{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Name: apply.Manager}); err != nil {
+			return fmt.Errorf("set up the lease's owner: %w", err)
+		}
+	}
 	applier := &apply.Applier{Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
 	installer := &meshrevision.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Applier: applier, Charts: carried,
-		KubeVersion: version, Events: mgr.GetEventRecorder(apply.Manager),
+		KubeVersion: version, Events: mgr.GetEventRecorder(apply.Manager), Operator: self,
 	}
 	if o.selfChecks {
 		installer.Prober = &selfcheck.Prober{Client: mgr.GetClient()}
@@ -162,7 +172,7 @@ func (o options) setUp(mgr ctrl.Manager, carried *helm.Charts, version string, p
 	}
 	resolver := &meshoperator.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
-		Platform: platform,
+		Operator: self, Platform: platform,
 	}
 	if err := resolver.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the MeshOperator controller: %w", err)

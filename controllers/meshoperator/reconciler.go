@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/operator-framework/operator-lib/predicate"
@@ -18,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,14 +29,15 @@ import (
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/controllers/answer"
+	"github.com/meshwright/meshwright/controllers/owner"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/profile"
 	"github.com/meshwright/meshwright/internal/revision"
 )
 
-// deletionPatience is longer than that of a MeshRevision, which gives up first.
-const deletionPatience = 7 * time.Minute
+// recheckRemoval is how soon a mesh is looked at again that waits for the end of another one.
+const recheckRemoval = 2 * time.Second
 
 // Reconciler reconciles MeshOperators.
 type Reconciler struct {
@@ -44,6 +45,8 @@ type Reconciler struct {
 	Client client.Client
 	// Reader reads from the API server.
 	Reader client.Reader
+	// Operator stands for the operator as an owner; nil when nothing does.
+	Operator *metav1.OwnerReference
 	// Platform is what a spec need not say.
 	Platform revision.Platform
 }
@@ -68,17 +71,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := r.Client.Get(ctx, request.NamespacedName, mesh); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !mesh.DeletionTimestamp.IsZero() {
-		return r.finish(ctx, mesh)
+	if err := r.release(ctx, mesh); err != nil || !mesh.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, err // What it made is its MeshRevisions' to remove.
 	}
 	if mesh.Annotations[v1alpha1.AnnotationPaused] == "true" {
 		log.FromContext(ctx).Info("paused by annotation", "annotation", v1alpha1.AnnotationPaused)
 		return reconcile.Result{}, nil
-	}
-	if controllerutil.AddFinalizer(mesh, v1alpha1.Finalizer) {
-		if err := r.Client.Update(ctx, mesh); err != nil {
-			return reconcile.Result{}, fmt.Errorf("add finalizer to MeshOperator %s: %w", mesh.Name, err)
-		}
 	}
 	before := mesh.DeepCopy()
 	child, failure := r.resolve(ctx, mesh)
@@ -121,6 +119,7 @@ func (r *Reconciler) resolve(ctx context.Context, mesh *v1alpha1.MeshOperator) (
 		return nil, conditions.Stall(v1alpha1.ReasonInvalidValues, "%v", err)
 	}
 	mesh.Status.Platform = resolved.Platform
+	plan.DeletionPolicy = mesh.Spec.DeletionPolicy
 	mesh.Status.Profile, mesh.Status.Version, mesh.Status.Revision = resolved.Profile, plan.Version, revision.Name(mesh.Spec)
 
 	child := &v1alpha1.MeshRevision{}
@@ -129,23 +128,32 @@ func (r *Reconciler) resolve(ctx context.Context, mesh *v1alpha1.MeshOperator) (
 		return nil, fmt.Errorf("read MeshRevision %s: %w", revision.Name(mesh.Spec), err)
 	}
 	if err == nil {
-		if owner := metav1.GetControllerOf(child); owner == nil || owner.UID != mesh.UID {
-			return nil, conflict(child, owner)
+		if by := metav1.GetControllerOf(child); by == nil || by.UID != mesh.UID {
+			return nil, r.conflict(ctx, child, by)
 		}
 		if !child.DeletionTimestamp.IsZero() {
 			return nil, conditions.Wait(v1alpha1.ReasonDeleting, 0, "MeshRevision %s is being deleted; it is created again when it is gone", child.Name)
 		}
-		if equality.Semantic.DeepEqual(child.Spec, plan) {
+		if equality.Semantic.DeepEqual(child.Spec, plan) && r.holds(child) {
 			return child, nil
 		}
 	}
 	return r.apply(ctx, mesh, plan)
 }
 
-func conflict(child *v1alpha1.MeshRevision, owner *metav1.OwnerReference) error {
+// holds says whether a MeshRevision has the operator as an owner.
+func (r *Reconciler) holds(child *v1alpha1.MeshRevision) bool {
+	return r.Operator == nil || slices.Contains(child.OwnerReferences, *r.Operator)
+}
+
+func (r *Reconciler) conflict(ctx context.Context, child *v1alpha1.MeshRevision, by *metav1.OwnerReference) error {
+	if orphaned, err := owner.Orphaned(ctx, r.Client, r.Reader, child); err != nil || orphaned {
+		return cmp.Or(err, conditions.Wait(v1alpha1.ReasonDeleting, recheckRemoval,
+			"MeshRevision %s is of a MeshOperator that was deleted, and is being removed; this one is installed then", child.Name))
+	}
 	who := "was not made by a MeshOperator"
-	if owner != nil {
-		who = "belongs to " + owner.Kind + " " + owner.Name
+	if by != nil {
+		who = "belongs to " + by.Kind + " " + by.Name
 	}
 	return conditions.Stall(v1alpha1.ReasonRevisionConflict,
 		"MeshRevision %s exists and %s; choose another spec.revision, or delete that one", child.Name, who)
@@ -164,7 +172,11 @@ func (r *Reconciler) apply(ctx context.Context, mesh *v1alpha1.MeshOperator, pla
 	wanted.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MeshRevision"))
 	wanted.SetName(revision.Name(mesh.Spec))
 	wanted.SetLabels(map[string]string{apply.LabelManagedBy: apply.Manager})
-	wanted.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(mesh, v1alpha1.GroupVersion.WithKind("MeshOperator"))})
+	owners := []metav1.OwnerReference{*metav1.NewControllerRef(mesh, v1alpha1.GroupVersion.WithKind("MeshOperator"))}
+	if r.Operator != nil {
+		owners = append(owners, *r.Operator)
+	}
+	wanted.SetOwnerReferences(owners)
 	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(wanted), client.FieldOwner(apply.Manager), client.ForceOwnership)
 	if apierrors.IsInvalid(err) {
 		return nil, conditions.Stall(v1alpha1.ReasonRejected, "%v", err)
@@ -182,50 +194,14 @@ func (r *Reconciler) apply(ctx context.Context, mesh *v1alpha1.MeshOperator, pla
 	return child, nil
 }
 
-// finish deletes the MeshRevision, waits for its end, and removes the finalizer.
-func (r *Reconciler) finish(ctx context.Context, mesh *v1alpha1.MeshOperator) (reconcile.Result, error) {
-	if !controllerutil.ContainsFinalizer(mesh, v1alpha1.Finalizer) {
-		return reconcile.Result{}, nil
-	}
-	child := &v1alpha1.MeshRevision{}
-	err := r.Reader.Get(ctx, types.NamespacedName{Name: revision.Name(mesh.Spec)}, child)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return reconcile.Result{}, fmt.Errorf("read MeshRevision %s: %w", revision.Name(mesh.Spec), err)
-	}
-	ours := err == nil && metav1.IsControlledBy(child, mesh)
-	if ours && time.Since(mesh.DeletionTimestamp.Time) < deletionPatience {
-		return r.await(ctx, mesh, child)
-	}
-	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		latest := &v1alpha1.MeshOperator{}
-		if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(mesh), latest); err != nil {
-			return err
-		}
-		controllerutil.RemoveFinalizer(latest, v1alpha1.Finalizer)
-		return r.Client.Update(ctx, latest)
-	})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return reconcile.Result{}, fmt.Errorf("remove finalizer of MeshOperator %s: %w", mesh.Name, err)
-	}
-	return reconcile.Result{}, nil
-}
-
-// await asks for the deletion of the MeshRevision and tells what it waits for.
-func (r *Reconciler) await(ctx context.Context, mesh *v1alpha1.MeshOperator, child *v1alpha1.MeshRevision) (reconcile.Result, error) {
-	if child.DeletionTimestamp.IsZero() {
-		if err := r.Client.Delete(ctx, child, client.Preconditions{UID: &child.UID}); err != nil && !apierrors.IsNotFound(err) {
-			return reconcile.Result{}, fmt.Errorf("delete MeshRevision %s: %w", child.Name, err)
-		}
-	}
+// release takes off the finalizer that operators before this one set.
+func (r *Reconciler) release(ctx context.Context, mesh *v1alpha1.MeshOperator) error {
 	before := mesh.DeepCopy()
-	conditions.Write(&mesh.Status.Conditions, conditions.Summary{
-		Generation: mesh.Generation,
-		Err:        conditions.Wait(v1alpha1.ReasonDeleting, 0, "deleting MeshRevision %s: %s", child.Name, progress(child)),
-	})
-	if !equality.Semantic.DeepEqual(before.Status, mesh.Status) {
-		if err := r.Client.Status().Patch(ctx, mesh, client.MergeFrom(before)); err != nil && !apierrors.IsNotFound(err) {
-			return reconcile.Result{}, fmt.Errorf("patch status of MeshOperator %s: %w", mesh.Name, err)
-		}
+	if !controllerutil.RemoveFinalizer(mesh, v1alpha1.Finalizer) {
+		return nil
 	}
-	return reconcile.Result{RequeueAfter: 2 * time.Second}, nil
+	if err := r.Client.Patch(ctx, mesh, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("remove finalizer of MeshOperator %s: %w", mesh.Name, err)
+	}
+	return nil
 }

@@ -117,6 +117,9 @@ func (r *Reconciler) applyStage(ctx context.Context, s *scope, wanted stage) err
 		if s.gate != nil && (!known || before.Digest != i.entry.Digest) {
 			continue
 		}
+		if err := s.pin(i); err != nil {
+			return err
+		}
 		result, err := r.Applier.Apply(ctx, i.object, known)
 		if err != nil {
 			return translate(err)

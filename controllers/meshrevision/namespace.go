@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/controllers/owner"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/manifest"
@@ -36,11 +37,22 @@ func (r *Reconciler) applyNamespaces(ctx context.Context, s *scope) error {
 			return fmt.Errorf("read namespace %s: %w", name, err)
 		}
 		created := manifest.Namespace(name, s.revision.Name)
+		if r.Operator != nil && s.filled(name) {
+			// Somebody deleted it with all that was in it; so may the garbage collector, once no operator is left to do it.
+			created.OwnerReferences = []metav1.OwnerReference{owner.OfRevision(s.revision), *r.Operator}
+		}
 		if err := r.Client.Create(ctx, created, client.FieldOwner(apply.Manager)); err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// filled says whether something was installed into a namespace before.
+func (s *scope) filled(namespace string) bool {
+	return slices.ContainsFunc(s.revision.Status.Inventory, func(e v1alpha1.InventoryEntry) bool {
+		return e.Namespace == namespace && e.Digest != ""
+	})
 }
 
 // removeNamespaces deletes the namespaces that the operator created, when no

@@ -11,22 +11,20 @@ import (
 	"time"
 
 	"github.com/operator-framework/operator-lib/predicate"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	predicates "sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/controllers/answer"
+	"github.com/meshwright/meshwright/controllers/owner"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/helm"
@@ -37,10 +35,6 @@ const (
 	recheck        = 5 * time.Minute
 	recheckWaiting = 5 * time.Second
 )
-
-// deletionPatience bounds how long a deletion waits for objects that others
-// hold; then the finalizer goes and an event names what remains.
-const deletionPatience = 5 * time.Minute
 
 // Reconciler reconciles MeshRevisions.
 type Reconciler struct {
@@ -59,7 +53,11 @@ type Reconciler struct {
 	// Events tells users what was done.
 	Events events.EventRecorder
 
-	checked checked
+	// Operator stands for the operator as an owner; nil when nothing does.
+	Operator *metav1.OwnerReference
+
+	checked  checked
+	removals removals
 }
 
 // SetupWithManager adds the controller and its watches to a manager.
@@ -82,17 +80,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := r.Client.Get(ctx, request.NamespacedName, revision); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !revision.DeletionTimestamp.IsZero() {
+	orphaned, err := owner.Orphaned(ctx, r.Client, r.Reader, revision)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if orphaned || !revision.DeletionTimestamp.IsZero() {
 		return r.finish(ctx, revision)
 	}
 	if revision.Annotations[v1alpha1.AnnotationPaused] == "true" {
 		log.FromContext(ctx).Info("paused by annotation", "annotation", v1alpha1.AnnotationPaused)
 		return reconcile.Result{}, nil
-	}
-	if controllerutil.AddFinalizer(revision, v1alpha1.Finalizer) {
-		if err := r.Client.Update(ctx, revision); err != nil {
-			return reconcile.Result{}, fmt.Errorf("add finalizer to MeshRevision %s: %w", revision.Name, err)
-		}
 	}
 	before := revision.DeepCopy()
 	s := &scope{revision: revision}
@@ -121,41 +118,6 @@ func (r *Reconciler) patchStatus(ctx context.Context, before, after *v1alpha1.Me
 	}
 	after.Status = *wanted
 	return nil
-}
-
-// finish removes everything, then the finalizer.
-func (r *Reconciler) finish(ctx context.Context, revision *v1alpha1.MeshRevision) (reconcile.Result, error) {
-	if !controllerutil.ContainsFinalizer(revision, v1alpha1.Finalizer) {
-		return reconcile.Result{}, nil
-	}
-	failure := r.remove(ctx, revision)
-	late := time.Since(revision.DeletionTimestamp.Time) > deletionPatience
-	if failure != nil && !late {
-		before := revision.DeepCopy()
-		conditions.Write(&revision.Status.Conditions, conditions.Summary{
-			Generation: revision.Generation, Err: failure, ErrorReason: v1alpha1.ReasonDeleting,
-		})
-		if err := r.patchStatus(ctx, before, revision); err != nil {
-			return reconcile.Result{}, err
-		}
-		return answer.Of(failure, recheck, recheckWaiting)
-	}
-	if failure != nil {
-		r.event(revision, corev1.EventTypeWarning, "DeletionIncomplete", "Delete",
-			"gave up after "+deletionPatience.String()+": "+failure.Error())
-	}
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		latest := &v1alpha1.MeshRevision{}
-		if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(revision), latest); err != nil {
-			return err
-		}
-		controllerutil.RemoveFinalizer(latest, v1alpha1.Finalizer)
-		return r.Client.Update(ctx, latest)
-	})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return reconcile.Result{}, fmt.Errorf("remove finalizer of MeshRevision %s: %w", revision.Name, err)
-	}
-	return reconcile.Result{}, nil
 }
 
 func (r *Reconciler) event(revision *v1alpha1.MeshRevision, eventType, reason, action, note string) {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/controllers/owner"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 )
@@ -76,7 +77,8 @@ func (r *Reconciler) deleteAll(ctx context.Context, revision string, entries []v
 
 // remove deletes all that was made for a revision: the webhooks, so that
 // nothing waits for an answer that will not come; then the rest; then what
-// the control plane left; then the namespaces. CRDs stay, with the objects.
+// the control plane left; then the namespaces. CRDs stay, with the objects,
+// unless they are to be purged.
 func (r *Reconciler) remove(ctx context.Context, revision *v1alpha1.MeshRevision) error {
 	hooks, rest := split(revision.Status.Inventory)
 	for _, entries := range [][]v1alpha1.InventoryEntry{hooks, rest} {
@@ -93,6 +95,9 @@ func (r *Reconciler) remove(ctx context.Context, revision *v1alpha1.MeshRevision
 		return err
 	}
 	if err := r.removeLeftovers(ctx, revision, others); err != nil {
+		return err
+	}
+	if err := r.purge(ctx, revision, others); err != nil {
 		return err
 	}
 	going, err := r.removeNamespaces(ctx, revision, others)
@@ -122,9 +127,20 @@ func (r *Reconciler) others(ctx context.Context, revision *v1alpha1.MeshRevision
 	if err := r.Reader.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list MeshRevisions: %w", err)
 	}
-	return slices.DeleteFunc(list.Items, func(other v1alpha1.MeshRevision) bool {
-		return other.UID == revision.UID || other.DeletionTimestamp != nil
-	}), nil
+	var out []v1alpha1.MeshRevision
+	for _, other := range list.Items {
+		if other.UID == revision.UID || other.DeletionTimestamp != nil {
+			continue
+		}
+		orphaned, err := owner.Orphaned(ctx, r.Client, r.Reader, &other)
+		if err != nil {
+			return nil, err
+		}
+		if !orphaned {
+			out = append(out, other)
+		}
+	}
+	return out, nil
 }
 
 // removeLeftovers deletes what control planes made while they ran: what those of

@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/conditions"
+	"github.com/meshwright/meshwright/internal/health"
 )
 
 // scope is what the phases of one reconcile share.
@@ -26,6 +28,30 @@ type scope struct {
 	drift []string
 	// notes are remarks for the message of Ready.
 	notes []string
+}
+
+// pin writes the identity of its ServiceAccount into the template of a Deployment: the tokens of running pods are worth
+// nothing once the ServiceAccount was deleted, also when there is one of the same name again, so the pods must follow.
+func (s *scope) pin(i *item) error {
+	if i.object.GetKind() != "Deployment" {
+		return nil
+	}
+	name, _, err := unstructured.NestedString(i.object.Object, "spec", "template", "spec", "serviceAccountName")
+	if err != nil {
+		return conditions.Give(v1alpha1.ReasonError, "%s: %v", health.Name(i.object), err)
+	}
+	at := slices.IndexFunc(s.items, func(o *item) bool {
+		return o.live != nil && o.entry.Kind == "ServiceAccount" && o.entry.Namespace == i.entry.Namespace && o.entry.Name == name
+	})
+	if at < 0 {
+		return nil
+	}
+	uid := string(s.items[at].live.GetUID())
+	err = unstructured.SetNestedField(i.object.Object, uid, "spec", "template", "metadata", "annotations", v1alpha1.AnnotationServiceAccount)
+	if err != nil {
+		return conditions.Give(v1alpha1.ReasonError, "%s: %v", health.Name(i.object), err)
+	}
+	return nil
 }
 
 // stage is the phase that applies an object.

@@ -15,8 +15,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
@@ -79,16 +81,22 @@ func (r *Reconciler) watch(b *builder.Builder) *builder.Builder {
 	for _, kind := range Owned {
 		b = b.Watches(empty(kind), toRevision)
 	}
+	// A MeshOperator that goes leaves its MeshRevisions to be removed.
+	going := predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool { return e.ObjectNew.GetDeletionTimestamp() != nil },
+	}
+	b = b.Watches(&v1alpha1.MeshOperator{}, handler.EnqueueRequestsFromMapFunc(r.everyRevision), builder.WithPredicates(going))
 	definition := &metav1.PartialObjectMetadata{}
 	definition.SetGroupVersionKind(definitionKind)
 	return b.WatchesMetadata(definition, handler.EnqueueRequestsFromMapFunc(r.everyRevision))
 }
 
-// everyRevision maps a CRD, which all revisions share.
+// everyRevision maps what concerns all revisions.
 func (r *Reconciler) everyRevision(ctx context.Context, _ client.Object) []reconcile.Request {
 	var list v1alpha1.MeshRevisionList
 	if err := r.Client.List(ctx, &list); err != nil {
-		log.FromContext(ctx).Error(err, "listing MeshRevisions for a changed CustomResourceDefinition failed")
+		log.FromContext(ctx).Error(err, "listing MeshRevisions failed")
 		return nil
 	}
 	out := make([]reconcile.Request, len(list.Items))

@@ -230,6 +230,9 @@ func (d *demo) meshDown(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := d.cluster.WaitNoMesh(ctx, installLimit); err != nil {
+		return err
+	}
 	if err := d.cluster.UninstallOperator(); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func removeMeshes(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return cluster.WaitNoMesh(ctx, installLimit)
 }
 
 // The operator is killed again and again while it installs; the last one that

@@ -102,7 +102,10 @@ const (
 	// AnnotationAdopt with the value true on an object that exists already lets
 	// the operator take it over.
 	AnnotationAdopt = "operator.meshwright.dev/adopt"
-	// Finalizer keeps an object until what was made for it is gone.
+	// AnnotationServiceAccount in a pod template is the UID of the pods' ServiceAccount.
+	AnnotationServiceAccount = "operator.meshwright.dev/service-account-uid"
+	// Finalizer keeps an IstioOperator until what was made for it is gone. The
+	// kinds of this group have none: see docs/adr/013.
 	Finalizer = "operator.meshwright.dev/cleanup"
 )
 

@@ -96,6 +96,13 @@ type MeshOperatorSpec struct {
 	// +optional
 	UpgradeStrategy *UpgradeStrategy `json:"upgradeStrategy,omitempty"`
 
+	// deletionPolicy says what happens to what users wrote for the mesh when
+	// this object is deleted: Retain (when not set) keeps the definitions of the
+	// mesh's APIs with all objects of their kinds; Purge deletes them, once no
+	// other mesh is left.
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
 	// topology places this mesh among clusters and networks.
 	// +optional
 	Topology *Topology `json:"topology,omitempty"`

@@ -61,12 +61,29 @@ type MeshRevisionSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=130
 	Components []Component `json:"components,omitempty"`
+	// deletionPolicy is that of the MeshOperator.
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// overlays change rendered objects before they are applied.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Overlays []Overlay `json:"overlays,omitempty"`
 }
+
+// DeletionPolicy says what happens to what users wrote for a mesh when the mesh
+// is deleted.
+//
+// +kubebuilder:validation:Enum=Retain;Purge
+type DeletionPolicy string
+
+// The deletion policies.
+const (
+	// DeletionRetain keeps the definitions of the mesh's APIs, and the objects.
+	DeletionRetain DeletionPolicy = "Retain"
+	// DeletionPurge deletes them.
+	DeletionPurge DeletionPolicy = "Purge"
+)
 
 // Chart is the name of a chart that the operator carries.
 type Chart string

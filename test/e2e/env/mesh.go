@@ -155,6 +155,25 @@ func (c *Cluster) WaitMesh(ctx context.Context, limit time.Duration, name string
 	return c.WaitCondition(ctx, limit, MeshOperator, "", name, "Ready", "True")
 }
 
+// WaitNoMesh waits until all that was installed for MeshOperators is gone.
+func (c *Cluster) WaitNoMesh(ctx context.Context, limit time.Duration) error {
+	return Eventually(ctx, limit, "every mesh removed", func(ctx context.Context) error {
+		r, err := c.Resource(ctx, MeshRevision, "")
+		if notServed(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		list, err := r.List(ctx, metav1.ListOptions{})
+		if err != nil || len(list.Items) == 0 {
+			return err
+		}
+		found, _ := ConditionOf(&list.Items[0], "Ready")
+		return fmt.Errorf("MeshRevision %s is still there: %s", list.Items[0].GetName(), found.Message)
+	})
+}
+
 // MakeNamespace makes a namespace with the labels, or adds them.
 func (c *Cluster) MakeNamespace(ctx context.Context, name string, labels map[string]string) error {
 	u := &unstructured.Unstructured{}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/controllers/meshrevision"
 )
 
 // What the cluster does by itself; a test switches it off to see the operator
@@ -80,6 +81,7 @@ func collectGarbage(ctx context.Context) {
 	for _, list := range otherLists() {
 		finish(ctx, list)
 	}
+	collectDependents(ctx)
 	var namespaces corev1.NamespaceList
 	if world.admin.List(ctx, &namespaces) != nil {
 		return
@@ -94,6 +96,30 @@ func collectGarbage(ctx context.Context) {
 		_ = world.admin.DeleteAllOf(ctx, &appsv1.Deployment{}, client.InNamespace(namespace.Name))
 		namespace.Spec.Finalizers = nil
 		_ = world.admin.SubResource("finalize").Update(ctx, namespace)
+	}
+}
+
+// collectDependents deletes what belongs to MeshRevisions that are gone.
+func collectDependents(ctx context.Context) {
+	var revisions v1alpha1.MeshRevisionList
+	if world.admin.List(ctx, &revisions) != nil {
+		return
+	}
+	for _, kind := range meshrevision.Owned {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		if world.admin.List(ctx, list, client.HasLabels{v1alpha1.LabelRevision}) != nil {
+			return
+		}
+		for i := range list.Items {
+			object := &list.Items[i]
+			there := len(object.OwnerReferences) == 0 || slices.ContainsFunc(revisions.Items, func(r v1alpha1.MeshRevision) bool {
+				return slices.ContainsFunc(object.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == r.UID })
+			})
+			if !there && object.DeletionTimestamp == nil {
+				_ = world.admin.Delete(ctx, object, client.Preconditions{UID: &object.UID, ResourceVersion: &object.ResourceVersion})
+			}
+		}
 	}
 }
 

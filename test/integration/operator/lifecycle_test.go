@@ -59,13 +59,7 @@ func TestPhases(t *testing.T) {
 	if err := world.admin.Delete(context.Background(), m); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Minute, func() error {
-		err := world.admin.Get(context.Background(), client.ObjectKeyFromObject(m), m)
-		if err == nil {
-			return fmt.Errorf("still there: %s", status(m))
-		}
-		return client.IgnoreNotFound(err)
-	})
+	removed(t, m)
 	if left := owned(t, "default"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
@@ -216,13 +210,7 @@ func TestKilled(t *testing.T) {
 		}
 		murder(t, random)
 		survivor = start(t)
-		eventually(t, time.Minute, func() error {
-			err := world.admin.Get(ctx, client.ObjectKeyFromObject(m), m)
-			if err == nil {
-				return fmt.Errorf("still there: %s", status(m))
-			}
-			return client.IgnoreNotFound(err)
-		})
+		removed(t, m)
 		survivor.kill()
 		if left := owned(t, "default"); len(left) > 0 {
 			t.Fatalf("left behind: %v", left)

@@ -87,9 +87,29 @@ func discard(t *testing.T, m *v1alpha1.MeshOperator) {
 	}
 	controlPlaneWorks.Store(true)
 	start(t)
+	removed(t, m)
+}
+
+// removed waits until a deleted MeshOperator is gone with all that was made for it.
+func removed(t *testing.T, m *v1alpha1.MeshOperator) {
+	t.Helper()
+	uid := m.UID
 	eventually(t, time.Minute, func() error {
-		if err := world.admin.Get(ctx, client.ObjectKeyFromObject(m), m); client.IgnoreNotFound(err) != nil || err == nil {
-			return fmt.Errorf("MeshOperator %s is still there: %v", m.Name, status(m))
+		err := world.admin.Get(context.Background(), client.ObjectKeyFromObject(m), m)
+		if err == nil {
+			return fmt.Errorf("MeshOperator %s is still there: %s", m.Name, status(m))
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		var revisions v1alpha1.MeshRevisionList
+		if err := world.admin.List(context.Background(), &revisions); err != nil {
+			return err
+		}
+		for i := range revisions.Items {
+			if by := metav1.GetControllerOf(&revisions.Items[i]); by != nil && by.UID == uid {
+				return fmt.Errorf("MeshRevision %s is still there: %+v", revisions.Items[i].Name, revisions.Items[i].Status.Conditions)
+			}
 		}
 		return nil
 	})

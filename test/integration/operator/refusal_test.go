@@ -158,12 +158,7 @@ func TestStalls(t *testing.T) {
 			if err := world.admin.Delete(context.Background(), m); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, 30*time.Second, func() error {
-				if world.admin.Get(context.Background(), client.ObjectKeyFromObject(m), m) == nil {
-					return fmt.Errorf("still there: %s", status(m))
-				}
-				return nil
-			})
+			removed(t, m)
 		})
 	}
 }
@@ -224,12 +219,7 @@ func TestForeignObjects(t *testing.T) {
 	if err := world.admin.Delete(ctx, m); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Minute, func() error {
-		if world.admin.Get(ctx, client.ObjectKeyFromObject(m), m) == nil {
-			return fmt.Errorf("still there: %s", status(m))
-		}
-		return nil
-	})
+	removed(t, m)
 	if !exists(t, &corev1.Namespace{}, "", "mesh-foreign") {
 		t.Error("a namespace that was not ours is gone")
 	}
@@ -250,12 +240,7 @@ func TestNamespaceWithUsersObjects(t *testing.T) {
 	if err := world.admin.Delete(ctx, m); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Minute, func() error {
-		if world.admin.Get(ctx, client.ObjectKeyFromObject(m), m) == nil {
-			return fmt.Errorf("still there: %s", status(m))
-		}
-		return nil
-	})
+	removed(t, m)
 	if !exists(t, &corev1.Secret{}, "mesh-users", "certificate") {
 		t.Error("the user's Secret is gone")
 	}
