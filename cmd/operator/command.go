@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -153,6 +154,11 @@ func (o options) setUp(ctx context.Context, mgr ctrl.Manager, carried *helm.Char
 	installer := &meshrevision.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Applier: applier, Charts: carried,
 		KubeVersion: version, Events: mgr.GetEventRecorder(apply.Manager), Operator: self,
+	}
+	for _, collector := range meshrevision.Collectors() {
+		if err := metrics.Registry.Register(collector); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	if o.selfChecks {
 		installer.Prober = &selfcheck.Prober{Client: mgr.GetClient()}

@@ -3,6 +3,7 @@
 package meshrevision
 
 import (
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,8 @@ const driftShown = 3 * time.Second
 
 // drifted remembers and reports that an object was put back.
 func (r *Reconciler) drifted(s *scope, name, what string) {
+	kind, _, _ := strings.Cut(name, " ")
+	driftCorrected.WithLabelValues(kind).Inc()
 	s.drift = append(s.drift, name+" "+what)
 	r.event(s.revision, corev1.EventTypeWarning, "DriftCorrected", "Apply", name+" "+what+"; it is put back")
 }

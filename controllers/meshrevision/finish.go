@@ -76,9 +76,11 @@ func (r *Reconciler) finish(ctx context.Context, revision *v1alpha1.MeshRevision
 		return answer.Of(failure, recheck, recheckWaiting)
 	}
 	if failure != nil {
+		removalsEnded.WithLabelValues("incomplete").Inc()
 		r.event(revision, corev1.EventTypeWarning, "DeletionIncomplete", "Delete",
 			"gave up after "+deletionPatience.String()+": "+failure.Error())
 	} else {
+		removalsEnded.WithLabelValues("complete").Inc()
 		r.event(revision, corev1.EventTypeNormal, "Removed", "Delete", "all that was installed for revision "+revision.Name+" is gone")
 	}
 	if err := r.disown(ctx, revision); err != nil {
@@ -88,6 +90,7 @@ func (r *Reconciler) finish(ctx context.Context, revision *v1alpha1.MeshRevision
 		return reconcile.Result{}, err
 	}
 	r.removals.end(revision.UID)
+	forget(revision)
 	return reconcile.Result{}, nil
 }
 

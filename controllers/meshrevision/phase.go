@@ -15,6 +15,8 @@ import (
 
 // phase is one step of an installation.
 type phase struct {
+	// name is the phase's in metrics.
+	name string
 	// condition is the type of the phase's condition, or "" when it has none.
 	condition string
 	run       func(context.Context, *scope) error
@@ -26,17 +28,17 @@ type phase struct {
 // gate: those behind it put back drift but install nothing.
 func (r *Reconciler) phases() []phase {
 	return []phase{
-		{run: r.validate},
-		{run: r.record},
-		{condition: v1alpha1.ConditionCRDsReady, run: r.applyDefinitions, wanted: func(s *scope) bool { return len(s.definitions) > 0 }},
-		{run: r.applyNamespaces},
-		{run: r.applyCNI},
-		{condition: v1alpha1.ConditionControlPlaneReady, run: r.applyControlPlane, wanted: has(stageControlPlane)},
-		{condition: v1alpha1.ConditionWebhooksReady, run: r.applyWebhooks, wanted: has(stageWebhooks)},
-		{condition: v1alpha1.ConditionGatewaysReady, run: r.applyGateways, wanted: has(stageGateways)},
+		{name: "validate", run: r.validate},
+		{name: "record", run: r.record},
+		{name: "crds", condition: v1alpha1.ConditionCRDsReady, run: r.applyDefinitions, wanted: func(s *scope) bool { return len(s.definitions) > 0 }},
+		{name: "namespaces", run: r.applyNamespaces},
+		{name: "cni", run: r.applyCNI},
+		{name: "controlplane", condition: v1alpha1.ConditionControlPlaneReady, run: r.applyControlPlane, wanted: has(stageControlPlane)},
+		{name: "webhooks", condition: v1alpha1.ConditionWebhooksReady, run: r.applyWebhooks, wanted: has(stageWebhooks)},
+		{name: "gateways", condition: v1alpha1.ConditionGatewaysReady, run: r.applyGateways, wanted: has(stageGateways)},
 		// A node that is down keeps nothing else from being installed.
-		{condition: v1alpha1.ConditionCNIReady, run: r.awaitCNI, wanted: has(stageCNI)},
-		{run: r.prune},
+		{name: "cni-ready", condition: v1alpha1.ConditionCNIReady, run: r.awaitCNI, wanted: has(stageCNI)},
+		{name: "prune", run: r.prune},
 	}
 }
 
@@ -59,7 +61,9 @@ func (r *Reconciler) run(ctx context.Context, s *scope) error {
 			meta.RemoveStatusCondition(list, p.condition)
 			continue
 		}
+		done := timed(p.name)
 		err := p.run(ctx, s)
+		done()
 		if p.condition != "" {
 			conditions.Phase(list, p.condition, conditions.Summary{
 				Generation: s.revision.Generation, Err: err,

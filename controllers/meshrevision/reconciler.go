@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/operator-framework/operator-lib/predicate"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -104,7 +106,24 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := r.patchStatus(ctx, before, revision); err != nil {
 		return reconcile.Result{}, err
 	}
+	measure(revision, failure == nil)
+	r.announce(before, revision)
 	return answer.Of(failure, recheck, recheckWaiting)
+}
+
+// announce reports each change between ready and not ready once, when it is in the status.
+func (r *Reconciler) announce(before, after *v1alpha1.MeshRevision) {
+	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady)
+	is := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReady)
+	switch {
+	case is == nil || was != nil && was.Status == is.Status && was.ObservedGeneration == is.ObservedGeneration:
+	case is.Status == metav1.ConditionTrue:
+		r.event(after, corev1.EventTypeNormal, "Installed", "Apply", is.Message)
+	case was == nil:
+		r.event(after, corev1.EventTypeNormal, "InstallStarted", "Apply", "installing revision "+after.Name+": "+is.Message)
+	case is.Reason != v1alpha1.ReasonDriftDetected && was.Status == metav1.ConditionTrue:
+		r.event(after, corev1.EventTypeWarning, "NotReady", "Observe", is.Reason+": "+is.Message)
+	}
 }
 
 // patchStatus writes the status when it differs from before.

@@ -86,6 +86,7 @@ func (r *Reconciler) checkWebhooks(ctx context.Context, s *scope) error {
 		r.checked.set(s.revision.Name+"/webhooks", versions, now)
 		return nil
 	}
+	selfCheckFailures.WithLabelValues("webhooks").Inc()
 	r.checked.set(s.revision.Name+"/webhooks", "", now)
 	return conditions.Wait(v1alpha1.ReasonWebhooksNotReady, recheckUnanswered, "the webhooks of revision %s do not answer: %v", wanted.Revision, err)
 }

@@ -24,6 +24,7 @@ func TestMesh(t *testing.T) {
 		{"UnknownProfileStalls", testUnknownProfileStalls},
 		{"UnknownVersionStalls", testUnknownVersionStalls},
 		{"DriftIsPutBack", testDriftIsPutBack},
+		{"EveryObjectIsPutBack", testEveryObjectIsPutBack},
 		{"EveryPodGetsAProxy", testEveryPodGetsAProxy},
 		{"Meshctl", testMeshctl},
 		{"Weights", testWeights},

@@ -205,6 +205,17 @@ func (c *Cluster) WaitGone(ctx context.Context, limit time.Duration, gvk schema.
 	})
 }
 
+// WaitNoPods waits until no pod with the labels is left.
+func (c *Cluster) WaitNoPods(ctx context.Context, limit time.Duration, namespace, selector string) error {
+	return Eventually(ctx, limit, "no pods "+selector+" in "+namespace, func(ctx context.Context) error {
+		pods, err := c.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		if err == nil && len(pods.Items) > 0 {
+			err = fmt.Errorf("there are %d", len(pods.Items))
+		}
+		return err
+	})
+}
+
 // Address returns the address of a Service of type LoadBalancer.
 func (c *Cluster) Address(ctx context.Context, limit time.Duration, namespace, service string) (string, error) {
 	var address string

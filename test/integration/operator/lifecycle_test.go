@@ -142,7 +142,7 @@ func TestDrift(t *testing.T) {
 	if err := world.admin.Get(ctx, key, deployment); err != nil || *deployment.Spec.Replicas != 4 {
 		t.Errorf("replicas are %v (%v), want the autoscaler's 4", *deployment.Spec.Replicas, err)
 	}
-	told.nothing(t)
+	told.noDrift(t)
 	// The label that makes an object ours, taken off: no field manager has it then.
 	edit(t, key, "kubectl-label", `{"metadata":{"labels":{"`+v1alpha1.LabelRevision+`":null}}}`)
 	eventually(t, 10*time.Second, func() error {

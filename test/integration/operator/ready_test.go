@@ -68,12 +68,17 @@ func (c changes) next(t *testing.T, want metav1.ConditionStatus, texts ...string
 	}
 }
 
-// nothing wants no change until now.
-func (c changes) nothing(t *testing.T) {
+// noDrift wants that none of the changes until now told of drift.
+func (c changes) noDrift(t *testing.T) {
 	t.Helper()
-	select {
-	case got := <-c.seen:
-		t.Errorf("Ready became %s %s: %s; want no change", got.Status, got.Reason, got.Message)
-	default:
+	for {
+		select {
+		case got := <-c.seen:
+			if got.Reason == v1alpha1.ReasonDriftDetected {
+				t.Errorf("Ready became %s %s: %s; want no drift", got.Status, got.Reason, got.Message)
+			}
+		default:
+			return
+		}
 	}
 }
