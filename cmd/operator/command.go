@@ -161,7 +161,7 @@ func (o options) setUp(ctx context.Context, mgr ctrl.Manager, carried *helm.Char
 		}
 	}
 	if o.selfChecks {
-		installer.Prober = &selfcheck.Prober{Client: mgr.GetClient()}
+		installer.Prober = &selfcheck.Prober{Client: mgr.GetClient(), Reader: mgr.GetAPIReader()}
 	}
 	if err := installer.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the MeshRevision controller: %w", err)

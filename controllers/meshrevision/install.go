@@ -55,7 +55,10 @@ func (r *Reconciler) applyControlPlane(ctx context.Context, s *scope) error {
 	if err := r.applyStage(ctx, s, stageControlPlane); err != nil {
 		return err
 	}
-	return r.await(ctx, s, stageControlPlane, v1alpha1.ReasonControlPlaneNotReady)
+	if err := r.await(ctx, s, stageControlPlane, v1alpha1.ReasonControlPlaneNotReady); err != nil {
+		return err
+	}
+	return r.checkControlPlane(ctx, s)
 }
 
 func (r *Reconciler) applyWebhooks(ctx context.Context, s *scope) error {

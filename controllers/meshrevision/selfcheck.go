@@ -17,6 +17,8 @@ import (
 type Prober interface {
 	// Webhooks asks the webhooks of one revision through the API server.
 	Webhooks(ctx context.Context, webhooks selfcheck.Webhooks) error
+	// ControlPlane asks every replica that is ready.
+	ControlPlane(ctx context.Context, controlPlane selfcheck.ControlPlane) error
 }
 
 // checked remembers what answered, so that an operator at rest asks nothing. It is not kept over a restart: what a
@@ -70,25 +72,54 @@ func (s *scope) versionsOf(stages ...stage) string {
 	return out.String()
 }
 
-// checkWebhooks lets the API server ask the webhooks, when they or the control plane behind them changed since they
-// answered last.
-func (r *Reconciler) checkWebhooks(ctx context.Context, s *scope) error {
+// answers runs a self-check when the objects of the stages changed since it succeeded last, or when that is long ago. It
+// is not run behind a closed gate, where nothing new is believed.
+func (r *Reconciler) answers(s *scope, check string, stages []stage, ask func() error) error {
 	if r.Prober == nil || s.gate != nil {
 		return nil
 	}
+	name, versions, now := s.revision.Name+"/"+check, s.versionsOf(stages...), time.Now()
+	if r.checked.fresh(name, versions, now) {
+		return nil
+	}
+	if err := ask(); err != nil {
+		selfCheckFailures.WithLabelValues(check).Inc()
+		r.checked.set(name, "", now)
+		return err
+	}
+	r.checked.set(name, versions, now)
+	return nil
+}
+
+// checkWebhooks lets the API server ask the webhooks.
+func (r *Reconciler) checkWebhooks(ctx context.Context, s *scope) error {
 	wanted := webhooksOf(s)
-	versions, now := s.versionsOf(stageControlPlane, stageWebhooks), time.Now()
-	if r.checked.fresh(s.revision.Name+"/webhooks", versions, now) {
-		return nil
+	err := r.answers(s, "webhooks", []stage{stageControlPlane, stageWebhooks}, func() error { return r.Prober.Webhooks(ctx, wanted) })
+	if err != nil {
+		return conditions.Wait(v1alpha1.ReasonWebhooksNotReady, recheckUnanswered, "the webhooks of revision %s do not answer: %v", wanted.Revision, err)
 	}
-	err := r.Prober.Webhooks(ctx, wanted)
-	if err == nil {
-		r.checked.set(s.revision.Name+"/webhooks", versions, now)
-		return nil
+	return nil
+}
+
+// checkControlPlane asks the replicas of the control plane.
+func (r *Reconciler) checkControlPlane(ctx context.Context, s *scope) error {
+	for _, i := range s.items {
+		if i.stage != stageControlPlane || i.object.GetKind() != "Deployment" {
+			continue
+		}
+		selector, ok := selectorOf(i.object)
+		if !ok {
+			continue
+		}
+		wanted := selfcheck.ControlPlane{
+			Namespace: i.entry.Namespace, ServerName: i.entry.Name + "." + i.entry.Namespace + ".svc", Selector: selector,
+		}
+		err := r.answers(s, "xds", []stage{stageControlPlane}, func() error { return r.Prober.ControlPlane(ctx, wanted) })
+		if err != nil {
+			return conditions.Wait(v1alpha1.ReasonControlPlaneNotReady, recheckUnanswered, "%v", err)
+		}
 	}
-	selfCheckFailures.WithLabelValues("webhooks").Inc()
-	r.checked.set(s.revision.Name+"/webhooks", "", now)
-	return conditions.Wait(v1alpha1.ReasonWebhooksNotReady, recheckUnanswered, "the webhooks of revision %s do not answer: %v", wanted.Revision, err)
+	return nil
 }
 
 // webhooksOf says what of the webhooks a revision has.

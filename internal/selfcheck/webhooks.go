@@ -32,6 +32,8 @@ type Webhooks struct {
 type Prober struct {
 	// Client writes to the API server.
 	Client client.Client
+	// Reader reads from the API server.
+	Reader client.Reader
 }
 
 // Webhooks returns nil when the API server reached every webhook that is installed and got its answer. The error says

@@ -180,9 +180,10 @@ func inventory(ctx context.Context) (all, going []string, err error) {
 	return slices.Compact(all), going, nil
 }
 
-// comesAndGoes are kinds of which Kubernetes makes objects all the time, and the definitions, which stay.
+// comesAndGoes are kinds of which Kubernetes makes objects all the time, and the definitions with what follows from
+// them, which stay.
 func comesAndGoes(group, resource string) bool {
-	return resource == "events" || resource == "componentstatuses" || group == "apiextensions.k8s.io" || group == "metrics.k8s.io"
+	return resource == "events" || resource == "componentstatuses" || group == "apiextensions.k8s.io" || group == "apiregistration.k8s.io" || group == "metrics.k8s.io"
 }
 
 // ofCluster are the objects by which the nodes and controllers of the cluster itself work.
