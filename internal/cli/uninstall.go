@@ -150,10 +150,7 @@ func (s *session) announce(ctx context.Context, c client.Client, chosen []v1alph
 	for i := range chosen {
 		m := &chosen[i]
 		s.note("MeshOperator %s, revision %s", m.Name, revision.Name(m.Spec))
-		revisions = append(revisions, revision.Name(m.Spec))
-		for _, r := range m.Status.Revisions {
-			revisions = append(revisions, r.Name)
-		}
+		revisions = append(revisions, revisionsOf(m)...)
 		for _, g := range m.Status.Gateways {
 			s.note("  its gateway %s/%s %s", g.Namespace, g.Name, strings.Join(g.Addresses, ", "))
 		}
@@ -168,7 +165,7 @@ func (s *session) announce(ctx context.Context, c client.Client, chosen []v1alph
 	}
 	serving := slices.ContainsFunc(operators, func(o census.Operator) bool { return o.Ready > 0 })
 	if len(chosen) > 0 && !serving {
-		s.note("warning: no operator is ready, and only an operator removes a mesh: this waits for one")
+		s.note("warning: no operator is ready: Kubernetes' garbage collector removes the mesh then, in no order, and namespaces stay")
 	}
 	proxies, err := census.Count(ctx, c)
 	if err != nil {
@@ -184,6 +181,15 @@ func (s *session) announce(ctx context.Context, c client.Client, chosen []v1alph
 	return nil
 }
 
+// revisionsOf returns the names of the MeshRevisions of a mesh.
+func revisionsOf(m *v1alpha1.MeshOperator) []string {
+	out := []string{revision.Name(m.Spec)}
+	for _, r := range m.Status.Revisions {
+		out = append(out, r.Name)
+	}
+	return out
+}
+
 func (s *session) removeMeshes(ctx context.Context, c client.Client, chosen []v1alpha1.MeshOperator, u uninstalling, teller *progress.Teller) error {
 	for i := range chosen {
 		m := &chosen[i]
@@ -196,6 +202,9 @@ func (s *session) removeMeshes(ctx context.Context, c client.Client, chosen []v1
 	}
 	for i := range chosen {
 		err := progress.Gone(ctx, c, chosen[i].Name, u.limit, teller)
+		if err == nil {
+			err = progress.Removed(ctx, c, &chosen[i], revisionsOf(&chosen[i]), u.limit, teller)
+		}
 		var timeout *progress.TimeoutError
 		if errors.As(err, &timeout) {
 			return &exit{code: codeTimeout, err: err}

@@ -125,6 +125,45 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// lists is a reader of MeshRevisions: one list for each look, then none.
+type lists struct {
+	client.Reader
+	looks [][]v1alpha1.MeshRevision
+}
+
+func (l *lists) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
+	if len(l.looks) == 0 {
+		return nil
+	}
+	into.(*v1alpha1.MeshRevisionList).Items = l.looks[0]
+	if len(l.looks) > 1 {
+		l.looks = l.looks[1:]
+	}
+	return nil
+}
+
+func TestRemoved(t *testing.T) {
+	m := &v1alpha1.MeshOperator{ObjectMeta: metav1.ObjectMeta{Name: "mesh", UID: "one"}}
+	going := v1alpha1.MeshRevision{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	going.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "Deleting", Message: "pods are there"}}
+	of := true
+	taken := v1alpha1.MeshRevision{ObjectMeta: metav1.ObjectMeta{Name: "default", OwnerReferences: []metav1.OwnerReference{{UID: "two", Controller: &of}}}}
+	others := v1alpha1.MeshRevision{ObjectMeta: metav1.ObjectMeta{Name: "other"}}
+	var out bytes.Buffer
+	reader := &lists{looks: [][]v1alpha1.MeshRevision{{going, others}, {taken, others}}}
+	if err := Removed(t.Context(), reader, m, []string{"default"}, time.Minute, &Teller{Out: &out, Began: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "pods are there") {
+		t.Error(out.String())
+	}
+	var late *TimeoutError
+	err := Removed(t.Context(), &lists{looks: [][]v1alpha1.MeshRevision{{going}}}, m, []string{"default"}, time.Second, &Teller{Out: &out})
+	if !errors.As(err, &late) || !strings.Contains(err.Error(), "pods are there") {
+		t.Errorf("late: %v", err)
+	}
+}
+
 // TestReadyIsOfTheCurrentSpec: what an older spec was is not what is awaited.
 func TestReadyIsOfTheCurrentSpec(t *testing.T) {
 	for name, c := range map[string]struct {
