@@ -39,6 +39,7 @@ type Applier struct {
 
 	seen    cache
 	contest contest
+	cursors cursors
 }
 
 // Result is what an apply did.

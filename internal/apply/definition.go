@@ -73,7 +73,10 @@ func (a *Applier) Define(ctx context.Context, object *unstructured.Unstructured)
 
 func (a *Applier) define(ctx context.Context, object, live *unstructured.Unstructured, digest string) (Definition, error) {
 	known := a.seen.knows(object, digest)
-	sent := object.DeepCopy()
+	sent, bridge, err := bridged(object, live)
+	if err != nil {
+		return Definition{}, err
+	}
 	if err := a.patch(ctx, sent, true); err != nil {
 		return Definition{}, fmt.Errorf("apply %s: %w", health.Name(object), err)
 	}
@@ -82,6 +85,12 @@ func (a *Applier) define(ctx context.Context, object, live *unstructured.Unstruc
 		return Definition{}, err
 	}
 	if report.Ready {
+		report.Message, err = a.restore(ctx, sent)
+		if err != nil {
+			return Definition{}, err
+		}
+	}
+	if report.Message == "" && !bridge {
 		a.seen.put(object, sent.GetResourceVersion(), digest)
 	}
 	changed := live.GetResourceVersion() != sent.GetResourceVersion()
