@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -48,6 +49,9 @@ func Of(pod metav1.Object) Workload {
 	return w
 }
 
+// String writes the workload as KIND NAMESPACE/NAME.
+func (w Workload) String() string { return w.Kind + " " + w.Namespace + "/" + w.Name }
+
 // Place is where a workload stands among all: what is asked for a share of the workloads takes those up to a place. It
 // stays the same while pods come and go.
 type Place uint64
@@ -57,6 +61,9 @@ func (w Workload) Place() Place {
 	sum := sha256.Sum256([]byte(w.Namespace + "/" + w.Kind + "/" + w.Name))
 	return Place(binary.BigEndian.Uint64(sum[:8]))
 }
+
+// Last is the highest place: up to it is every workload.
+const Last = Place(math.MaxUint64)
 
 // placeDigits is the length of a place in text.
 const placeDigits = 16
