@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"time"
@@ -41,6 +42,7 @@ import (
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/helm"
 	"github.com/meshwright/meshwright/internal/revision"
+	"github.com/meshwright/meshwright/internal/rollout"
 	"github.com/meshwright/meshwright/internal/selfcheck"
 )
 
@@ -177,8 +179,10 @@ func (o options) setUp(ctx context.Context, mgr ctrl.Manager, carried *helm.Char
 		return fmt.Errorf("set up the MeshRevisionTag controller: %w", err)
 	}
 	resolver := &meshoperator.Reconciler{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
-		Operator: self, Platform: platform,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Platform: platform, Clock: clock.RealClock{},
+		Rollouts: &rollout.Watch{Config: mgr.GetConfig(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()},
+		Events:   mgr.GetEventRecorder(apply.Manager),
+		Operator: self,
 	}
 	if err := resolver.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the MeshOperator controller: %w", err)
@@ -206,6 +210,11 @@ func (o options) newManager(config *rest.Config) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build cache options: %w", err)
 	}
+	injected, err := meshoperator.Caches()
+	if err != nil {
+		return nil, fmt.Errorf("build cache options: %w", err)
+	}
+	maps.Copy(owned, injected)
 	grace := 20 * time.Second
 	leaseDuration, renewDeadline, retryPeriod := leaseDuration, renewDeadline, retryPeriod
 	mgr, err := ctrl.NewManager(config, ctrl.Options{

@@ -7,33 +7,34 @@ package meshoperator
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/operator-framework/operator-lib/predicate"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	predicates "sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/controllers/answer"
-	"github.com/meshwright/meshwright/controllers/owner"
-	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/profile"
 	"github.com/meshwright/meshwright/internal/revision"
+	"github.com/meshwright/meshwright/internal/rollout"
+	"github.com/meshwright/meshwright/internal/upgrade"
 )
 
 // recheckRemoval is how soon a mesh is looked at again that waits for the end of another one.
@@ -49,7 +50,20 @@ type Reconciler struct {
 	Operator *metav1.OwnerReference
 	// Platform is what a spec need not say.
 	Platform revision.Platform
+	// Rollouts follows workloads while an upgrade moves them.
+	Rollouts *rollout.Watch
+	// Events tells users what was done.
+	Events events.EventRecorder
+	// Clock is the time.
+	Clock clock.PassiveClock
+
+	mu       sync.Mutex
+	analyses map[string]analysed // by mesh
+	moving   map[string]bool     // meshes whose workloads are being moved
 }
+
+// podDelay gathers what changes about pods: counts of them need not be of the second.
+const podDelay = 10 * time.Second
 
 // SetupWithManager adds the controller and its watches to a manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -57,21 +71,57 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err != nil {
 		return fmt.Errorf("predicate of %s: %w", v1alpha1.AnnotationPaused, err)
 	}
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), metadataOf("Pod"), byRevision, index); err != nil {
+		return fmt.Errorf("index pods by their revision: %w", err)
+	}
 	changed := predicates.Or(predicates.GenerationChangedPredicate{}, predicates.AnnotationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("meshoperator").
 		For(&v1alpha1.MeshOperator{}, builder.WithPredicates(running, changed)).
 		Owns(&v1alpha1.MeshRevision{}).
+		WatchesMetadata(metadataOf("Pod"), r.later(podDelay)).
+		WatchesMetadata(metadataOf("Namespace"), r.later(podDelay)).
 		Complete(r)
+}
+
+// later looks at every mesh a while after something changed that is counted.
+func (r *Reconciler) later(delay time.Duration) handler.EventHandler {
+	all := func(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		var list v1alpha1.MeshOperatorList
+		if err := r.Client.List(ctx, &list); err != nil {
+			log.FromContext(ctx).Error(err, "listing MeshOperators for a changed pod failed")
+			return
+		}
+		for i := range list.Items {
+			q.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])}, delay)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, _ event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			all(ctx, q)
+		},
+		DeleteFunc: func(ctx context.Context, _ event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			all(ctx, q)
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			// A pod that is ending does not count any more; nothing else of its metadata does.
+			if (e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil) ||
+				e.ObjectOld.GetLabels()[labelRevision] != e.ObjectNew.GetLabels()[labelRevision] {
+				all(ctx, q)
+			}
+		},
+	}
 }
 
 // Reconcile brings one MeshOperator nearer to its spec.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	mesh := &v1alpha1.MeshOperator{}
 	if err := r.Client.Get(ctx, request.NamespacedName, mesh); err != nil {
+		r.moves(request.Name, false)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if err := r.release(ctx, mesh); err != nil || !mesh.DeletionTimestamp.IsZero() {
+		r.moves(request.Name, false)
 		return reconcile.Result{}, err // What it made is its MeshRevisions' to remove.
 	}
 	if mesh.Annotations[v1alpha1.AnnotationPaused] == "true" {
@@ -79,11 +129,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, nil
 	}
 	before := mesh.DeepCopy()
-	child, failure := r.resolve(ctx, mesh)
-	message := ""
-	if failure == nil {
-		message, failure = mirror(mesh, child)
-	}
+	message, after, failure := r.progress(ctx, mesh)
 	conditions.Write(&mesh.Status.Conditions, conditions.Summary{
 		Generation: mesh.Generation, Err: failure,
 		Reason: v1alpha1.ReasonReady, Message: message, ErrorReason: v1alpha1.ReasonError,
@@ -96,102 +142,99 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 			return reconcile.Result{}, fmt.Errorf("patch status of MeshOperator %s: %w", mesh.Name, err)
 		}
 	}
-	return answer.Of(failure, 0, 0) // The watch on the MeshRevision tells.
+	return r.answer(failure, after)
 }
 
-// resolve writes the MeshRevision of a MeshOperator and returns it.
-func (r *Reconciler) resolve(ctx context.Context, mesh *v1alpha1.MeshOperator) (*v1alpha1.MeshRevision, error) {
+// answer adds when the next decision is due to what the outcome says.
+func (r *Reconciler) answer(failure error, after time.Duration) (reconcile.Result, error) {
+	result, err := answer.Of(failure, 0, 0) // The watch on MeshRevisions tells.
+	if err == nil && after > 0 && (result.RequeueAfter == 0 || after < result.RequeueAfter) {
+		result.RequeueAfter = after
+	}
+	return result, err
+}
+
+// progress sees, decides and acts once. It returns the message of a mesh that is
+// ready, or why it is not, and when to look again.
+func (r *Reconciler) progress(ctx context.Context, mesh *v1alpha1.MeshOperator) (message string, after time.Duration, err error) {
+	resolved, wanted, err := r.resolve(mesh)
+	if err != nil {
+		return "", 0, err
+	}
+	seen, err := r.observe(ctx, mesh, resolved, wanted)
+	if err != nil {
+		return "", 0, err
+	}
+	decision := upgrade.Decide(seen.world)
+	if err := r.write(ctx, mesh, resolved, seen, decision.Layout); err != nil {
+		return "", decision.After, err
+	}
+	if len(decision.Restarts) > 0 {
+		if err := r.restart(ctx, mesh, decision.Status.To, decision.Restarts); err != nil {
+			return "", decision.After, err
+		}
+	}
+	r.tell(mesh, decision)
+	mesh.Status.Upgrade = decision.Status
+	mesh.Status.Revisions = revisionsOf(decision, seen.use)
+	mesh.Status.Version = decision.Layout.Identities[decision.Layout.Entry].Version
+	message, err = r.verdict(mesh, seen.children, decision)
+	return message, decision.After, err
+}
+
+// resolve merges a spec with what lies under it, and says which control plane it asks for.
+func (r *Reconciler) resolve(mesh *v1alpha1.MeshOperator) (v1alpha1.MeshOperatorSpec, v1alpha1.Identity, error) {
 	spec := mesh.Spec
 	spec.Platform = cmp.Or(spec.Platform, r.Platform.Name)
 	resolved, err := profile.Resolve(spec)
 	var unknown *profile.UnknownError
 	if errors.As(err, &unknown) {
-		return nil, conditions.Stall(v1alpha1.ReasonUnknownProfile, "%v", err)
+		return resolved, v1alpha1.Identity{}, conditions.Stall(v1alpha1.ReasonUnknownProfile, "%v", err)
 	}
 	if err != nil {
-		return nil, conditions.Give(v1alpha1.ReasonError, "%v", err)
+		return resolved, v1alpha1.Identity{}, conditions.Give(v1alpha1.ReasonError, "%v", err)
 	}
-	plan, err := revision.Plan(resolved, r.Platform)
-	if errors.Is(err, revision.ErrUnknownVersion) {
-		return nil, conditions.Stall(v1alpha1.ReasonUnknownVersion, "%v", err)
-	}
+	wanted, err := revision.IdentityOf(resolved, r.Platform)
 	if err != nil {
-		return nil, conditions.Stall(v1alpha1.ReasonInvalidValues, "%v", err)
+		return resolved, wanted, conditions.Stall(v1alpha1.ReasonUnknownVersion, "%v", err)
 	}
-	mesh.Status.Platform = resolved.Platform
-	plan.DeletionPolicy = mesh.Spec.DeletionPolicy
-	mesh.Status.Profile, mesh.Status.Version, mesh.Status.Revision = resolved.Profile, plan.Version, revision.Name(mesh.Spec)
-
-	child := &v1alpha1.MeshRevision{}
-	err = r.Client.Get(ctx, types.NamespacedName{Name: revision.Name(mesh.Spec)}, child)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("read MeshRevision %s: %w", revision.Name(mesh.Spec), err)
-	}
-	if err == nil {
-		if by := metav1.GetControllerOf(child); by == nil || by.UID != mesh.UID {
-			return nil, r.conflict(ctx, child, by)
-		}
-		if !child.DeletionTimestamp.IsZero() {
-			return nil, conditions.Wait(v1alpha1.ReasonDeleting, 0, "MeshRevision %s is being deleted; it is created again when it is gone", child.Name)
-		}
-		if equality.Semantic.DeepEqual(child.Spec, plan) && r.holds(child) {
-			return child, nil
+	if resolved.UpgradeStrategy != nil {
+		if err := upgrade.Check(*resolved.UpgradeStrategy); err != nil {
+			return resolved, wanted, conditions.Stall(v1alpha1.ReasonInvalidValues, "%v", err)
 		}
 	}
-	return r.apply(ctx, mesh, plan)
+	mesh.Status.Platform, mesh.Status.Profile = resolved.Platform, resolved.Profile
+	mesh.Status.Revision = revision.Name(resolved)
+	return resolved, wanted, nil
 }
 
-// holds says whether a MeshRevision has the operator as an owner.
-func (r *Reconciler) holds(child *v1alpha1.MeshRevision) bool {
-	return r.Operator == nil || slices.Contains(child.OwnerReferences, *r.Operator)
+func (r *Reconciler) now() time.Time {
+	if r.Clock == nil {
+		return time.Now()
+	}
+	return r.Clock.Now()
 }
 
-func (r *Reconciler) conflict(ctx context.Context, child *v1alpha1.MeshRevision, by *metav1.OwnerReference) error {
-	if orphaned, err := owner.Orphaned(ctx, r.Client, r.Reader, child); err != nil || orphaned {
-		return cmp.Or(err, conditions.Wait(v1alpha1.ReasonDeleting, recheckRemoval,
-			"MeshRevision %s is of a MeshOperator that was deleted, and is being removed; this one is installed then", child.Name))
+// moves takes note of whether a mesh's workloads are being moved, and ends the
+// watch of workloads when none's are.
+func (r *Reconciler) moves(mesh string, now bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.moving == nil {
+		r.moving = map[string]bool{}
 	}
-	who := "was not made by a MeshOperator"
-	if by != nil {
-		who = "belongs to " + by.Kind + " " + by.Name
+	if now {
+		r.moving[mesh] = true
+		return
 	}
-	return conditions.Stall(v1alpha1.ReasonRevisionConflict,
-		"MeshRevision %s exists and %s; choose another spec.revision, or delete that one", child.Name, who)
+	delete(r.moving, mesh)
+	if len(r.moving) == 0 {
+		r.Rollouts.Stop()
+	}
 }
 
-func (r *Reconciler) apply(ctx context.Context, mesh *v1alpha1.MeshOperator, plan v1alpha1.MeshRevisionSpec) (*v1alpha1.MeshRevision, error) {
-	data, err := json.Marshal(plan)
-	if err != nil {
-		return nil, fmt.Errorf("encode MeshRevision: %w", err)
-	}
-	spec := map[string]any{}
-	if err := json.Unmarshal(data, &spec); err != nil {
-		return nil, fmt.Errorf("decode MeshRevision: %w", err)
-	}
-	wanted := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
-	wanted.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("MeshRevision"))
-	wanted.SetName(revision.Name(mesh.Spec))
-	wanted.SetLabels(map[string]string{apply.LabelManagedBy: apply.Manager})
-	owners := []metav1.OwnerReference{*metav1.NewControllerRef(mesh, v1alpha1.GroupVersion.WithKind("MeshOperator"))}
-	if r.Operator != nil {
-		owners = append(owners, *r.Operator)
-	}
-	wanted.SetOwnerReferences(owners)
-	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(wanted), client.FieldOwner(apply.Manager), client.ForceOwnership)
-	if apierrors.IsInvalid(err) {
-		return nil, conditions.Stall(v1alpha1.ReasonRejected, "%v", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("apply MeshRevision %s: %w", wanted.GetName(), err)
-	}
-	child := &v1alpha1.MeshRevision{}
-	if data, err = wanted.MarshalJSON(); err != nil {
-		return nil, fmt.Errorf("encode MeshRevision %s: %w", wanted.GetName(), err)
-	}
-	if err := json.Unmarshal(data, child); err != nil {
-		return nil, fmt.Errorf("decode MeshRevision %s: %w", wanted.GetName(), err)
-	}
-	return child, nil
+func (r *Reconciler) event(mesh *v1alpha1.MeshOperator, eventType, reason, note string) {
+	r.Events.Eventf(mesh, nil, eventType, reason, "Reconcile", "%s", note)
 }
 
 // release takes off the finalizer that operators before this one set.

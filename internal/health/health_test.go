@@ -96,3 +96,25 @@ func TestTrouble(t *testing.T) {
 		})
 	}
 }
+
+func TestBroken(t *testing.T) {
+	for name, c := range map[string]struct{ status, want string }{
+		"crash loop":      {`{initContainerStatuses: [{name: istio-proxy, restartCount: 1, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 3}}}]}`, "pod p: container istio-proxy: CrashLoopBackOff (last exit code 3)"},
+		"no image":        {`{containerStatuses: [{name: istio-proxy, state: {waiting: {reason: ErrImagePull, message: not found}}}]}`, "pod p: container istio-proxy: ErrImagePull: not found"},
+		"again":           {`{initContainerStatuses: [{name: istio-proxy, restartCount: 2, state: {running: {}}, lastState: {terminated: {exitCode: 1}}}]}`, "pod p: container istio-proxy ended 2 times, the last time with exit code 1"},
+		"once":            {`{initContainerStatuses: [{name: istio-proxy, restartCount: 1, state: {running: {}}, lastState: {terminated: {exitCode: 1}}}]}`, ""},
+		"long ago":        {`{initContainerStatuses: [{name: istio-proxy, ready: true, restartCount: 9, state: {running: {}}, lastState: {terminated: {exitCode: 1}}}]}`, ""},
+		"starting":        {`{containerStatuses: [{name: istio-proxy, state: {waiting: {reason: ContainerCreating}}}]}`, ""},
+		"somebody else's": {`{containerStatuses: [{name: app, restartCount: 5, state: {waiting: {reason: CrashLoopBackOff}}}]}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := &corev1.Pod{}
+			if err := yaml.UnmarshalStrict([]byte("{metadata: {name: p}, status: "+c.status+"}"), pod); err != nil {
+				t.Fatal(err)
+			}
+			if got := health.Broken(pod, "istio-init", "istio-proxy"); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ package health
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -55,3 +56,31 @@ func containerTrouble(c corev1.ContainerStatus) string {
 	}
 	return ""
 }
+
+// lost are the reasons of waiting containers that do not start by being waited for.
+var lost = []string{
+	"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "ErrImagePull", "ImageInspectError",
+	"ImagePullBackOff", "InvalidImageName", "RunContainerError",
+}
+
+// Broken says that one of the named containers of a pod fails again and again,
+// or cannot be started at all; "" when none does.
+func Broken(pod *corev1.Pod, containers ...string) string {
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for _, c := range list {
+			w := c.State.Waiting
+			switch last := c.LastTerminationState.Terminated; {
+			case !slices.Contains(containers, c.Name):
+			case w != nil && slices.Contains(lost, w.Reason):
+				return "pod " + pod.Name + ": " + containerTrouble(c)
+			case !c.Ready && c.RestartCount >= brokenRestarts && last != nil:
+				return fmt.Sprintf("pod %s: container %s ended %d times, the last time with exit code %d", pod.Name, c.Name, c.RestartCount, last.ExitCode)
+			}
+		}
+	}
+	return ""
+}
+
+// brokenRestarts is how often a container that is not ready may have been started
+// again before it counts as broken.
+const brokenRestarts = 2

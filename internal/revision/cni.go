@@ -15,7 +15,7 @@ func (p plan) cni() *v1alpha1.CNI {
 }
 
 func (p plan) cniValues(c *v1alpha1.CNI) (map[string]any, error) {
-	values := map[string]any{"image": p.image()}
+	values := map[string]any{"image": p.image(p.layout.Gateways.Identity)}
 	setString(values, "cniBinDir", c.BinDir)
 	setString(values, "cniConfDir", c.ConfDir)
 	if c.Chained != nil {

@@ -29,8 +29,14 @@ var eastWestPorts = []v1alpha1.GatewayPort{
 	{Name: "status-port", Port: 15021}, {Name: "tls", Port: 15443}, {Name: "tls-xds", Port: 15012}, {Name: "tls-webhook", Port: 15017},
 }
 
-func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (map[string]any, error) {
-	values := p.common()
+func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed, parts []any) (map[string]any, error) {
+	values := p.common(p.name, p.identity)
+	if len(parts) > 0 {
+		values["parts"] = parts
+	}
+	if hooks := p.webhooks(); p.name == p.front && len(hooks) > 0 {
+		values["webhooks"] = hooks
+	}
 	if m := p.spec.MeshConfig; m != nil {
 		mesh, err := meshValues(m)
 		if err != nil {
@@ -50,9 +56,7 @@ func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (ma
 	if len(c.ServiceAnnotations) > 0 {
 		values["serviceAnnotations"] = stringMap(c.ServiceAnnotations)
 	}
-	if p.spec.Image != nil {
-		setString(values, "proxyImage", p.spec.Image.Proxy)
-	}
+	setString(values, "proxyImage", p.identity.Proxy)
 	if p.cni() != nil {
 		values["cni"] = map[string]any{"enabled": true}
 	}
@@ -66,7 +70,7 @@ func (p plan) controlPlaneValues(c v1alpha1.ControlPlane, gateways []placed) (ma
 }
 
 func (p plan) gatewayValues(g placed) (map[string]any, error) {
-	values := p.common()
+	values := p.common(p.layout.Gateways.Revision, p.layout.Gateways.Identity)
 	values["name"] = g.Name
 	values["controlPlane"] = map[string]any{"namespace": p.namespace}
 	if m := p.spec.MeshConfig; m != nil {
@@ -88,19 +92,15 @@ func (p plan) gatewayValues(g placed) (map[string]any, error) {
 }
 
 // image says where the images of all charts come from.
-func (p plan) image() map[string]any {
+func (p plan) image(identity v1alpha1.Identity) map[string]any {
 	var spec v1alpha1.Image
 	if p.spec.Image != nil {
 		spec = *p.spec.Image
 	}
-	image := map[string]any{"tag": cmp.Or(spec.Tag, p.platform.Tag, p.version)}
-	setString(image, "registry", cmp.Or(spec.Registry, p.platform.Registry))
+	image := map[string]any{"tag": identity.Tag}
+	setString(image, "registry", identity.Registry)
 	setString(image, "pullPolicy", string(spec.PullPolicy))
-	d := spec.Digests
-	if d == nil && spec.Registry == "" && spec.Tag == "" {
-		d = &p.platform.Digests
-	}
-	if d != nil && *d != (v1alpha1.Digests{}) {
+	if d := identity.Digests; d != nil && *d != (v1alpha1.Digests{}) {
 		digests := map[string]any{}
 		setString(digests, "controlplane", string(d.ControlPlane))
 		setString(digests, "proxy", string(d.Proxy))
@@ -114,8 +114,8 @@ func (p plan) image() map[string]any {
 }
 
 // common are the values that the charts of the control plane and of gateways share.
-func (p plan) common() map[string]any {
-	values := map[string]any{"revision": Name(p.spec), "image": p.image()}
+func (p plan) common(revision string, identity v1alpha1.Identity) map[string]any {
+	values := map[string]any{"revision": revision, "image": p.image(identity)}
 	if t := p.spec.Topology; t != nil {
 		setString(values, "clusterID", t.ClusterID)
 		setString(values, "network", t.Network)

@@ -55,6 +55,10 @@ type MeshRevisionSpec struct {
 	// none.
 	// +optional
 	Identity *Identity `json:"identity,omitempty"`
+	// front says where the mesh's name leads. Only the MeshRevision that is called
+	// as the mesh's revision has it.
+	// +optional
+	Front *Front `json:"front,omitempty"`
 	// components are the charts to render.
 	// +optional
 	// +listType=map
@@ -69,6 +73,45 @@ type MeshRevisionSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Overlays []Overlay `json:"overlays,omitempty"`
+}
+
+// Front says which control planes stand behind a mesh's name.
+type Front struct {
+	// entry is the revision whose control plane is asked.
+	// +kubebuilder:validation:MaxLength=63
+	Entry string `json:"entry"`
+	// move says which workloads belong to another revision already.
+	// +optional
+	Move *Move `json:"move,omitempty"`
+	// gateways is what the gateways are.
+	Gateways GatewaysFront `json:"gateways"`
+}
+
+// Move says which workloads belong to another revision than the entry: those up
+// to a place, and all of some namespaces.
+type Move struct {
+	// revision is where they belong.
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision"`
+	// upTo is the highest place of a workload that belongs there, as 16 hex
+	// digits: the first 8 bytes of the SHA-256 of NAMESPACE/KIND/NAME.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	UpTo string `json:"upTo,omitempty"`
+	// namespaces select the namespaces whose workloads all belong there.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Namespaces []metav1.LabelSelector `json:"namespaces,omitempty"`
+}
+
+// GatewaysFront is what the gateways of a mesh are.
+type GatewaysFront struct {
+	// revision is the control plane that they ask.
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision"`
+	// identity is what they are.
+	Identity Identity `json:"identity"`
 }
 
 // DeletionPolicy says what happens to what users wrote for a mesh when the mesh

@@ -45,6 +45,11 @@ func TestSchemaRefuses(t *testing.T) {
 		"normalization":            {`{meshConfig: {pathNormalization: {normalization: ALL}}}`, "spec.meshConfig.pathNormalization.normalization"},
 		"trusted proxies":          {`{meshConfig: {defaultConfig: {gatewayTopology: {numTrustedProxies: 65}}}}`, "spec.meshConfig.defaultConfig.gatewayTopology.numTrustedProxies"},
 		"share of a place":         {`{meshConfig: {localityLbSetting: {distribute: [{from: "*", to: {"west/*": 101}}]}}}`, "spec.meshConfig.localityLbSetting.distribute[0].to.west/*"},
+		"steps without canary":     {`{upgradeStrategy: {type: InPlace, canary: {}}}`, "spec.upgradeStrategy.canary"},
+		"step of nothing":          {`{upgradeStrategy: {type: Canary, canary: {steps: [{soakSeconds: 1}]}}}`, "spec.upgradeStrategy.canary.steps[0]"},
+		"none at a time":           {`{upgradeStrategy: {type: Canary, canary: {maxUnavailable: 0}}}`, "spec.upgradeStrategy.canary.maxUnavailable"},
+		"no percentage":            {`{upgradeStrategy: {type: Canary, canary: {maxUnavailable: 0%}}}`, "spec.upgradeStrategy.canary.maxUnavailable"},
+		"query without bounds":     {`{upgradeStrategy: {type: Canary, canary: {analysis: {prometheus: {address: "http://p", queries: [{name: a, query: up}]}}}}}`, "spec.upgradeStrategy.canary.analysis.prometheus.queries[0]"},
 		"short digest":             {`{image: {digests: {proxy: "sha256:00"}}}`, "spec.image.digests.proxy"},
 		"privileged target port":   {`{gateways: {ingress: [{name: a, service: {ports: [{name: x, port: 80, targetPort: 80}]}}]}}`, "spec.gateways.ingress[0].service.ports[0].targetPort"},
 	} {
