@@ -57,9 +57,11 @@ e2e: ## Tests with the real Envoy on a real cluster, its own unless KUBECONFIG i
 ifeq ($(KUBECONFIG),)
 	@$(STAGE) "cluster $(E2E_CLUSTER)" $(MAKE) --no-print-directory cluster-up CLUSTER=$(E2E_CLUSTER)
 	@$(STAGE) "images" $(MAKE) --no-print-directory images
-	@$(STAGE) "images into the cluster" go run ./test/cluster load-image $(E2E_CLUSTER) dist/images/*.tar
+	@$(STAGE) "images to upgrade to" go run ./hack/images build --tag=$(TAG)-next --output=dist/images/next controlplane proxy
+	@$(STAGE) "images into the cluster" go run ./test/cluster load-image $(E2E_CLUSTER) dist/images/*.tar dist/images/next/*.tar
 else
 	@$(STAGE) "images to $(IMAGE_REGISTRY)" $(MAKE) --no-print-directory push
+	@$(STAGE) "images to upgrade to" go run ./hack/images push --tag=$(TAG)-next controlplane proxy
 endif
 	@$(STAGE) "e2e tests of the mesh" env KUBECONFIG=$(E2E_KUBECONFIG) $(TESTED) e2e go test -tags=e2e -count=1 -timeout=40m -v ./test/e2e
 ifeq ($(KUBECONFIG),)

@@ -4,26 +4,16 @@ package meshoperator
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/api"
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
-	"github.com/prometheus/common/model"
-
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/analysis"
 	"github.com/meshwright/meshwright/internal/upgrade"
 )
 
-const (
-	// analysisPace is how often a step that soaks is analysed.
-	analysisPace = 10 * time.Second
-	// queryLimit bounds one query.
-	queryLimit = 5 * time.Second
-)
+// analysisPace is how often a step that soaks is analysed.
+const analysisPace = 10 * time.Second
 
 // analysed is the latest verdict about a mesh.
 type analysed struct {
@@ -57,58 +47,5 @@ func (r *Reconciler) judge(ctx context.Context, w upgrade.World) upgrade.Verdict
 	if c == nil || c.Analysis == nil || c.Analysis.Prometheus == nil {
 		return upgrade.Verdict{Good: true}
 	}
-	p := c.Analysis.Prometheus
-	client, err := api.NewClient(api.Config{Address: p.Address})
-	if err != nil {
-		return upgrade.Verdict{Missing: fmt.Sprintf("spec.upgradeStrategy.canary.analysis.prometheus.address: %v", err)}
-	}
-	asker := promv1.NewAPI(client)
-	names := strings.NewReplacer("$(revision)", w.Status.To, "$(previous)", w.Status.From)
-	for _, q := range p.Queries {
-		value, missing := ask(ctx, asker, names.Replace(q.Query), w.Now)
-		if missing != "" {
-			return upgrade.Verdict{Missing: "query " + q.Name + ": " + missing}
-		}
-		if bad := beyond(q, value); bad != "" {
-			return upgrade.Verdict{Bad: "query " + q.Name + ": " + bad}
-		}
-	}
-	return upgrade.Verdict{Good: true}
-}
-
-// ask returns the one number that a query yields, or why there is none.
-func ask(ctx context.Context, asker promv1.API, query string, now time.Time) (value float64, missing string) {
-	bounded, cancel := context.WithTimeout(ctx, queryLimit)
-	defer cancel()
-	result, _, err := asker.Query(bounded, query, now)
-	if err != nil {
-		return 0, err.Error()
-	}
-	switch v := result.(type) {
-	case *model.Scalar:
-		value = float64(v.Value)
-	case model.Vector:
-		if len(v) != 1 {
-			return 0, fmt.Sprintf("it yields %d numbers, want one", len(v))
-		}
-		value = float64(v[0].Value)
-	default:
-		return 0, fmt.Sprintf("it yields a %s, want one number", result.Type())
-	}
-	if math.IsNaN(value) {
-		return 0, "it yields no number (NaN)"
-	}
-	return value, ""
-}
-
-// beyond says by which bound a value is bad. Bounds are decimal numbers, as the
-// schema has seen to.
-func beyond(q v1alpha1.PrometheusQuery, value float64) string {
-	if limit, err := strconv.ParseFloat(q.Max, 64); err == nil && value > limit {
-		return fmt.Sprintf("%g is above %s", value, q.Max)
-	}
-	if limit, err := strconv.ParseFloat(q.Min, 64); err == nil && value < limit {
-		return fmt.Sprintf("%g is below %s", value, q.Min)
-	}
-	return ""
+	return analysis.Prometheus(ctx, *c.Analysis.Prometheus, w.Status.To, w.Status.From, w.Now)
 }

@@ -33,7 +33,8 @@ func layouts(t *testing.T) map[string]upgrade.Layout {
 	one := v1alpha1.Identity{Version: revision.Version, Registry: "registry.example", Tag: "one"}
 	two := v1alpha1.Identity{Version: revision.Version, Registry: "registry.example", Tag: "two", Proxy: "registry.example/other:1"}
 	tiers, err := upgrade.Selector(&metav1.LabelSelector{MatchLabels: map[string]string{"tier": "a"}, MatchExpressions: []metav1.LabelSelectorRequirement{
-		{Key: "frozen", Operator: metav1.LabelSelectorOpDoesNotExist}, {Key: "zone", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"b", "c"}},
+		{Key: "frozen", Operator: metav1.LabelSelectorOpDoesNotExist},
+		{Key: "zone", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"b", "c"}},
 		{Key: "owner", Operator: metav1.LabelSelectorOpExists},
 	}})
 	if err != nil {

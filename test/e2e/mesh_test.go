@@ -26,7 +26,6 @@ func TestMesh(t *testing.T) {
 		{"DriftIsPutBack", testDriftIsPutBack},
 		{"EveryObjectIsPutBack", testEveryObjectIsPutBack},
 		{"EveryPodGetsAProxy", testEveryPodGetsAProxy},
-		{"Meshctl", testMeshctl},
 		{"Weights", testWeights},
 		{"HeaderRoute", testHeaderRoute},
 		{"Retries", testRetries},
@@ -43,12 +42,16 @@ func TestMesh(t *testing.T) {
 		{"ScaleUnderLoad", testScaleUnderLoad},
 		{"RolloutUnderLoad", testRolloutUnderLoad},
 		{"ControlPlaneRestartUnderLoad", testControlPlaneRestart},
+		{"InPlaceUpgrade", testInPlaceUpgrade},
+		{"CanaryUndone", testCanaryUndone},
+		{"CanaryUpgrade", testCanaryUpgrade},
 		{"RemovalLeavesNothing", testRemoval},
 	}
 	if _, name, err := localServer(); err == nil {
 		// Only of a local cluster can the API server be taken away.
 		t.Logf("the local cluster %s: its API server will be away for %s", name, outage)
-		parts = slices.Insert(parts, len(parts)-1, part{"APIServerAway", testAPIServerAway})
+		at := slices.IndexFunc(parts, func(p part) bool { return p.name == "InPlaceUpgrade" })
+		parts = slices.Insert(parts, at, part{"APIServerAway", testAPIServerAway})
 	}
 	for _, p := range parts {
 		t.Run(p.name, p.run)
@@ -56,7 +59,11 @@ func TestMesh(t *testing.T) {
 	if *keep {
 		return
 	}
-	for _, ns := range []string{appSpace, plainSpace, otherSpace} {
+	spaces := []string{appSpace, plainSpace, otherSpace}
+	for tier := range fleetTiers {
+		spaces = append(spaces, fleetSpace(tier))
+	}
+	for _, ns := range spaces {
 		if err := cluster.DeleteNamespace(context.Background(), podLimit, ns); err != nil {
 			t.Errorf("clean up: %v", err)
 		}

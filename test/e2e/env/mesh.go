@@ -127,7 +127,7 @@ func (c *Cluster) helm() (*action.Configuration, error) {
 }
 
 // ApplyMesh applies a file with one MeshOperator, pointed at the images of
-// this build, and returns the object's name.
+// this build where it names none, and returns the object's name.
 func (c *Cluster) ApplyMesh(ctx context.Context, manifest []byte) (string, error) {
 	objects, err := c.Parse(manifest)
 	if err != nil {
@@ -138,6 +138,9 @@ func (c *Cluster) ApplyMesh(ctx context.Context, manifest []byte) (string, error
 			continue
 		}
 		for field, value := range map[string]string{"registry": c.Registry, "tag": c.Tag} {
+			if _, set, _ := unstructured.NestedString(u.Object, "spec", "image", field); set {
+				continue
+			}
 			if err := unstructured.SetNestedField(u.Object, value, "spec", "image", field); err != nil {
 				return "", fmt.Errorf("set the image's %s: %w", field, err)
 			}

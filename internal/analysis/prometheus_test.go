@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package meshoperator
+package analysis_test
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
-	"github.com/meshwright/meshwright/internal/upgrade"
+	"github.com/meshwright/meshwright/internal/analysis"
 )
 
 // prometheus answers every query with a result, as its HTTP API does.
@@ -26,7 +26,7 @@ func prometheus(t *testing.T, result string, asked *string) string {
 	return server.URL
 }
 
-func TestJudge(t *testing.T) {
+func TestPrometheus(t *testing.T) {
 	scalar := func(value string) string {
 		return `{"resultType": "scalar", "result": [1700000000, "` + value + `"]}`
 	}
@@ -49,15 +49,10 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked string
-			w := upgrade.World{
-				Now: time.Now(), Status: &v1alpha1.UpgradeStatus{From: "default", To: "default-2"},
-				Strategy: v1alpha1.UpgradeStrategy{Canary: &v1alpha1.CanaryStrategy{Analysis: &v1alpha1.Analysis{
-					Prometheus: &v1alpha1.PrometheusAnalysis{Address: prometheus(t, c.result, &asked), Queries: []v1alpha1.PrometheusQuery{
-						{Name: "errors", Query: `rate(x{rev="$(revision)"}[1m]) / rate(x{rev="$(previous)"}[1m])`, Min: "0", Max: "1"},
-					}},
-				}}},
-			}
-			got := (&Reconciler{}).judge(t.Context(), w)
+			spec := v1alpha1.PrometheusAnalysis{Address: prometheus(t, c.result, &asked), Queries: []v1alpha1.PrometheusQuery{
+				{Name: "errors", Query: `rate(x{rev="$(revision)"}[1m]) / rate(x{rev="$(previous)"}[1m])`, Min: "0", Max: "1"},
+			}}
+			got := analysis.Prometheus(t.Context(), spec, "default-2", "default", time.Now())
 			if got.Good != (c.good != "") || got.Bad != c.bad || got.Missing != c.missing {
 				t.Errorf("got %+v", got)
 			}
@@ -69,16 +64,11 @@ func TestJudge(t *testing.T) {
 }
 
 // A server that is away holds the step: that says nothing of the mesh.
-func TestJudgeWithoutServer(t *testing.T) {
+func TestPrometheusAway(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	w := upgrade.World{
-		Now: time.Now(), Status: &v1alpha1.UpgradeStatus{},
-		Strategy: v1alpha1.UpgradeStrategy{Canary: &v1alpha1.CanaryStrategy{Analysis: &v1alpha1.Analysis{
-			Prometheus: &v1alpha1.PrometheusAnalysis{Address: server.URL, Queries: []v1alpha1.PrometheusQuery{{Name: "errors", Query: "up", Max: "1"}}},
-		}}},
-	}
-	if got := (&Reconciler{}).judge(t.Context(), w); got.Good || got.Bad != "" || got.Missing == "" {
+	spec := v1alpha1.PrometheusAnalysis{Address: server.URL, Queries: []v1alpha1.PrometheusQuery{{Name: "errors", Query: "up", Max: "1"}}}
+	if got := analysis.Prometheus(t.Context(), spec, "default-2", "default", time.Now()); got.Good || got.Bad != "" || got.Missing == "" {
 		t.Errorf("got %+v", got)
 	}
 }
