@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/internal/placement"
 )
 
@@ -101,14 +102,14 @@ func (r *Reconciler) pods(ctx context.Context, revision string) ([]metav1.Partia
 
 // use is what is on the control planes of a mesh.
 type use struct {
-	// needs is how many pods and namespaces need a revision.
+	// needs is how many pods, namespaces and tags need a revision.
 	needs map[string]int
 	// pods are the injected ones by revision.
 	pods map[string][]metav1.PartialObjectMetadata
 }
 
-// usage looks at what is on revisions. Namespaces that name one itself, and not
-// the mesh, need it.
+// usage looks at what is on revisions. Namespaces and tags that name one itself,
+// and not the mesh, need it.
 func (r *Reconciler) usage(ctx context.Context, front string, revisions []string) (use, error) {
 	out := use{needs: map[string]int{}, pods: map[string][]metav1.PartialObjectMetadata{}}
 	namespaces := listOf("Namespace")
@@ -117,6 +118,15 @@ func (r *Reconciler) usage(ctx context.Context, front string, revisions []string
 	}
 	for i := range namespaces.Items {
 		if name := namespaces.Items[i].Labels[labelRevision]; name != front {
+			out.needs[name]++
+		}
+	}
+	var tags v1alpha1.MeshRevisionTagList
+	if err := r.Client.List(ctx, &tags); err != nil {
+		return use{}, fmt.Errorf("list MeshRevisionTags: %w", err)
+	}
+	for i := range tags.Items {
+		if name := tags.Items[i].Spec.Revision; name != front {
 			out.needs[name]++
 		}
 	}

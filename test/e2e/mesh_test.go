@@ -26,6 +26,7 @@ func TestMesh(t *testing.T) {
 		{"DriftIsPutBack", testDriftIsPutBack},
 		{"EveryObjectIsPutBack", testEveryObjectIsPutBack},
 		{"EveryPodGetsAProxy", testEveryPodGetsAProxy},
+		{"Meshctl", testMeshctl},
 		{"Weights", testWeights},
 		{"HeaderRoute", testHeaderRoute},
 		{"Retries", testRetries},
