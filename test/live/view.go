@@ -184,11 +184,18 @@ func canonical(m proto.Message) (string, error) {
 	return compact.String(), err
 }
 
+// putAssignment takes of equal addresses the first, as Envoy does.
 func (v View) putAssignment(a *endpointv3.ClusterLoadAssignment) {
 	var addresses []string
+	known := map[string]bool{}
 	for _, l := range a.Endpoints {
 		for _, e := range l.LbEndpoints {
 			s := e.GetEndpoint().GetAddress().GetSocketAddress()
+			at := fmt.Sprint(s.GetAddress(), " ", s.GetPortValue())
+			if known[at] {
+				continue
+			}
+			known[at] = true
 			addresses = append(addresses, fmt.Sprintf("%d/%s/%s:%d", l.Priority, l.GetLocality().GetZone(), s.GetAddress(), s.GetPortValue()))
 		}
 	}
