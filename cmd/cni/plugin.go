@@ -33,9 +33,9 @@ type config struct {
 // names are the kubelet's arguments.
 type names struct {
 	types.CommonArgs
-	K8S_POD_NAME      types.UnmarshallableString //nolint:revive,staticcheck // The field's name is the argument's.
-	K8S_POD_NAMESPACE types.UnmarshallableString //nolint:revive,staticcheck // The field's name is the argument's.
-	K8S_POD_UID       types.UnmarshallableString //nolint:revive,staticcheck // The field's name is the argument's.
+	K8S_POD_NAME      types.UnmarshallableString //nolint:staticcheck // The field's name is the argument's.
+	K8S_POD_NAMESPACE types.UnmarshallableString //nolint:staticcheck // The field's name is the argument's.
+	K8S_POD_UID       types.UnmarshallableString //nolint:staticcheck // The field's name is the argument's.
 }
 
 // plugin does what the runtime asks for. What was redirected goes with the pod's

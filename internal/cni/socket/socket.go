@@ -87,11 +87,11 @@ func Serve(ctx context.Context, path string, patience time.Duration, handle Hand
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	if err := os.Chmod(path, 0o600); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { listener.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
 	for {
 		conn, err := listener.AcceptUnix()
@@ -102,7 +102,7 @@ func Serve(ctx context.Context, path string, patience time.Duration, handle Hand
 			return fmt.Errorf("accept: %w", err)
 		}
 		go func() {
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			limited, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			reply(limited, conn, handle)
