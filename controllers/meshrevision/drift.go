@@ -4,11 +4,10 @@ package meshrevision
 
 import (
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/internal/conditions"
@@ -26,25 +25,58 @@ func (r *Reconciler) drifted(s *scope, name, what string) {
 	r.event(s.revision, corev1.EventTypeWarning, "DriftCorrected", "Apply", name+" "+what+"; it is put back")
 }
 
+// shown remembers the drift of each revision that is still told. It is kept here, because the status that a cache has
+// may be older than what was written a moment ago.
+type shown struct {
+	mu   sync.Mutex
+	last map[string]told
+}
+
+type told struct {
+	message string
+	until   time.Time
+}
+
+func (t *shown) set(revision, message string, until time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil {
+		t.last = map[string]told{}
+	}
+	t.last[revision] = told{message: message, until: until}
+}
+
+// get returns what is still to be told, and forgets what is not.
+func (t *shown) get(revision string, now time.Time) (told, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last, ok := t.last[revision]
+	if ok && !now.Before(last.until) {
+		delete(t.last, revision)
+		ok = false
+	}
+	return last, ok
+}
+
 // outcome turns the end of the phases into that of the reconcile: drift that was put back in it, or just before, is
 // told first.
-func (s *scope) outcome(failure error, now time.Time) error {
+func (t *shown) outcome(s *scope, failure error, now time.Time) error {
 	if failure != nil && conditions.KindOf(failure) != conditions.Waiting {
 		return failure
 	}
 	if len(s.drift) > 0 {
 		message := "put back: " + summarize(s.drift)
+		t.set(s.revision.Name, message, now.Add(driftShown))
 		if failure != nil {
 			message += "; now " + failure.Error()
 		}
 		return conditions.Wait(v1alpha1.ReasonDriftDetected, driftShown, "%s", message)
 	}
-	ready := meta.FindStatusCondition(s.revision.Status.Conditions, v1alpha1.ConditionReady)
-	if failure != nil || ready == nil || ready.Status != metav1.ConditionFalse || ready.Reason != v1alpha1.ReasonDriftDetected {
+	if failure != nil {
 		return failure
 	}
-	if left := driftShown - now.Sub(ready.LastTransitionTime.Time); left > 0 {
-		return conditions.Wait(v1alpha1.ReasonDriftDetected, left, "%s", ready.Message)
+	if last, ok := t.get(s.revision.Name, now); ok {
+		return conditions.Wait(v1alpha1.ReasonDriftDetected, last.until.Sub(now), "%s", last.message)
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ type Reconciler struct {
 
 	checked  checked
 	removals removals
+	shown    shown
 }
 
 // SetupWithManager adds the controller and its watches to a manager.
@@ -95,7 +96,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	before := revision.DeepCopy()
 	s := &scope{revision: revision}
-	failure := s.outcome(r.run(ctx, s), time.Now())
+	failure := r.shown.outcome(s, r.run(ctx, s), time.Now())
 	conditions.Write(&revision.Status.Conditions, conditions.Summary{
 		Generation: revision.Generation, Err: failure,
 		Reason: v1alpha1.ReasonReady, Message: s.message(), ErrorReason: v1alpha1.ReasonError,

@@ -68,17 +68,23 @@ func startPods(ctx context.Context) {
 		}
 		_ = world.admin.Status().Update(ctx, d)
 	}
+	var daemons appsv1.DaemonSetList
+	if world.admin.List(ctx, &daemons) != nil {
+		return
+	}
+	for i := range daemons.Items {
+		if d := &daemons.Items[i]; d.Status.ObservedGeneration != d.Generation {
+			d.Status.ObservedGeneration = d.Generation // There are no nodes.
+			_ = world.admin.Status().Update(ctx, d)
+		}
+	}
 }
 
 // collectGarbage ends foreground deletions and the deletion of namespaces.
 func collectGarbage(ctx context.Context) {
-	for _, list := range []client.ObjectList{
-		&appsv1.DeploymentList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{}, &corev1.ConfigMapList{},
-		&admissionregistrationv1.MutatingWebhookConfigurationList{}, &admissionregistrationv1.ValidatingWebhookConfigurationList{},
-	} {
-		finish(ctx, list)
-	}
-	for _, list := range otherLists() {
+	for _, kind := range meshrevision.Owned {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 		finish(ctx, list)
 	}
 	collectDependents(ctx)
@@ -113,9 +119,10 @@ func collectDependents(ctx context.Context) {
 		}
 		for i := range list.Items {
 			object := &list.Items[i]
-			there := len(object.OwnerReferences) == 0 || slices.ContainsFunc(revisions.Items, func(r v1alpha1.MeshRevision) bool {
-				return slices.ContainsFunc(object.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == r.UID })
-			})
+			there := !slices.ContainsFunc(object.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "MeshRevision" }) ||
+				slices.ContainsFunc(revisions.Items, func(r v1alpha1.MeshRevision) bool {
+					return slices.ContainsFunc(object.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == r.UID })
+				})
 			if !there && object.DeletionTimestamp == nil {
 				_ = world.admin.Delete(ctx, object, client.Preconditions{UID: &object.UID, ResourceVersion: &object.ResourceVersion})
 			}
@@ -123,17 +130,18 @@ func collectDependents(ctx context.Context) {
 	}
 }
 
-func finish(ctx context.Context, list client.ObjectList) {
+func finish(ctx context.Context, list *metav1.PartialObjectMetadataList) {
 	if world.admin.List(ctx, list, client.HasLabels{v1alpha1.LabelRevision}) != nil {
 		return
 	}
-	for _, object := range objectsOf(list) {
-		finalizers := object.GetFinalizers()
-		if object.GetDeletionTimestamp() == nil || !slices.Contains(finalizers, metav1.FinalizerDeleteDependents) {
+	for i := range list.Items {
+		object := &list.Items[i]
+		if object.DeletionTimestamp == nil || !slices.Contains(object.Finalizers, metav1.FinalizerDeleteDependents) {
 			continue
 		}
-		object.SetFinalizers(slices.DeleteFunc(finalizers, func(f string) bool { return f == metav1.FinalizerDeleteDependents }))
-		_ = world.admin.Update(ctx, object)
+		before := object.DeepCopy()
+		object.Finalizers = slices.DeleteFunc(object.Finalizers, func(f string) bool { return f == metav1.FinalizerDeleteDependents })
+		_ = world.admin.Patch(ctx, object, client.MergeFrom(before))
 	}
 }
 

@@ -204,7 +204,8 @@ func TestIstioOperator(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitGone(t, iop)
-	if exists(t, &v1alpha1.MeshOperator{}, "", m.Name) || len(owned(t, "default")) > 0 {
+	removed(t, m)
+	if len(owned(t, "default")) > 0 {
 		t.Errorf("left behind: %v", owned(t, "default"))
 	}
 }

@@ -18,13 +18,9 @@ import (
 	"testing"
 	"time"
 
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
@@ -48,22 +44,6 @@ func certificate() []byte {
 		panic(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-}
-
-func otherLists() []client.ObjectList {
-	return []client.ObjectList{
-		&autoscalingv2.HorizontalPodAutoscalerList{}, &policyv1.PodDisruptionBudgetList{},
-		&rbacv1.RoleList{}, &rbacv1.RoleBindingList{}, &rbacv1.ClusterRoleList{}, &rbacv1.ClusterRoleBindingList{},
-	}
-}
-
-func objectsOf(list client.ObjectList) []client.Object {
-	var out []client.Object
-	_ = meta.EachListItem(list, func(item runtime.Object) error {
-		out = append(out, item.(client.Object))
-		return nil
-	})
-	return out
 }
 
 // mesh makes a MeshOperator that is deleted with the test.
