@@ -31,10 +31,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/meshwright/meshwright/controllers/rootca"
 	"github.com/meshwright/meshwright/internal/ca"
 	"github.com/meshwright/meshwright/internal/meshconfig"
 	"github.com/meshwright/meshwright/internal/proxyconfig"
+	"github.com/meshwright/meshwright/internal/trust"
 	"github.com/meshwright/meshwright/internal/webhook"
 )
 
@@ -147,7 +147,7 @@ func newManager(config *rest.Config, o *options, serving servingTLS) (manager.Ma
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.ConfigMap{}: named(rootca.Name),
+				&corev1.ConfigMap{}: named(trust.ConfigMap),
 				&corev1.Secret{}:    {Namespaces: secrets},
 				&admissionregistrationv1.MutatingWebhookConfiguration{}:   named(injectorConfiguration(o)),
 				&admissionregistrationv1.ValidatingWebhookConfiguration{}: named(validatorConfiguration(o)),

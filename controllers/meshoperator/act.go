@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,14 +24,8 @@ import (
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/revision"
+	"github.com/meshwright/meshwright/internal/trust"
 	"github.com/meshwright/meshwright/internal/upgrade"
-)
-
-// rootConfigMap and rootKey are where the control plane publishes the root that
-// clients of the mesh trust.
-const (
-	rootConfigMap = "meshwright-ca-root-cert"
-	rootKey       = "root-cert.pem"
 )
 
 // write brings the MeshRevisions to what a layout says: control planes first,
@@ -82,16 +77,11 @@ func (r *Reconciler) root(ctx context.Context, spec v1alpha1.MeshOperatorSpec, l
 	if layout.Entry == revision.Name(spec) && (layout.Move == nil || len(layout.Move.Namespaces) == 0) {
 		return nil, nil
 	}
-	found := &corev1.ConfigMap{}
-	key := types.NamespacedName{Namespace: revision.Namespace(spec), Name: rootConfigMap}
-	err := r.Reader.Get(ctx, key, found)
-	if apierrors.IsNotFound(err) || err == nil && found.Data[rootKey] == "" {
-		return nil, conditions.Wait(v1alpha1.ReasonControlPlaneNotReady, 0, "ConfigMap %s is not there yet; the control plane writes it when it runs", key)
+	root, err := trust.Roots(ctx, r.Reader, revision.Namespace(spec))
+	if errors.Is(err, trust.ErrMissing) {
+		return nil, conditions.Wait(v1alpha1.ReasonControlPlaneNotReady, 0, "%v", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read ConfigMap %s: %w", key, err)
-	}
-	return []byte(found.Data[rootKey]), nil
+	return root, err
 }
 
 // ensure writes one MeshRevision, unless it is what is wanted.

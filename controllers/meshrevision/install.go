@@ -11,8 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -20,11 +18,8 @@ import (
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/health"
+	"github.com/meshwright/meshwright/internal/trust"
 )
-
-// rootConfigMap is what the control plane puts into every namespace; a gateway
-// that starts before it is there waits for the kubelet's next try.
-const rootConfigMap = "meshwright-ca-root-cert"
 
 func (r *Reconciler) applyDefinitions(ctx context.Context, s *scope) error {
 	var missing []string
@@ -82,7 +77,8 @@ func (r *Reconciler) applyGateways(ctx context.Context, s *scope) error {
 	return r.await(ctx, s, stageGateways, v1alpha1.ReasonGatewaysNotReady)
 }
 
-// awaitRoots waits for the root certificate where a gateway is new.
+// awaitRoots waits for the root certificate where a gateway is new: one that
+// starts before it is there waits for the kubelet's next try.
 func (r *Reconciler) awaitRoots(ctx context.Context, s *scope) error {
 	asked := map[string]bool{}
 	for _, i := range s.items {
@@ -93,15 +89,12 @@ func (r *Reconciler) awaitRoots(ctx context.Context, s *scope) error {
 			continue
 		}
 		asked[i.entry.Namespace] = true
-		found := &metav1.PartialObjectMetadata{}
-		found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
-		err := r.Reader.Get(ctx, types.NamespacedName{Namespace: i.entry.Namespace, Name: rootConfigMap}, found)
-		if apierrors.IsNotFound(err) {
-			return conditions.Wait(v1alpha1.ReasonGatewaysNotReady, time.Second,
-				"ConfigMap %s/%s is not there yet; the control plane writes it when it runs", i.entry.Namespace, rootConfigMap)
+		_, err := trust.Roots(ctx, r.Reader, i.entry.Namespace)
+		if errors.Is(err, trust.ErrMissing) {
+			return conditions.Wait(v1alpha1.ReasonGatewaysNotReady, time.Second, "%v", err)
 		}
 		if err != nil {
-			return fmt.Errorf("read ConfigMap %s/%s: %w", i.entry.Namespace, rootConfigMap, err)
+			return err
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/manifest"
+	"github.com/meshwright/meshwright/internal/trust"
 )
 
 // applyNamespaces creates the namespaces that are missing. One that exists is
@@ -155,7 +156,7 @@ func furniture(kind string, object *metav1.PartialObjectMetadata) bool {
 	}
 	switch kind {
 	case "ConfigMap":
-		return object.Name == "kube-root-ca.crt" || object.Name == rootConfigMap
+		return object.Name == "kube-root-ca.crt" || object.Name == trust.ConfigMap
 	case "Secret":
 		return object.Name == authoritySecret
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/meshwright/meshwright/controllers/owner"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
+	"github.com/meshwright/meshwright/internal/trust"
 )
 
 // What the control planes of a namespace share and made themselves: the mesh's CA, the lease of the one that leads, and
@@ -168,11 +169,11 @@ func (r *Reconciler) removeLeftovers(ctx context.Context, revision *v1alpha1.Mes
 	}
 	roots := &metav1.PartialObjectMetadataList{}
 	roots.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMapList"))
-	if err := r.Reader.List(ctx, roots, client.MatchingFields{"metadata.name": rootConfigMap}); err != nil {
-		return fmt.Errorf("list ConfigMaps %s: %w", rootConfigMap, err)
+	if err := r.Reader.List(ctx, roots, client.MatchingFields{"metadata.name": trust.ConfigMap}); err != nil {
+		return fmt.Errorf("list ConfigMaps %s: %w", trust.ConfigMap, err)
 	}
 	for i := range roots.Items {
-		if err := r.drop(ctx, corev1.SchemeGroupVersion.WithKind("ConfigMap"), roots.Items[i].Namespace, rootConfigMap); err != nil {
+		if err := r.drop(ctx, corev1.SchemeGroupVersion.WithKind("ConfigMap"), roots.Items[i].Namespace, trust.ConfigMap); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -24,12 +23,7 @@ import (
 	"github.com/meshwright/meshwright/internal/helm"
 	"github.com/meshwright/meshwright/internal/selfcheck"
 	"github.com/meshwright/meshwright/internal/tag"
-)
-
-// The ConfigMap in which a control plane publishes the mesh's root, and its key.
-const (
-	rootConfigMap = "meshwright-ca-root-cert"
-	rootKey       = "root-cert.pem"
+	"github.com/meshwright/meshwright/internal/trust"
 )
 
 // recheckUnanswered is short: an API server takes a second to learn of a new webhook.
@@ -41,7 +35,10 @@ func (r *Reconciler) install(ctx context.Context, t *v1alpha1.MeshRevisionTag) e
 	if err != nil {
 		return err
 	}
-	root, err := r.root(ctx, revision.Spec.Namespace)
+	root, err := trust.Roots(ctx, r.Reader, revision.Spec.Namespace)
+	if errors.Is(err, trust.ErrMissing) {
+		return conditions.Wait(v1alpha1.ReasonControlPlaneNotReady, time.Second, "%v", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -84,20 +81,6 @@ func (r *Reconciler) target(ctx context.Context, t *v1alpha1.MeshRevisionTag) (*
 		return nil, fmt.Errorf("read MeshRevision %s: %w", t.Spec.Revision, err)
 	}
 	return out, nil
-}
-
-// root is what the API server must trust to call a control plane in a namespace.
-func (r *Reconciler) root(ctx context.Context, namespace string) ([]byte, error) {
-	var found corev1.ConfigMap
-	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: rootConfigMap}, &found)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", namespace, rootConfigMap, err)
-	}
-	if found.Data[rootKey] == "" {
-		return nil, conditions.Wait(v1alpha1.ReasonControlPlaneNotReady, time.Second,
-			"ConfigMap %s/%s is not there yet; the control plane writes it when it runs", namespace, rootConfigMap)
-	}
-	return []byte(found.Data[rootKey]), nil
 }
 
 func (r *Reconciler) applyAll(ctx context.Context, t *v1alpha1.MeshRevisionTag, objects []*unstructured.Unstructured, known bool) error {

@@ -21,12 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-)
 
-// Name of the ConfigMap in each namespace, and the key in it.
-const (
-	Name = "meshwright-ca-root-cert"
-	Key  = "root-cert.pem"
+	"github.com/meshwright/meshwright/internal/trust"
 )
 
 // The kind that owns them.
@@ -66,7 +62,7 @@ type Owner struct {
 // ConfigMaps.
 func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 	toNamespace := func(_ context.Context, o client.Object) []reconcile.Request {
-		if o.GetName() != Name {
+		if o.GetName() != trust.ConfigMap {
 			return nil
 		}
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: o.GetNamespace()}}}
@@ -95,12 +91,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, nil
 	}
 	var found corev1.ConfigMap
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: request.Name, Name: Name}, &found)
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: request.Name, Name: trust.ConfigMap}, &found)
 	if client.IgnoreNotFound(err) != nil {
-		return reconcile.Result{}, fmt.Errorf("read configmap %s/%s: %w", request.Name, Name, err)
+		return reconcile.Result{}, fmt.Errorf("read configmap %s/%s: %w", request.Name, trust.ConfigMap, err)
 	}
 	owners, owned := r.owners(found.OwnerReferences)
-	if err == nil && found.Data[Key] == string(r.Root) && owned {
+	if err == nil && found.Data[trust.Key] == string(r.Root) && owned {
 		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{}, r.write(ctx, request.Name, owners)
@@ -126,17 +122,17 @@ func (r *Reconciler) owners(found []metav1.OwnerReference) ([]*applymetav1.Owner
 }
 
 func (r *Reconciler) write(ctx context.Context, namespace string, owners []*applymetav1.OwnerReferenceApplyConfiguration) error {
-	want := applyv1.ConfigMap(Name, namespace).
+	want := applyv1.ConfigMap(trust.ConfigMap, namespace).
 		WithLabels(map[string]string{"app.kubernetes.io/part-of": "meshwright", "app.kubernetes.io/managed-by": fieldManager}).
 		WithOwnerReferences(owners...).
-		WithData(map[string]string{Key: string(r.Root)})
+		WithData(map[string]string{trust.Key: string(r.Root)})
 	err := r.Client.Apply(ctx, want, client.FieldOwner(fieldManager), client.ForceOwnership)
 	if apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		// The namespace went away in between; nothing there needs the root any more.
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("write configmap %s/%s: %w", namespace, Name, err)
+		return fmt.Errorf("write configmap %s/%s: %w", namespace, trust.ConfigMap, err)
 	}
 	log.FromContext(ctx).V(1).Info(msgWritten, "namespace", namespace)
 	return nil

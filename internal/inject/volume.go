@@ -5,6 +5,8 @@ package inject
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/meshwright/meshwright/internal/trust"
 )
 
 // Names of the injected volumes.
@@ -14,9 +16,6 @@ const (
 	volumeRoot  = "meshwright-ca-root-cert"
 	volumeToken = "istio-token"
 )
-
-// RootConfigMap is where each namespace finds the roots that its proxies trust, under the key root-cert.pem.
-const RootConfigMap = "meshwright-ca-root-cert"
 
 // tokenLife is 12 hours; the kubelet renews the file long before it ends.
 const tokenLife = int64(12 * 60 * 60)
@@ -43,7 +42,7 @@ func volumes() []corev1.Volume {
 			Items: []corev1.DownwardAPIVolumeFile{field("labels"), field("annotations")},
 		}}},
 		{Name: volumeRoot, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
-			LocalObjectReference: corev1.LocalObjectReference{Name: RootConfigMap},
+			LocalObjectReference: corev1.LocalObjectReference{Name: trust.ConfigMap},
 		}}},
 		{Name: volumeToken, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 			Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{

@@ -18,11 +18,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshwright/meshwright/internal/report"
+	"github.com/meshwright/meshwright/internal/trust"
 )
 
 const (
-	// Where the control plane writes the roots that its own certificate is checked with.
-	rootConfigMap, rootKey = "meshwright-ca-root-cert", "root-cert.pem"
 	// webhookPort is where a replica reports of itself.
 	webhookPort = "15017"
 	// podLimit bounds the question to one replica; maxPods how many are asked.
@@ -76,13 +75,13 @@ func (p *Prober) ControlPlane(ctx context.Context, c ControlPlane) error {
 }
 
 func (p *Prober) roots(ctx context.Context, namespace string) (*x509.CertPool, error) {
-	found := &corev1.ConfigMap{}
-	if err := p.Reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: rootConfigMap}, found); err != nil {
-		return nil, fmt.Errorf("read the root certificates: %w", err)
+	found, err := trust.Roots(ctx, p.Reader, namespace)
+	if err != nil {
+		return nil, err
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(found.Data[rootKey])) {
-		return nil, fmt.Errorf("ConfigMap %s/%s has no certificate in %s", namespace, rootConfigMap, rootKey)
+	if !pool.AppendCertsFromPEM(found) {
+		return nil, fmt.Errorf("ConfigMap %s/%s has no certificate in %s", namespace, trust.ConfigMap, trust.Key)
 	}
 	return pool, nil
 }
