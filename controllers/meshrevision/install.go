@@ -10,11 +10,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/controllers/answer"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/health"
@@ -26,7 +26,7 @@ func (r *Reconciler) applyDefinitions(ctx context.Context, s *scope) error {
 	for _, object := range s.definitions {
 		definition, err := r.Applier.Define(ctx, object)
 		if err != nil {
-			return translate(err)
+			return answer.Refused(err)
 		}
 		if len(definition.Lacking) > 0 {
 			return conditions.Stall(v1alpha1.ReasonObjectConflict,
@@ -118,7 +118,7 @@ func (r *Reconciler) applyStage(ctx context.Context, s *scope, wanted stage) err
 		}
 		result, err := r.Applier.Apply(ctx, i.object, known)
 		if err != nil {
-			return translate(err)
+			return answer.Refused(err)
 		}
 		i.live = result.Live
 		r.tell(ctx, s, i, result, before)
@@ -202,27 +202,6 @@ func (r *Reconciler) trouble(ctx context.Context, i *item) string {
 		return "; " + what
 	}
 	return ""
-}
-
-// untyped is in the error of an apply whose manifest does not fit the kind's
-// schema, which the API server reports as an internal error.
-const untyped = "failed to create typed patch object"
-
-// translate gives the errors of an apply their meaning.
-func translate(err error) error {
-	var foreign *apply.ForeignError
-	var contested *apply.ContestedError
-	switch {
-	case errors.As(err, &foreign):
-		return conditions.Stall(v1alpha1.ReasonObjectConflict, "%v", err)
-	case errors.As(err, &contested):
-		return conditions.Stall(v1alpha1.ReasonFieldContested, "%v", err)
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return conditions.Wait(v1alpha1.ReasonNamespaceTerminating, recheckWaiting, "%v", err)
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), strings.Contains(err.Error(), untyped):
-		return conditions.Stall(v1alpha1.ReasonRejected, "%v", err)
-	}
-	return err
 }
 
 // summarize joins messages, and cuts a long list.

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/controllers/answer"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/health"
@@ -93,7 +94,7 @@ func (r *Reconciler) applyAll(ctx context.Context, t *v1alpha1.MeshRevisionTag, 
 		object.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(t, v1alpha1.GroupVersion.WithKind("MeshRevisionTag"))})
 		result, err := r.Applier.Apply(ctx, object, known)
 		if err != nil {
-			return translate(err)
+			return answer.Refused(err)
 		}
 		r.tell(ctx, t, object, result, known)
 	}
@@ -154,19 +155,4 @@ func (r *Reconciler) probe(ctx context.Context, t *v1alpha1.MeshRevisionTag, rel
 		return conditions.Wait(v1alpha1.ReasonWebhooksNotReady, recheckUnanswered, "the webhooks of the tag do not answer: %v", err)
 	}
 	return nil
-}
-
-// translate gives the errors of an apply their meaning.
-func translate(err error) error {
-	var foreign *apply.ForeignError
-	var contested *apply.ContestedError
-	switch {
-	case errors.As(err, &foreign):
-		return conditions.Stall(v1alpha1.ReasonObjectConflict, "%v", err)
-	case errors.As(err, &contested):
-		return conditions.Stall(v1alpha1.ReasonFieldContested, "%v", err)
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return conditions.Stall(v1alpha1.ReasonRejected, "%v", err)
-	}
-	return err
 }
