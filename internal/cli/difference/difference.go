@@ -62,7 +62,7 @@ func Fields(path string, before, after any) []Change {
 	switch b := before.(type) {
 	case map[string]any:
 		if a, ok := after.(map[string]any); ok {
-			return objects(path, b, a)
+			return entries(b, a, func(key string) string { return join(path, key) })
 		}
 	case []any:
 		if a, ok := after.([]any); ok {
@@ -75,7 +75,8 @@ func Fields(path string, before, after any) []Change {
 	return []Change{{Operation: Changed, Path: path, Before: before, After: after}}
 }
 
-func objects(path string, before, after map[string]any) []Change {
+// entries compares what has the same key; at is the path of one.
+func entries(before, after map[string]any, at func(key string) string) []Change {
 	keys := slices.Collect(maps.Keys(before))
 	for key := range after {
 		if _, ok := before[key]; !ok {
@@ -87,7 +88,7 @@ func objects(path string, before, after map[string]any) []Change {
 	for _, key := range keys {
 		b, had := before[key]
 		a, has := after[key]
-		out = append(out, one(join(path, key), b, a, had, has)...)
+		out = append(out, one(at(key), b, a, had, has)...)
 	}
 	return out
 }
@@ -106,7 +107,7 @@ func lists(path string, before, after []any) []Change {
 	b, okBefore := named(before)
 	a, okAfter := named(after)
 	if okBefore && okAfter {
-		return items(path, b, a)
+		return entries(b, a, func(name string) string { return path + "[" + name + "]" })
 	}
 	var out []Change
 	for i := range max(len(before), len(after)) {
@@ -118,23 +119,6 @@ func lists(path string, before, after []any) []Change {
 			is = after[i]
 		}
 		out = append(out, one(path+"["+strconv.Itoa(i)+"]", was, is, i < len(before), i < len(after))...)
-	}
-	return out
-}
-
-func items(path string, before, after map[string]any) []Change {
-	names := slices.Collect(maps.Keys(before))
-	for name := range after {
-		if _, ok := before[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	var out []Change
-	for _, name := range names {
-		b, had := before[name]
-		a, has := after[name]
-		out = append(out, one(path+"["+name+"]", b, a, had, has)...)
 	}
 	return out
 }
