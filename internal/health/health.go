@@ -28,9 +28,9 @@ type Report struct {
 func Of(object *unstructured.Unstructured) (Report, error) {
 	switch object.GetKind() {
 	case "Deployment":
-		return judge(object, deployment)
+		return judge(object, Deployment)
 	case "DaemonSet":
-		return judge(object, daemonSet)
+		return judge(object, DaemonSet)
 	case "CustomResourceDefinition":
 		return judge(object, definition)
 	case "MutatingWebhookConfiguration":
@@ -53,9 +53,10 @@ func judge[T any](object *unstructured.Unstructured, missing func(*T) string) (R
 	return Report{Message: Name(object) + ": " + what}, nil
 }
 
-// deployment follows what kubectl rollout status looks at
+// Deployment says why a Deployment is not wholly rolled out and available, or
+// "". It follows what kubectl rollout status looks at
 // (https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status).
-func deployment(d *appsv1.Deployment) string {
+func Deployment(d *appsv1.Deployment) string {
 	if d.Status.ObservedGeneration < d.Generation {
 		return "its latest change was not acted on yet"
 	}
@@ -79,8 +80,9 @@ func deployment(d *appsv1.Deployment) string {
 	return ""
 }
 
-// daemonSet follows what kubectl rollout status looks at.
-func daemonSet(d *appsv1.DaemonSet) string {
+// DaemonSet says why a DaemonSet is not wholly rolled out and available, or
+// "". It follows what kubectl rollout status looks at.
+func DaemonSet(d *appsv1.DaemonSet) string {
 	if d.Status.ObservedGeneration < d.Generation {
 		return "its latest change was not acted on yet"
 	}

@@ -17,10 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+	"github.com/meshwright/meshwright/internal/health"
 )
-
-// Kinds are those whose pods are replaced when their template changes.
-var Kinds = []string{"Deployment", "StatefulSet", "DaemonSet"}
 
 // State is what is seen of one workload.
 type State struct {
@@ -62,8 +60,7 @@ func state(meta metav1.Object, template corev1.PodTemplateSpec) State {
 func deployment(d *appsv1.Deployment) State {
 	out := state(d, d.Spec.Template)
 	want := count(d.Spec.Replicas)
-	out.Settled = d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas >= want &&
-		d.Status.AvailableReplicas >= want && d.Status.Replicas <= d.Status.UpdatedReplicas
+	out.Settled = health.Deployment(d) == ""
 	switch r := d.Spec.Strategy.RollingUpdate; {
 	case d.Spec.Paused:
 		out.Manual = "its rollouts are paused (spec.paused)"
@@ -93,9 +90,8 @@ func statefulSet(s *appsv1.StatefulSet) State {
 
 func daemonSet(d *appsv1.DaemonSet) State {
 	out := state(d, d.Spec.Template)
-	want := d.Status.DesiredNumberScheduled
 	out.sheds = 1
-	out.Settled = d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedNumberScheduled >= want && d.Status.NumberAvailable >= want
+	out.Settled = health.DaemonSet(d) == ""
 	if d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType {
 		out.Manual = "its pods are replaced by hand (updateStrategy OnDelete)"
 	}
