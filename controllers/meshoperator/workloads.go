@@ -118,7 +118,7 @@ func (r *Reconciler) describe(ctx context.Context, reader client.Reader, in *spa
 	if revision, before, ok := strings.Cut(state.Before, "="); ok && revision == to {
 		w.Before = &before
 	}
-	marked := strings.HasPrefix(w.Mark+"/", to+"/")
+	marked := upgrade.Marked(w.Mark, to)
 	switch {
 	case w.Stuck != "" || w.Settled && marked:
 	case w.Settled:

@@ -308,8 +308,7 @@ func (m *machine) back() {
 	var remaining []string
 	m.up.Moved = 0
 	for _, w := range m.Workloads {
-		revision, _ := readMark(w.Mark)
-		marked, there := revision == m.up.To, w.Pods[m.up.To] > 0
+		marked, there := Marked(w.Mark, m.up.To), w.Pods[m.up.To] > 0
 		if there {
 			m.up.Moved++
 		}
@@ -353,6 +352,13 @@ func undone(w Workload, from string, marked bool) Restart {
 		return Restart{Workload: w.Workload, Mark: from}
 	}
 	return Restart{Workload: w.Workload, Mark: *w.Before}
+}
+
+// Marked says whether the annotation of a pod template says that a revision's
+// proxy is to be there.
+func Marked(mark, revision string) bool {
+	of, _ := readMark(mark)
+	return of == revision
 }
 
 // readMark takes the annotation of a pod template apart: REVISION, or
