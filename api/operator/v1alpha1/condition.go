@@ -92,9 +92,9 @@ const (
 	// AnnotationProxyRevision, in the pod template of a workload, names the revision
 	// for which the operator restarted it.
 	AnnotationProxyRevision = "operator.meshwright.dev/proxy-revision"
-	// AnnotationProxyRevisionBefore, on a workload, is what
-	// AnnotationProxyRevision was before the upgrade that is under way; empty for
-	// none.
+	// AnnotationProxyRevisionBefore, on a workload that an upgrade has restarted, is
+	// REVISION=VALUE: the revision that it is upgraded to, and what
+	// AnnotationProxyRevision was before; empty for none.
 	AnnotationProxyRevisionBefore = "operator.meshwright.dev/proxy-revision-before"
 	// AnnotationPaused with a true value stops the operator for a MeshOperator
 	// or a MeshRevision.
