@@ -126,8 +126,7 @@ func (r *Reconciler) checkControlPlane(ctx context.Context, s *scope) error {
 func webhooksOf(s *scope) selfcheck.Webhooks {
 	out := selfcheck.Webhooks{Namespace: s.revision.Spec.Namespace, Revision: s.revision.Name}
 	for _, i := range s.items {
-		out.Injector = out.Injector || i.object.GetKind() == "MutatingWebhookConfiguration"
-		out.Validator = out.Validator || i.object.GetKind() == "ValidatingWebhookConfiguration"
+		out.Add(i.object.GetKind())
 	}
 	return out
 }

@@ -148,8 +148,7 @@ func (r *Reconciler) probe(ctx context.Context, t *v1alpha1.MeshRevisionTag, rel
 	}
 	wanted := selfcheck.Webhooks{Namespace: release.Namespace, Revision: t.Name}
 	for _, object := range objects {
-		wanted.Injector = wanted.Injector || object.GetKind() == "MutatingWebhookConfiguration"
-		wanted.Validator = wanted.Validator || object.GetKind() == "ValidatingWebhookConfiguration"
+		wanted.Add(object.GetKind())
 	}
 	if err := r.Prober.Webhooks(ctx, wanted); err != nil {
 		return conditions.Wait(v1alpha1.ReasonWebhooksNotReady, recheckUnanswered, "the webhooks of the tag do not answer: %v", err)

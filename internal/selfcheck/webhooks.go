@@ -28,6 +28,12 @@ type Webhooks struct {
 	Injector, Validator bool
 }
 
+// Add takes note that an object of a kind is installed.
+func (w *Webhooks) Add(kind string) {
+	w.Injector = w.Injector || kind == "MutatingWebhookConfiguration"
+	w.Validator = w.Validator || kind == "ValidatingWebhookConfiguration"
+}
+
 // Prober asks the cluster whether what was installed answers.
 type Prober struct {
 	// Client writes to the API server.
