@@ -31,6 +31,7 @@ import (
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/controllers/answer"
 	"github.com/meshwright/meshwright/internal/conditions"
+	"github.com/meshwright/meshwright/internal/placement"
 	"github.com/meshwright/meshwright/internal/profile"
 	"github.com/meshwright/meshwright/internal/revision"
 	"github.com/meshwright/meshwright/internal/rollout"
@@ -79,17 +80,34 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("meshoperator").
 		For(&v1alpha1.MeshOperator{}, builder.WithPredicates(running, changed)).
 		Owns(&v1alpha1.MeshRevision{}).
-		WatchesMetadata(metadataOf("Pod"), r.later(podDelay)).
-		WatchesMetadata(metadataOf("Namespace"), r.later(podDelay)).
+		WatchesMetadata(metadataOf("Pod"), r.later(podDelay, countsOtherwise)).
+		WatchesMetadata(metadataOf("Namespace"), r.later(podDelay, countsOtherwise)).
+		Watches(&v1alpha1.MeshRevisionTag{}, r.later(0, standsOtherwise)).
 		Complete(r)
 }
 
-// later looks at every mesh a while after something changed that is counted.
-func (r *Reconciler) later(delay time.Duration) handler.EventHandler {
+// countsOtherwise says whether a change of a pod or namespace changes what is
+// counted: a pod that is ending does not count any more, and nothing else of its
+// metadata does.
+func countsOtherwise(before, after client.Object) bool {
+	return (before.GetDeletionTimestamp() == nil) != (after.GetDeletionTimestamp() == nil) ||
+		before.GetLabels()[placement.LabelRevision] != after.GetLabels()[placement.LabelRevision]
+}
+
+// standsOtherwise says whether a tag needs other revisions than before.
+func standsOtherwise(before, after client.Object) bool {
+	b, wasTag := before.(*v1alpha1.MeshRevisionTag)
+	a, isTag := after.(*v1alpha1.MeshRevisionTag)
+	return wasTag && isTag && (b.Spec.Revision != a.Spec.Revision || b.Status.Revision != a.Status.Revision)
+}
+
+// later looks at every mesh a while after something came, went, or changed in a
+// way that matters.
+func (r *Reconciler) later(delay time.Duration, matters func(before, after client.Object) bool) handler.EventHandler {
 	all := func(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		var list v1alpha1.MeshOperatorList
 		if err := r.Client.List(ctx, &list); err != nil {
-			log.FromContext(ctx).Error(err, "listing MeshOperators for a changed pod failed")
+			log.FromContext(ctx).Error(err, "listing MeshOperators for what is on them failed")
 			return
 		}
 		for i := range list.Items {
@@ -104,9 +122,7 @@ func (r *Reconciler) later(delay time.Duration) handler.EventHandler {
 			all(ctx, q)
 		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			// A pod that is ending does not count any more; nothing else of its metadata does.
-			if (e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil) ||
-				e.ObjectOld.GetLabels()[labelRevision] != e.ObjectNew.GetLabels()[labelRevision] {
+			if matters(e.ObjectOld, e.ObjectNew) {
 				all(ctx, q)
 			}
 		},

@@ -16,24 +16,17 @@ import (
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/internal/placement"
+	"github.com/meshwright/meshwright/internal/tag"
 )
 
-const (
-	// labelRevision is on every pod with a proxy, and on namespaces that say which
-	// revision they want.
-	labelRevision = "istio.io/rev"
-	// byRevision is the index of pods by the revision that injected them.
-	byRevision = "proxyRevision"
-	// annotationState and labelTemplate are what an injected pod is known by.
-	annotationState = "sidecar.istio.io/status"
-	labelTemplate   = "pod-template-hash"
-)
+// byRevision is the index of pods by the revision that injected them.
+const byRevision = "proxyRevision"
 
 // Caches returns what the manager's cache holds of pods and namespaces: the
 // metadata of those that have to do with a mesh, and of that what is looked at.
 // Pods that have ended are not there.
 func Caches() (map[client.Object]cache.ByObject, error) {
-	ours, err := labels.NewRequirement(labelRevision, selection.Exists, nil)
+	ours, err := labels.NewRequirement(placement.LabelRevision, selection.Exists, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +59,8 @@ func stripPod(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	pod.Annotations = only(pod.Annotations, annotationState)
-	pod.Labels = only(pod.Labels, labelRevision, labelTemplate)
+	pod.Annotations = only(pod.Annotations, placement.AnnotationState)
+	pod.Labels = only(pod.Labels, placement.LabelRevision, placement.LabelTemplate)
 	pod.ManagedFields = nil
 	return pod, nil
 }
@@ -108,8 +101,8 @@ type use struct {
 	pods map[string][]metav1.PartialObjectMetadata
 }
 
-// usage looks at what is on revisions. Namespaces and tags that name one itself,
-// and not the mesh, need it.
+// usage looks at what is on revisions. Namespaces that name one itself, and not
+// the mesh, need it.
 func (r *Reconciler) usage(ctx context.Context, front string, revisions []string) (use, error) {
 	out := use{needs: map[string]int{}, pods: map[string][]metav1.PartialObjectMetadata{}}
 	namespaces := listOf("Namespace")
@@ -117,7 +110,7 @@ func (r *Reconciler) usage(ctx context.Context, front string, revisions []string
 		return use{}, fmt.Errorf("list the namespaces of revisions: %w", err)
 	}
 	for i := range namespaces.Items {
-		if name := namespaces.Items[i].Labels[labelRevision]; name != front {
+		if name := namespaces.Items[i].Labels[placement.LabelRevision]; name != front {
 			out.needs[name]++
 		}
 	}
@@ -125,18 +118,13 @@ func (r *Reconciler) usage(ctx context.Context, front string, revisions []string
 	if err := r.Client.List(ctx, &tags); err != nil {
 		return use{}, fmt.Errorf("list MeshRevisionTags: %w", err)
 	}
-	for i := range tags.Items {
-		if name := tags.Items[i].Spec.Revision; name != front {
-			out.needs[name]++
-		}
-	}
 	for _, revision := range revisions {
 		pods, err := r.pods(ctx, revision)
 		if err != nil {
 			return use{}, err
 		}
 		out.pods[revision] = pods
-		out.needs[revision] += len(pods)
+		out.needs[revision] += len(pods) + len(tag.Users(front, revision, tags.Items))
 	}
 	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshwright/meshwright/internal/placement"
 	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
@@ -57,7 +58,7 @@ var annotations = []annotation{
 	{"ambient.istio.io/redirection", false, "there is no ambient mode"},
 	{"inject.istio.io/templates", false, "there is one way to inject; change the containers istio-proxy and istio-init in the pod's spec"},
 	{"istio.io/reroute-virtual-interfaces", false, "traffic of virtual machines inside of pods is not captured"},
-	{LabelRevision, true, "set by the mesh on its own objects; on pods it is the label that counts"},
+	{placement.LabelRevision, true, "set by the mesh on its own objects; on pods it is the label that counts"},
 	{annotationMerge, true, "`false` leaves the application's own metrics page to Prometheus"},
 	{proxyconfig.Annotation, true, "settings of the proxy, see below"},
 	{"proxy.istio.io/overrides", false, "the pod's spec itself keeps the changes to the containers"},
@@ -89,7 +90,7 @@ var annotations = []annotation{
 	{annotationStatsPrefixes, true, "metrics of Envoy to keep besides the usual ones"},
 	{annotationStatsRegexps, true, "likewise"},
 	{annotationStatsSuffixes, true, "likewise"},
-	{AnnotationState, true, "written by the mesh: what was injected"},
+	{placement.AnnotationState, true, "written by the mesh: what was injected"},
 	{annotationVolumes, true, "volumes to add, JSON: a list, or a map by name"},
 	{annotationMounts, true, "where the proxy mounts them, likewise"},
 	{annotationStatusPort, true, "only 15020, where the agent always listens; others have no effect, with a warning"},

@@ -8,14 +8,14 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/meshwright/meshwright/internal/placement"
 )
 
 // Labels and annotations that decide about injection, in the spelling of Istio's manifests.
 const (
-	LabelNamespace  = "istio-injection"
-	LabelRevision   = "istio.io/rev"
-	LabelInject     = "sidecar.istio.io/inject"
-	AnnotationState = "sidecar.istio.io/status"
+	LabelNamespace = "istio-injection"
+	LabelInject    = "sidecar.istio.io/inject"
 )
 
 // DefaultRevision is the revision that serves namespaces labelled istio-injection=enabled.
@@ -66,10 +66,10 @@ func Decide(revision, namespace string, namespaceLabels map[string]string, pod *
 	case labelled:
 		return Decision{Reason: ReasonNamespaceOff}
 	}
-	if wanted, labelled := namespaceLabels[LabelRevision]; labelled {
+	if wanted, labelled := namespaceLabels[placement.LabelRevision]; labelled {
 		return forRevision(revision, wanted, ReasonRevision)
 	}
-	if wanted, labelled := pod.Labels[LabelRevision]; labelled {
+	if wanted, labelled := pod.Labels[placement.LabelRevision]; labelled {
 		return forRevision(revision, wanted, ReasonPodRevision)
 	}
 	// Only the label reaches the webhook in a namespace without labels; the annotation alone never did.
@@ -98,7 +98,7 @@ func unfit(namespace string, pod *corev1.Pod) (Reason, bool) {
 // running one keeps the annotation but may have lost the proxy.
 func isInjected(pod *corev1.Pod) bool {
 	var state status
-	if json.Unmarshal([]byte(pod.Annotations[AnnotationState]), &state) != nil || !slices.Contains(state.InitContainers, ProxyContainer) {
+	if json.Unmarshal([]byte(pod.Annotations[placement.AnnotationState]), &state) != nil || !slices.Contains(state.InitContainers, ProxyContainer) {
 		return false
 	}
 	for _, name := range state.InitContainers {

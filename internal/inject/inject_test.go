@@ -18,6 +18,7 @@ import (
 
 	"github.com/meshwright/meshwright/internal/agent/metric"
 	"github.com/meshwright/meshwright/internal/agent/probe"
+	"github.com/meshwright/meshwright/internal/placement"
 	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
@@ -56,8 +57,8 @@ func TestLabelMatrix(t *testing.T) {
 }
 
 func TestRevisions(t *testing.T) {
-	rev := func(v string) map[string]string { return map[string]string{LabelRevision: v} }
-	both := map[string]string{LabelNamespace: "enabled", LabelRevision: "blue"}
+	rev := func(v string) map[string]string { return map[string]string{placement.LabelRevision: v} }
+	both := map[string]string{LabelNamespace: "enabled", placement.LabelRevision: "blue"}
 	for _, c := range []struct {
 		name           string
 		ours           string
@@ -99,10 +100,10 @@ func TestDecideByPod(t *testing.T) {
 		}}, Decision{true, ReasonNamespaceOn}},
 		{"a word that is not yes means no", "app", corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{LabelInject: "maybe"}}}, Decision{false, ReasonPodOff}},
 		{"injected already", "app", corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{AnnotationState: state}},
+			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{placement.AnnotationState: state}},
 			Spec:       corev1.PodSpec{InitContainers: []corev1.Container{{Name: InitContainer}, sidecar}},
 		}, Decision{false, ReasonInjected}},
-		{"mark of an injection whose proxy is gone", "app", annotated(AnnotationState, state), Decision{true, ReasonNamespaceOn}},
+		{"mark of an injection whose proxy is gone", "app", annotated(placement.AnnotationState, state), Decision{true, ReasonNamespaceOn}},
 	} {
 		if got := Decide("default", c.namespace, enabled, &c.pod); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshwright/meshwright/internal/agent/metric"
 	"github.com/meshwright/meshwright/internal/ownport"
+	"github.com/meshwright/meshwright/internal/placement"
 	"github.com/meshwright/meshwright/internal/proxyconfig"
 )
 
@@ -26,7 +27,7 @@ const (
 	annotationNetworks = "k8s.v1.cni.cncf.io/networks"
 )
 
-// status is the value of AnnotationState: what was added, so that tools and the next review can tell.
+// status is the value of placement.AnnotationState: what was added, so that tools and the next review can tell.
 type status struct {
 	InitContainers []string `json:"initContainers"`
 	Containers     []string `json:"containers"`
@@ -158,9 +159,9 @@ func (s subject) metrics(set map[string]string) (*metric.App, error) {
 func (s subject) annotate(set map[string]string, containers, volumes []string) error {
 	state, err := json.Marshal(status{InitContainers: containers, Volumes: volumes, Revision: s.config.Revision})
 	if err != nil {
-		return fmt.Errorf("encode annotation %s: %w", AnnotationState, err)
+		return fmt.Errorf("encode annotation %s: %w", placement.AnnotationState, err)
 	}
-	set[AnnotationState] = string(state)
+	set[placement.AnnotationState] = string(state)
 	if network := s.config.CNINetwork; s.config.CNI && network != "" && !s.options.capturesNothing() {
 		set[annotationNetworks] = network
 		if have := s.pod.Annotations[annotationNetworks]; have != "" {
@@ -182,7 +183,7 @@ func (s subject) annotate(set map[string]string, containers, volumes []string) e
 func (s subject) podLabels() map[string]string {
 	out := map[string]string{
 		"security.istio.io/tlsMode":           "istio",
-		LabelRevision:                         s.config.Revision,
+		placement.LabelRevision:               s.config.Revision,
 		"service.istio.io/canonical-name":     canonicalName(s.pod),
 		"service.istio.io/canonical-revision": canonicalRevision(s.pod),
 	}

@@ -99,7 +99,7 @@ func TestPath(t *testing.T) {
 
 func TestRevisionOf(t *testing.T) {
 	for value, want := range map[string]string{`{"initContainers":["istio-proxy"],"revision":"stable-5f"}`: "stable-5f", "": "", "{": "", `{"revision":7}`: ""} {
-		pod := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{annotationState: value}}}
+		pod := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{AnnotationState: value}}}
 		if got := RevisionOf(pod); got != want {
 			t.Errorf("%s: got %q", value, got)
 		}

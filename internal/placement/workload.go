@@ -15,6 +15,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+const (
+	// LabelRevision names a revision: on namespaces and pods the one that is to inject, on every pod with a proxy the
+	// one that it asks.
+	LabelRevision = "istio.io/rev"
+	// LabelTemplate is Kubernetes' own on pods of a ReplicaSet: the part of its name after that of the Deployment.
+	LabelTemplate = "pod-template-hash"
+	// AnnotationState is written by whoever injects: what was added to the pod, and by which revision.
+	AnnotationState = "sidecar.istio.io/status"
+)
+
 // cronJobName matches what the CronJob controller names its Jobs: the CronJob, then the scheduled minute since 1970.
 var cronJobName = regexp.MustCompile(`^(.+)-\d{8,10}$`)
 
@@ -38,7 +48,7 @@ func Of(pod metav1.Object) Workload {
 	w.Kind, w.Name = owner.Kind, owner.Name
 	switch owner.Kind {
 	case "ReplicaSet":
-		if name, cut := strings.CutSuffix(owner.Name, "-"+pod.GetLabels()["pod-template-hash"]); cut && name != "" && !strings.HasSuffix(owner.Name, "-") {
+		if name, cut := strings.CutSuffix(owner.Name, "-"+pod.GetLabels()[LabelTemplate]); cut && name != "" && !strings.HasSuffix(owner.Name, "-") {
 			w.Kind, w.Name = "Deployment", name
 		}
 	case "Job":
@@ -80,15 +90,12 @@ func ParsePlace(text string) (Place, error) {
 	return 0, fmt.Errorf("%.40q is not a place of %d lower-case hexadecimal digits", text, placeDigits)
 }
 
-// annotationState is written by whoever injects: what was added to the pod, and by which revision.
-const annotationState = "sidecar.istio.io/status"
-
 // RevisionOf is the revision that injected the pod, "" when none did.
 func RevisionOf(pod metav1.Object) string {
 	var state struct {
 		Revision string `json:"revision"`
 	}
-	if json.Unmarshal([]byte(pod.GetAnnotations()[annotationState]), &state) != nil {
+	if json.Unmarshal([]byte(pod.GetAnnotations()[AnnotationState]), &state) != nil {
 		return ""
 	}
 	return state.Revision

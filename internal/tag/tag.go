@@ -76,12 +76,12 @@ func validation(tag string, of any) map[string]any {
 	return out
 }
 
-// Users are the names of the tags that need a MeshRevision: those that stand for it and those that it answers. Nothing
-// that one of them needs may be removed.
-func Users(revision string, tags []v1alpha1.MeshRevisionTag) []string {
+// Users are the names of the tags that need the control plane of a MeshRevision: those that it answers, and those that
+// stand for it. Who stands for a mesh, whose name is front, needs none of its control planes but the one that answers.
+func Users(front, revision string, tags []v1alpha1.MeshRevisionTag) []string {
 	var out []string
 	for i := range tags {
-		if tags[i].Spec.Revision == revision || tags[i].Status.Revision == revision {
+		if tags[i].Status.Revision == revision || tags[i].Spec.Revision == revision && revision != front {
 			out = append(out, tags[i].Name)
 		}
 	}

@@ -73,9 +73,9 @@ func TestUsers(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.MeshRevisionTagSpec{Revision: wanted}, Status: v1alpha1.MeshRevisionTagStatus{Revision: answers},
 		}
 	}
-	tags := []v1alpha1.MeshRevisionTag{tag("prod", "stable", "stable-1"), tag("new", "stable-2", "stable-2"), tag("early", "stable", "")}
-	for revision, want := range map[string][]string{"stable": {"early", "prod"}, "stable-1": {"prod"}, "stable-2": {"new"}, "stable-3": nil} {
-		if diff := cmp.Diff(want, Users(revision, tags)); diff != "" {
+	tags := []v1alpha1.MeshRevisionTag{tag("prod", "stable", "stable-1"), tag("new", "stable-2", "stable-2"), tag("early", "stable", ""), tag("late", "stable", "stable")}
+	for revision, want := range map[string][]string{"stable": {"late"}, "stable-1": {"prod"}, "stable-2": {"new"}, "stable-3": nil} {
+		if diff := cmp.Diff(want, Users("stable", revision, tags)); diff != "" {
 			t.Errorf("%s: %s", revision, diff)
 		}
 	}

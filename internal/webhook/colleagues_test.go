@@ -69,7 +69,7 @@ func (w *world) injector(revision string, colleagues inject.Colleagues) *inject.
 		Revision: revision, Image: "proxy:" + revision, PullPolicy: corev1.PullIfNotPresent, DiscoveryAddress: revision + ":15012",
 		TrustDomain: "cluster.local", ClusterID: "c", ClusterDomain: "cluster.local",
 	}
-	namespaces := labelled{"app": {inject.LabelNamespace: "enabled"}, "blue": {inject.LabelRevision: "blue"}}
+	namespaces := labelled{"app": {inject.LabelNamespace: "enabled"}, "blue": {placement.LabelRevision: "blue"}}
 	log := funcr.New(func(string, string) { w.logged.Add(1) }, funcr.Options{})
 	out, err := inject.NewInjector(config, namespaces, proxyconfig.NewStore(proxyconfig.Settings{}, "istio-system"), colleagues, log)
 	if err != nil {
