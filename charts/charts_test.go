@@ -156,22 +156,47 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestLint runs `helm lint --strict` on every chart: with its own values, and with those of each profile on each
+// platform.
 func TestLint(t *testing.T) {
+	type subject struct{ chart, values string }
+	seen := map[subject]string{}
+	for _, name := range load(t).Names() {
+		seen[subject{name, "{}"}] = "its own values"
+	}
+	for _, name := range profile.Names() {
+		for _, on := range platform.Names() {
+			for _, component := range plan(t, v1alpha1.MeshOperatorSpec{Profile: name, Platform: v1alpha1.Platform(on)}).Components {
+				values := "{}"
+				if component.Values != nil {
+					values = string(component.Values.Raw)
+				}
+				seen[subject{string(component.Chart), values}] = "profile " + name + " on " + on
+			}
+		}
+	}
 	version, err := chartutil.ParseKubeVersion(kubeVersion)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range load(t).Names() {
-		linter := lint.AllWithKubeVersion(name, nil, "mesh", version)
-		if filepath.Base(linter.ChartDir) != name {
-			t.Errorf("chart %s: lint looked at %s", name, linter.ChartDir)
+	for s, of := range seen {
+		values := map[string]any{}
+		if err := json.Unmarshal([]byte(s.values), &values); err != nil {
+			t.Fatal(err)
+		}
+		linter := lint.AllWithKubeVersion(s.chart, values, "mesh", version)
+		if filepath.Base(linter.ChartDir) != s.chart {
+			t.Errorf("chart %s: lint looked at %s", s.chart, linter.ChartDir)
 		}
 		for _, message := range linter.Messages {
 			// An icon is all that lint may miss.
 			if message.Severity > support.InfoSev {
-				t.Errorf("chart %s: %v", name, message)
+				t.Errorf("chart %s with %s: %v", s.chart, of, message)
 			}
 		}
+	}
+	if len(seen) < 15 {
+		t.Errorf("only %d sets of values are looked at", len(seen))
 	}
 }
 

@@ -53,8 +53,8 @@ func TestMeshConfigIsTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// fieldsOf returns the paths of all fields of a schema that is somewhere in a file.
-func fieldsOf(t *testing.T, file string, at ...string) []string {
+// schemaAt returns a schema that is somewhere in a file.
+func schemaAt(t *testing.T, file string, at ...string) any {
 	t.Helper()
 	var schema any = read(t, file)
 	for _, name := range at {
@@ -65,7 +65,13 @@ func fieldsOf(t *testing.T, file string, at ...string) []string {
 			schema = inner[0]
 		}
 	}
-	out := fields("", schema)
+	return schema
+}
+
+// fieldsOf returns the paths of all fields of a schema that is somewhere in a file.
+func fieldsOf(t *testing.T, file string, at ...string) []string {
+	t.Helper()
+	out := fields("", schemaAt(t, file, at...))
 	if len(out) == 0 {
 		t.Fatalf("%s has no field at %v", file, at)
 	}

@@ -96,7 +96,9 @@ func certificates(env environment) (part, error) {
 func rootDistribution(env environment) (part, error) {
 	r := &rootca.Reconciler{Client: env.manager.GetClient(), Root: env.authority.Bundle().RootPEM()}
 	if name, uid, ok := strings.Cut(env.options.owner, "/"); ok {
-		r.Owner = &rootca.Owner{Name: name, UID: types.UID(uid)}
+		r.Owner = rootca.MeshOperator(name, types.UID(uid))
+	} else if env.options.clusterRole != "" {
+		r.Owner = rootca.ClusterRole(env.manager.GetAPIReader(), env.options.clusterRole, time.Now)
 	}
 	return part{}, r.SetupWithManager(env.manager)
 }

@@ -34,6 +34,7 @@ type options struct {
 	clusterDomain     string
 	network           string
 	owner             string
+	clusterRole       string
 	proxyImage        string
 	imagePullPolicy   string
 	cni               bool
@@ -70,7 +71,8 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.clusterID, "cluster-id", o.clusterID, "name of this cluster within the mesh")
 	f.StringVar(&o.clusterDomain, "cluster-domain", o.clusterDomain, "DNS domain of the cluster's services")
 	f.StringVar(&o.network, "network", o.network, "network of this cluster's pods")
-	f.StringVar(&o.owner, "owner", o.owner, "NAME/UID of the MeshOperator that the root certificates go with; empty: they stay")
+	f.StringVar(&o.owner, "owner", o.owner, "NAME/UID of the MeshOperator that the root certificates go with; empty: --cluster-role")
+	f.StringVar(&o.clusterRole, "cluster-role", o.clusterRole, "ClusterRole of this control plane, with which the root certificates go; empty: they stay")
 	f.StringVar(&o.proxyImage, "proxy-image", o.proxyImage, "image of the injected containers; empty: no injection")
 	f.StringVar(&o.imagePullPolicy, "image-pull-policy", o.imagePullPolicy, "pull policy of the injected containers")
 	f.BoolVar(&o.cni, "cni", o.cni, "a CNI plugin redirects the traffic of injected pods, which then need no right to")

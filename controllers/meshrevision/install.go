@@ -47,6 +47,9 @@ func (r *Reconciler) applyDefinitions(ctx context.Context, s *scope) error {
 }
 
 func (r *Reconciler) applyControlPlane(ctx context.Context, s *scope) error {
+	if err := r.claimName(ctx, s); err != nil {
+		return err
+	}
 	if err := r.applyStage(ctx, s, stageControlPlane); err != nil {
 		return err
 	}
@@ -54,6 +57,21 @@ func (r *Reconciler) applyControlPlane(ctx context.Context, s *scope) error {
 		return err
 	}
 	return r.checkControlPlane(ctx, s)
+}
+
+// claimName stalls before a control plane is begun whose webhooks are somebody else's: they are the revision's name, and
+// two control planes would both write the root certificates of all namespaces.
+func (r *Reconciler) claimName(ctx context.Context, s *scope) error {
+	for _, i := range s.items {
+		if i.stage != stageWebhooks {
+			continue
+		}
+		before := s.recorded(i.entry)
+		if err := r.Applier.Claimable(ctx, i.object, before != nil && before.Digest != ""); err != nil {
+			return answer.Refused(err)
+		}
+	}
+	return nil
 }
 
 func (r *Reconciler) applyWebhooks(ctx context.Context, s *scope) error {

@@ -26,10 +26,10 @@ const (
 )
 
 // purge deletes the definitions of the mesh's APIs, and with them every object of their kinds, when the MeshOperator
-// asked for it and no other revision is left. Definitions that somebody else looks after stay. It waits until the API
+// asked for it and no other control plane is left. Definitions that somebody else looks after stay. It waits until the API
 // server has deleted the objects.
-func (r *Reconciler) purge(ctx context.Context, revision *v1alpha1.MeshRevision, others []v1alpha1.MeshRevision) error {
-	if revision.Spec.DeletionPolicy != v1alpha1.DeletionPurge || len(others) > 0 {
+func (r *Reconciler) purge(ctx context.Context, revision *v1alpha1.MeshRevision, others int) error {
+	if revision.Spec.DeletionPolicy != v1alpha1.DeletionPurge || others > 0 {
 		return nil
 	}
 	rendered, err := manifest.Render(r.Charts, r.KubeVersion, revision.Name, revision.Spec)

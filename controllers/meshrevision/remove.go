@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -95,10 +96,14 @@ func (r *Reconciler) remove(ctx context.Context, revision *v1alpha1.MeshRevision
 	if err != nil {
 		return err
 	}
-	if err := r.removeLeftovers(ctx, revision, others); err != nil {
+	strangers, err := r.strangers(ctx)
+	if err != nil {
 		return err
 	}
-	if err := r.purge(ctx, revision, others); err != nil {
+	if err := r.removeLeftovers(ctx, revision, others, strangers); err != nil {
+		return err
+	}
+	if err := r.purge(ctx, revision, len(others)+len(strangers)); err != nil {
 		return err
 	}
 	going, err := r.removeNamespaces(ctx, revision, others)
@@ -144,15 +149,32 @@ func (r *Reconciler) others(ctx context.Context, revision *v1alpha1.MeshRevision
 	return out, nil
 }
 
+// strangers returns the namespaces of control planes that somebody else installed, such as Helm.
+func (r *Reconciler) strangers(ctx context.Context) ([]string, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("DeploymentList"))
+	if err := r.Reader.List(ctx, list, client.MatchingLabels{"app.kubernetes.io/part-of": "meshwright", "app.kubernetes.io/component": "controlplane"}); err != nil {
+		return nil, fmt.Errorf("list control planes: %w", err)
+	}
+	var out []string
+	for i := range list.Items {
+		if d := &list.Items[i]; d.DeletionTimestamp == nil && d.Labels[v1alpha1.LabelRevision] == "" {
+			out = append(out, d.Namespace)
+		}
+	}
+	return out, nil
+}
+
 // removeLeftovers deletes what control planes made while they ran: what those of
-// a namespace share once no revision of it is left, and the root certificate in
-// every namespace once no revision is left at all.
-func (r *Reconciler) removeLeftovers(ctx context.Context, revision *v1alpha1.MeshRevision, others []v1alpha1.MeshRevision) error {
+// a namespace share once none is left in it, and the root certificate in
+// every namespace once none is left at all.
+func (r *Reconciler) removeLeftovers(ctx context.Context, revision *v1alpha1.MeshRevision, others []v1alpha1.MeshRevision, strangers []string) error {
 	if !ranControlPlane(revision.Status.Inventory) {
 		return nil
 	}
 	namespace := revision.Spec.Namespace
-	shared := slices.ContainsFunc(others, func(other v1alpha1.MeshRevision) bool { return other.Spec.Namespace == namespace })
+	shared := slices.Contains(strangers, namespace) ||
+		slices.ContainsFunc(others, func(other v1alpha1.MeshRevision) bool { return other.Spec.Namespace == namespace })
 	if !shared {
 		for name, kind := range map[string]schema.GroupVersionKind{
 			leaderLease:       {Group: "coordination.k8s.io", Version: "v1", Kind: "Lease"},
@@ -164,7 +186,7 @@ func (r *Reconciler) removeLeftovers(ctx context.Context, revision *v1alpha1.Mes
 			}
 		}
 	}
-	if len(others) > 0 {
+	if len(others)+len(strangers) > 0 {
 		return nil
 	}
 	roots := &metav1.PartialObjectMetadataList{}

@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applyv1 "k8s.io/client-go/applyconfigurations/core/v1"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -23,12 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/meshwright/meshwright/internal/trust"
-)
-
-// The kind that owns them.
-const (
-	ownerVersion = "operator.meshwright.dev/v1alpha1"
-	ownerKind    = "MeshOperator"
 )
 
 // fieldManager owns the key and the labels.
@@ -48,14 +41,8 @@ type Reconciler struct {
 	Client client.Client
 	// Root is the PEM with the roots.
 	Root []byte
-	// Owner is the MeshOperator with which the ConfigMaps go; nil when there is none.
-	Owner *Owner
-}
-
-// Owner names a MeshOperator. Of several meshes in a cluster each adds its own, so that the ConfigMaps go with the last.
-type Owner struct {
-	Name string
-	UID  types.UID
+	// Owner is that with which the ConfigMaps go; nil lets them stay for ever.
+	Owner Owner
 }
 
 // SetupWithManager watches namespaces and the ConfigMaps of this name. The manager's cache should hold only those
@@ -95,30 +82,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if client.IgnoreNotFound(err) != nil {
 		return reconcile.Result{}, fmt.Errorf("read configmap %s/%s: %w", request.Name, trust.ConfigMap, err)
 	}
-	owners, owned := r.owners(found.OwnerReferences)
+	owners, owned, failure := r.owners(ctx, found.OwnerReferences)
+	if failure != nil {
+		return reconcile.Result{}, failure
+	}
 	if err == nil && found.Data[trust.Key] == string(r.Root) && owned {
 		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{}, r.write(ctx, request.Name, owners)
-}
-
-// owners adds the own reference to those of other meshes, which share the field manager, and says whether it was there.
-func (r *Reconciler) owners(found []metav1.OwnerReference) ([]*applymetav1.OwnerReferenceApplyConfiguration, bool) {
-	var out []*applymetav1.OwnerReferenceApplyConfiguration
-	owned := r.Owner == nil
-	add := func(name string, uid types.UID) {
-		out = append(out, applymetav1.OwnerReference().WithAPIVersion(ownerVersion).WithKind(ownerKind).WithName(name).WithUID(uid))
-	}
-	for _, o := range found {
-		if o.APIVersion == ownerVersion && o.Kind == ownerKind {
-			owned = owned || o.UID == r.Owner.UID
-			add(o.Name, o.UID)
-		}
-	}
-	if !owned {
-		add(r.Owner.Name, r.Owner.UID)
-	}
-	return out, owned
 }
 
 func (r *Reconciler) write(ctx context.Context, namespace string, owners []*applymetav1.OwnerReferenceApplyConfiguration) error {

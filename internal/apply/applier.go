@@ -106,6 +106,12 @@ func (a *Applier) Apply(ctx context.Context, object *unstructured.Unstructured, 
 	return result, nil
 }
 
+// Claimable returns a ForeignError when an object of this name belongs to somebody else. Nothing is written.
+func (a *Applier) Claimable(ctx context.Context, object *unstructured.Unstructured, known bool) error {
+	_, err := a.observe(ctx, object, known)
+	return err
+}
+
 // observe returns the live object, or nil when there is none.
 func (a *Applier) observe(ctx context.Context, object *unstructured.Unstructured, known bool) (*unstructured.Unstructured, error) {
 	live := &unstructured.Unstructured{}

@@ -16,6 +16,11 @@
 {{- if ne .Values.revision "default" }}-{{ .Values.revision }}{{ end }}
 {{- end }}
 
+{{- /* The name of the ClusterRole: with its namespace, since another release may have the same name elsewhere. */}}
+{{- define "controlplane.role" -}}
+{{- printf "%s-%s" (include "controlplane.name" .) .Release.Namespace }}
+{{- end }}
+
 {{- define "controlplane.selector" -}}
 app: meshwright
 istio.io/rev: {{ .Values.revision }}

@@ -8,11 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"helm.sh/helm/v3/pkg/action"
-	"helm.sh/helm/v3/pkg/chart/loader"
-	"helm.sh/helm/v3/pkg/cli"
-	"helm.sh/helm/v3/pkg/release"
-	"helm.sh/helm/v3/pkg/storage/driver"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,90 +36,6 @@ var (
 	Service        = schema.GroupVersionKind{Version: "v1", Kind: "Service"}
 	Namespace      = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
 )
-
-// InstallOperator installs the operator's chart as `helm install` does, or
-// upgrades the release that is there, and waits until it runs.
-func (c *Cluster) InstallOperator(ctx context.Context, limit time.Duration, chartDir string) error {
-	config, err := c.helm()
-	if err != nil {
-		return err
-	}
-	chart, err := loader.Load(chartDir)
-	if err != nil {
-		return fmt.Errorf("load the chart %s: %w", chartDir, err)
-	}
-	values := map[string]any{"image": map[string]any{"registry": c.Registry, "tag": c.Tag}}
-	fresh, err := settle(config)
-	if err != nil {
-		return err
-	}
-	if fresh {
-		install := action.NewInstall(config)
-		install.ReleaseName, install.Namespace, install.CreateNamespace = OperatorRelease, OperatorNamespace, true
-		_, err = install.RunWithContext(ctx, chart, values)
-	} else {
-		upgrade := action.NewUpgrade(config)
-		upgrade.Namespace, upgrade.MaxHistory = OperatorNamespace, 3
-		_, err = upgrade.RunWithContext(ctx, OperatorRelease, chart, values)
-	}
-	if err != nil {
-		return fmt.Errorf("install the operator: %w", err)
-	}
-	return c.WaitDeployments(ctx, limit, OperatorNamespace, OperatorName)
-}
-
-// settle tells whether the operator's release has to be installed anew. What an
-// interrupted or failed run left is cleared away, for helm refuses to go on
-// from there by itself.
-func settle(config *action.Configuration) (fresh bool, err error) {
-	releases, err := action.NewHistory(config).Run(OperatorRelease)
-	if errors.Is(err, driver.ErrReleaseNotFound) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look up the operator's release: %w", err)
-	}
-	deployed, pending := false, false
-	for _, r := range releases {
-		deployed = deployed || r.Info.Status == release.StatusDeployed || r.Info.Status == release.StatusSuperseded
-		pending = pending || r.Info.Status.IsPending()
-	}
-	switch {
-	case !deployed:
-		if _, err := action.NewUninstall(config).Run(OperatorRelease); err != nil {
-			return false, fmt.Errorf("clear away a failed installation of the operator: %w", err)
-		}
-		return true, nil
-	case pending:
-		if err := action.NewRollback(config).Run(OperatorRelease); err != nil {
-			return false, fmt.Errorf("clear away an interrupted upgrade of the operator: %w", err)
-		}
-	}
-	return false, nil
-}
-
-// UninstallOperator removes the release; one that is not there is fine.
-func (c *Cluster) UninstallOperator() error {
-	config, err := c.helm()
-	if err != nil {
-		return err
-	}
-	if _, err := action.NewUninstall(config).Run(OperatorRelease); err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
-		return fmt.Errorf("uninstall the operator: %w", err)
-	}
-	return nil
-}
-
-func (c *Cluster) helm() (*action.Configuration, error) {
-	settings := cli.New()
-	settings.KubeConfig = c.Kubeconfig
-	settings.SetNamespace(OperatorNamespace)
-	config := new(action.Configuration)
-	if err := config.Init(settings.RESTClientGetter(), OperatorNamespace, "secret", func(string, ...any) {}); err != nil {
-		return nil, fmt.Errorf("prepare helm: %w", err)
-	}
-	return config, nil
-}
 
 // ApplyMesh applies a file with one MeshOperator, pointed at the images of
 // this build where it names none, and returns the object's name.

@@ -143,6 +143,26 @@ func TestRootStaysInWebhookConfigurations(t *testing.T) {
 	within(t, 5*time.Second, "bundle put back", check)
 }
 
+// TestRootGoesWithTheRelease: without an operator the ConfigMaps belong to the ClusterRole, so that nothing of the mesh
+// stays in users' namespaces when it is removed.
+func TestRootGoesWithTheRelease(t *testing.T) {
+	start(t, "--cluster-role=meshwright-"+namespace)
+	role, err := typed.RbacV1().ClusterRoles().Get(t.Context(), "meshwright-"+namespace, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an owner", func() error {
+		found, err := typed.CoreV1().ConfigMaps("default").Get(t.Context(), rootName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if o := found.OwnerReferences; len(o) != 1 || o[0].Kind != "ClusterRole" || o[0].UID != role.UID {
+			return fmt.Errorf("owners %+v", o)
+		}
+		return nil
+	})
+}
+
 // token makes a service account's token for the audience.
 func token(t *testing.T, ns, account, audience string) string {
 	t.Helper()

@@ -6,6 +6,7 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 )
 
 // TestHelm installs, upgrades and uninstalls the charts of a mesh as the helm
@@ -60,6 +63,7 @@ func TestHelm(t *testing.T) {
 			t.Errorf("chart %s: no Deployment %s", r.chart, r.deployment)
 		}
 	}
+	besideHelm(t)
 	for i := len(releases) - 1; i >= 0; i-- {
 		r := releases[i]
 		if _, err := action.NewUninstall(configure(t, r.namespace)).Run(r.chart); err != nil {
@@ -73,6 +77,47 @@ func TestHelm(t *testing.T) {
 		t.Error("the CRDs are gone with the release")
 	}
 	clean(t)
+}
+
+// besideHelm asks the operator for what Helm has installed: it says so, and touches nothing, not even when it is told to
+// remove its own again.
+func besideHelm(t *testing.T) {
+	t.Helper()
+	ctx := context.Background()
+	controlPlaneWorks.Store(true)
+	eventually(t, 30*time.Second, func() error {
+		if !exists(t, &corev1.Secret{}, "helm-mesh", "meshwright-ca") || rootsIn(t) == 0 {
+			return errors.New("the control plane has written nothing")
+		}
+		return nil
+	})
+	controlPlaneWorks.Store(false) // What is deleted from now on stays deleted.
+	start(t)
+	for namespace, object := range map[string]string{
+		"helm-mesh":  "MutatingWebhookConfiguration meshwright-injector-helm",
+		"helm-other": "MutatingWebhookConfiguration meshwright-injector-helm",
+	} {
+		m := mesh(t, namespace, v1alpha1.MeshOperatorSpec{
+			Profile: "minimal", Revision: "helm", Namespace: namespace, DeletionPolicy: v1alpha1.DeletionPurge,
+		})
+		await(t, m, v1alpha1.ConditionStalled, metav1.ConditionTrue, "ObjectConflict: "+object+" exists already and belongs to the Helm release helm-mesh/controlplane")
+		if objects := owned(t, "helm"); len(objects) > 0 {
+			t.Errorf("namespace %s: beside a conflict there are %v", namespace, objects)
+		}
+		if err := world.admin.Delete(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+		removed(t, m)
+	}
+	if !exists(t, &corev1.Secret{}, "helm-mesh", "meshwright-ca") || rootsIn(t) == 0 {
+		t.Error("the authority of the mesh that Helm installed is gone, or its root certificates are")
+	}
+	if !exists(t, &appsv1.Deployment{}, "helm-mesh", "meshwright-helm") {
+		t.Error("the control plane that Helm installed is gone")
+	}
+	if exists(t, &corev1.Namespace{}, "", "helm-other") {
+		t.Error("the namespace that the operator made is still there")
+	}
 }
 
 // ownGroups are the operator's own APIs, which are there for all tests.
