@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/internal/health"
 )
 
@@ -100,7 +101,7 @@ func (a *Applier) define(ctx context.Context, object, live *unstructured.Unstruc
 // keeper returns who else looks after the live definition, or "".
 func keeper(object, live *unstructured.Unstructured) string {
 	mine, theirs := object.GetLabels(), live.GetLabels()
-	if theirs[LabelManagedBy] != mine[LabelManagedBy] {
+	if theirs[LabelManagedBy] != mine[LabelManagedBy] && live.GetAnnotations()[v1alpha1.AnnotationAdopt] != "true" {
 		if theirs[LabelManagedBy] == "" {
 			return "somebody else"
 		}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 )
 
 func definition(managedBy, version string, versions ...any) *unstructured.Unstructured {
@@ -31,6 +33,15 @@ func TestKeeper(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestKeeperHandsOver: a definition is handed over as any other object is.
+func TestKeeperHandsOver(t *testing.T) {
+	given := definition("Helm", "v0.1.0")
+	given.SetAnnotations(map[string]string{v1alpha1.AnnotationAdopt: "true"})
+	if got := keeper(definition(Manager, "v0.1.0"), given); got != "" {
+		t.Errorf("it is still %s's", got)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshwright/meshwright/test/e2e/env"
 )
@@ -38,24 +39,23 @@ func helmRelease(chart, name string, values map[string]any) env.Release {
 	}
 }
 
-// TestHelm installs a mesh with helm alone: it serves as soon as helm says so, its upgrade costs no request, an operator
-// that comes later does not touch it, and helm removes it.
-func TestHelm(t *testing.T) {
+// helmAlone makes sure that nothing of a mesh is there, and returns what is.
+func helmAlone(t *testing.T) []string {
+	t.Helper()
 	ctx := t.Context()
 	must(t, cluster.UninstallOperator())
 	must(t, cluster.MakeNamespace(ctx, env.OperatorNamespace, nil))
 	must(t, cluster.DeleteNamespace(ctx, hangLimit, env.MeshNamespace))
 	dropDefinitions(t)
-	before := settled(t)
+	return settled(t)
+}
 
-	bin := cmp.Or(os.Getenv("E2E_CNI_BIN_DIR"), "/usr/lib/cni")
-	controlPlane := map[string]any{"cni": map[string]any{"enabled": true}}
+// helmMesh installs a mesh by helm, and a workload behind its gateway. It returns a request that is answered.
+func helmMesh(t *testing.T, releases ...env.Release) env.Request {
+	t.Helper()
+	ctx := t.Context()
 	start := time.Now()
-	for _, r := range []env.Release{
-		helmRelease("base", "base", nil),
-		helmRelease("cni", "cni", map[string]any{"cniBinDir": bin}),
-		helmRelease("controlplane", "controlplane", controlPlane),
-	} {
+	for _, r := range releases {
 		must(t, cluster.Helm(ctx, installLimit, r))
 	}
 	t.Logf("the control plane is ready after %.0f s", time.Since(start).Seconds())
@@ -75,13 +75,24 @@ func TestHelm(t *testing.T) {
 	request := env.Request{URL: "http://" + helmHost + "/", Address: address + ":80", Timeout: 5 * time.Second}
 	sendTo(t, request, ok)
 	t.Logf("a request is answered after %.0f s", time.Since(start).Seconds())
+	return request
+}
 
+// TestHelm installs a mesh with helm alone: it serves as soon as helm says so, its upgrade costs no request, an operator
+// that comes later does not touch it, and helm removes it.
+func TestHelm(t *testing.T) {
+	ctx := t.Context()
+	before := helmAlone(t)
+	bin := cmp.Or(os.Getenv("E2E_CNI_BIN_DIR"), "/usr/lib/cni")
+	controlPlane := map[string]any{"cni": map[string]any{"enabled": true}}
+	request := helmMesh(t, helmRelease("base", "base", nil),
+		helmRelease("cni", "cni", map[string]any{"cniBinDir": bin}), helmRelease("controlplane", "controlplane", controlPlane))
 	loaded(t, request, func() {
 		upgradeByHelm(t, controlPlane)
 		operatorBesideHelm(t)
 	})
 
-	start = time.Now()
+	start := time.Now()
 	must(t, cluster.DeleteNamespace(ctx, podLimit, helmSpace))
 	for _, name := range []string{env.IngressGateway, "controlplane", "cni", "base"} {
 		must(t, cluster.Unhelm(podLimit, env.MeshNamespace, name))
@@ -97,6 +108,71 @@ func TestHelm(t *testing.T) {
 	leaves(t, before, func(string) bool { return false })
 	t.Logf("removed in %.0f s", time.Since(start).Seconds())
 	dropDefinitions(t)
+}
+
+// TestHandover gives a mesh that helm installed to the operator: no object is made anew, no request is lost, and the
+// operator removes what helm has installed.
+func TestHandover(t *testing.T) {
+	ctx := t.Context()
+	before := helmAlone(t)
+	request := helmMesh(t, helmRelease("base", "base", nil), helmRelease("controlplane", "controlplane", nil))
+	was := identities(t)
+	loaded(t, request, func() {
+		must(t, cluster.InstallOperator(ctx, installLimit, operatorChart))
+		for _, name := range []string{"base", "controlplane", env.IngressGateway} {
+			objects, err := cluster.HelmObjects(env.MeshNamespace, name)
+			must(t, err)
+			for _, u := range objects {
+				r, err := cluster.Resource(ctx, u.GroupVersionKind(), env.MeshNamespace)
+				must(t, err)
+				_, err = r.Patch(ctx, u.GetName(), types.MergePatchType, []byte(`{"metadata":{"annotations":{"operator.meshwright.dev/adopt":"true"}}}`), metav1.PatchOptions{})
+				must(t, err)
+			}
+		}
+		name, err := cluster.ApplyMesh(ctx, []byte("apiVersion: operator.meshwright.dev/v1alpha1\nkind: MeshOperator\nmetadata:\n  name: mesh\nspec:\n  profile: default\n"))
+		must(t, err)
+		c, err := cluster.WaitMesh(ctx, installLimit, name)
+		must(t, err)
+		t.Logf("handed over: %s", c.Message)
+		must(t, cluster.Kube.CoreV1().Secrets(env.MeshNamespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "owner=helm"}))
+	})
+	if is := identities(t); is != was {
+		t.Errorf("the objects are %s, were %s", is, was)
+	}
+	must(t, cluster.DeleteNamespace(ctx, podLimit, helmSpace))
+	must(t, removeMeshes(ctx))
+	must(t, cluster.UninstallOperator())
+	// Helm made the namespace, so it stays.
+	must(t, cluster.DeleteNamespace(ctx, podLimit, env.MeshNamespace))
+	leaves(t, before, func(string) bool { return false })
+	list, err := cluster.Dynamic.Resource(definitions).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=meshwright-operator"})
+	must(t, err)
+	if len(list.Items) == 0 {
+		t.Error("the definitions were not handed over")
+	}
+	dropDefinitions(t)
+}
+
+// identities tells which objects of the mesh there are: those that would break connections if they were made anew.
+func identities(t *testing.T) string {
+	t.Helper()
+	var out []string
+	for _, resource := range []schema.GroupVersionResource{
+		{Version: "v1", Resource: "services"},
+		{Version: "v1", Resource: "serviceaccounts"},
+		{Version: "v1", Resource: "configmaps"},
+		{Group: "apps", Version: "v1", Resource: "deployments"},
+	} {
+		list, err := cluster.Dynamic.Resource(resource).Namespace(env.MeshNamespace).List(t.Context(), metav1.ListOptions{})
+		must(t, err)
+		for _, item := range list.Items {
+			out = append(out, fmt.Sprintf("%s %s %s", resource.Resource, item.GetName(), item.GetUID()))
+		}
+	}
+	s, err := cluster.Kube.CoreV1().Secrets(env.MeshNamespace).Get(t.Context(), "meshwright-ca", metav1.GetOptions{})
+	must(t, err)
+	slices.Sort(out)
+	return strings.Join(append(out, "authority "+string(s.UID)), ", ")
 }
 
 // upgradeByHelm changes values of two releases as `helm upgrade --wait` does.
@@ -128,24 +204,7 @@ func upgradeByHelm(t *testing.T, controlPlane map[string]any) {
 func operatorBesideHelm(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	deployments := func() string {
-		list, err := cluster.Kube.AppsV1().Deployments(env.MeshNamespace).List(ctx, metav1.ListOptions{})
-		must(t, err)
-		var out []string
-		for _, d := range list.Items {
-			out = append(out, fmt.Sprintf("%s %s %d", d.Name, d.UID, d.Generation))
-		}
-		slices.Sort(out)
-		return strings.Join(out, ", ")
-	}
-	authority := func() string {
-		s, err := cluster.Kube.CoreV1().Secrets(env.MeshNamespace).Get(ctx, "meshwright-ca", metav1.GetOptions{})
-		must(t, err)
-		root, err := cluster.Kube.CoreV1().ConfigMaps(helmSpace).Get(ctx, "meshwright-ca-root-cert", metav1.GetOptions{})
-		must(t, err)
-		return fmt.Sprintf("%s %s", s.UID, root.UID)
-	}
-	was, wasAuthority := deployments(), authority()
+	was := identities(t)
 	manifest, err := os.ReadFile(meshManifest)
 	must(t, err)
 	must(t, cluster.InstallOperator(ctx, installLimit, operatorChart))
@@ -159,11 +218,8 @@ func operatorBesideHelm(t *testing.T) {
 	t.Logf("told: %s", c.Message)
 	must(t, removeMeshes(ctx))
 	must(t, cluster.UninstallOperator())
-	if is := deployments(); is != was {
-		t.Errorf("Deployments are %s, were %s", is, was)
-	}
-	if is := authority(); is != wasAuthority {
-		t.Errorf("the authority and its root are %s, were %s", is, wasAuthority)
+	if is := identities(t); is != was {
+		t.Errorf("the objects are %s, were %s", is, was)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"helm.sh/helm/v3/pkg/cli"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage/driver"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // Release is a chart as a user installs it with helm.
@@ -90,6 +91,19 @@ func settle(config *action.Configuration, name string) (fresh bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// HelmObjects returns what a release has installed, as `helm get manifest` prints it.
+func (c *Cluster) HelmObjects(namespace, name string) ([]*unstructured.Unstructured, error) {
+	config, err := c.helm(namespace)
+	if err != nil {
+		return nil, err
+	}
+	r, err := action.NewGet(config).Run(name)
+	if err != nil {
+		return nil, fmt.Errorf("look up the release %s: %w", name, err)
+	}
+	return c.Parse([]byte(r.Manifest))
 }
 
 // Unhelm removes a release as `helm uninstall --wait` does; one that is not there is fine.
