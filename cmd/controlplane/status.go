@@ -12,12 +12,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/report"
 	"github.com/meshwright/meshwright/internal/status"
 )
-
-// refusals is the ConfigMap in which the replicas of all revisions in a namespace write what proxies refuse. The first that
-// has to say something makes it.
-const refusals = "meshwright-refusals"
 
 // statuses gathers what is to be said of objects on every replica, and writes it on the leader.
 type statuses struct {
@@ -44,8 +41,8 @@ func newStatuses(env environment, current func(ir.Origin) []byte) (*statuses, er
 		Writer: status.NewWriter(writer), Teller: status.NewTeller(writer, replica), Current: status.FromStatus(current), Log: log,
 	})}
 	out.board = &status.Board{
-		Client: typed.CoreV1().ConfigMaps(env.options.namespace), Name: refusals,
-		Replica: replica, Aggregator: out.Aggregator, Log: log,
+		Client: typed.CoreV1().ConfigMaps(env.options.namespace), Name: report.Board,
+		Replica: replica, Revision: env.options.revision, Aggregator: out.Aggregator, Log: log,
 	}
 	return out, nil
 }

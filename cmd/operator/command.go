@@ -184,6 +184,9 @@ func (o options) setUp(ctx context.Context, mgr ctrl.Manager, carried *helm.Char
 		Events:   mgr.GetEventRecorder(apply.Manager),
 		Operator: self,
 	}
+	if o.selfChecks {
+		resolver.Prober = &selfcheck.Prober{Client: mgr.GetClient(), Reader: mgr.GetAPIReader()}
+	}
 	if err := resolver.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the MeshOperator controller: %w", err)
 	}

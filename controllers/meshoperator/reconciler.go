@@ -53,6 +53,8 @@ type Reconciler struct {
 	Platform revision.Platform
 	// Rollouts follows workloads while an upgrade moves them.
 	Rollouts *rollout.Watch
+	// Prober asks control planes how their proxies are; nil asks nothing.
+	Prober Prober
 	// Events tells users what was done.
 	Events events.EventRecorder
 	// Clock is the time.

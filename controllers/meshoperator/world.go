@@ -84,8 +84,10 @@ func (r *Reconciler) lookCloser(ctx context.Context, mesh *v1alpha1.MeshOperator
 	if o.world.Workloads, err = r.workloads(ctx, o.use, up.To); err != nil {
 		return err
 	}
-	if up.Phase == v1alpha1.UpgradeSoaking {
-		o.world.Verdict = r.analyse(ctx, mesh, o.world)
+	switch child := o.children[up.To]; {
+	case child == nil:
+	case up.Phase == v1alpha1.UpgradeInstalling, up.Phase == v1alpha1.UpgradeMoving, up.Phase == v1alpha1.UpgradeSoaking:
+		o.world.Verdict = r.analyse(ctx, mesh.Name, child.Spec.Namespace, o.world)
 	}
 	return nil
 }

@@ -21,15 +21,15 @@ import (
 	"github.com/meshwright/meshwright/controllers/owner"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
+	"github.com/meshwright/meshwright/internal/report"
 	"github.com/meshwright/meshwright/internal/trust"
 )
 
-// What the control planes of a namespace share and made themselves: the mesh's CA, the lease of the one that leads, and
-// what proxies refuse.
+// What the control planes of a namespace share and made themselves, beside report.Board: the mesh's CA, and the lease of
+// the one that leads.
 const (
-	authoritySecret   = "meshwright-ca"
-	leaderLease       = "meshwright"
-	refusalsConfigMap = "meshwright-refusals"
+	authoritySecret = "meshwright-ca"
+	leaderLease     = "meshwright"
 )
 
 // prune deletes what is in the inventory and no longer rendered. It runs only
@@ -177,9 +177,9 @@ func (r *Reconciler) removeLeftovers(ctx context.Context, revision *v1alpha1.Mes
 		slices.ContainsFunc(others, func(other v1alpha1.MeshRevision) bool { return other.Spec.Namespace == namespace })
 	if !shared {
 		for name, kind := range map[string]schema.GroupVersionKind{
-			leaderLease:       {Group: "coordination.k8s.io", Version: "v1", Kind: "Lease"},
-			refusalsConfigMap: corev1.SchemeGroupVersion.WithKind("ConfigMap"),
-			authoritySecret:   corev1.SchemeGroupVersion.WithKind("Secret"),
+			leaderLease:     {Group: "coordination.k8s.io", Version: "v1", Kind: "Lease"},
+			report.Board:    corev1.SchemeGroupVersion.WithKind("ConfigMap"),
+			authoritySecret: corev1.SchemeGroupVersion.WithKind("Secret"),
 		} {
 			if err := r.drop(ctx, kind, namespace, name); err != nil {
 				return err

@@ -30,7 +30,7 @@ type Intake interface {
 type Status interface {
 	Projected(map[ir.Origin]intake.ConfigStatus)
 	Problems(map[ir.Origin][]ir.Problem)
-	Rejected(origin ir.Origin, resource, message string)
+	Rejected(origin ir.Origin, resource, proxy, message string)
 	Superseded(resources ...string)
 	Moved(objects []ir.Origin)
 	// Allocated takes the addresses of hosts, nil when an object's hosts have none any
@@ -225,7 +225,7 @@ func (e events) Rejected(n xds.NACK) {
 	rejections.WithLabelValues(shortType(n.Type)).Inc()
 	for _, text := range n.Origins {
 		if o, ok := ir.ParseOrigin(text); ok {
-			e.status.Rejected(o, n.Name, n.Message)
+			e.status.Rejected(o, n.Name, n.NodeID, n.Message)
 		}
 	}
 }

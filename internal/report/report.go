@@ -52,10 +52,20 @@ func AnswerOf(err error) Answer {
 
 // Proxies counts the proxies of this replica, gateways among them.
 type Proxies struct {
-	// Connected have an open stream. Synced of them hold everything as it is now; Rejecting refused something of it.
+	// Connected have an open stream. Synced of them hold everything as it is now; Rejecting refused something of it;
+	// Lagging have left something unanswered for 30 seconds.
 	Connected int `json:"connected"`
 	Synced    int `json:"synced"`
 	Rejecting int `json:"rejecting"`
+	Lagging   int `json:"lagging"`
+}
+
+// Plus adds the proxies of another replica.
+func (p Proxies) Plus(other Proxies) Proxies {
+	return Proxies{
+		Connected: p.Connected + other.Connected, Synced: p.Synced + other.Synced,
+		Rejecting: p.Rejecting + other.Rejecting, Lagging: p.Lagging + other.Lagging,
+	}
 }
 
 // Read reads a report that a replica wrote.

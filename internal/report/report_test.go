@@ -10,12 +10,12 @@ import (
 )
 
 func TestRead(t *testing.T) {
-	in := Report{Version: "v1", Revision: "default", XDS: AnswerOf(nil), Proxies: Proxies{3, 2, 1}, Webhooks: AnswerOf(errors.New("closed"))}
+	in := Report{Version: "v1", Revision: "default", XDS: AnswerOf(nil), Proxies: Proxies{3, 2, 1, 1}, Webhooks: AnswerOf(errors.New("closed"))}
 	text, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"version":"v1","revision":"default","xds":{"answers":true},"proxies":{"connected":3,"synced":2,"rejecting":1},"webhooks":{"answers":false,"error":"closed"}}`
+	const want = `{"version":"v1","revision":"default","xds":{"answers":true},"proxies":{"connected":3,"synced":2,"rejecting":1,"lagging":1},"webhooks":{"answers":false,"error":"closed"}}`
 	if string(text) != want {
 		t.Errorf("got %s", text)
 	}

@@ -43,6 +43,47 @@ type ControlPlane struct {
 // ControlPlane asks each replica that is ready whether its xDS answers, and returns nil when all say so. Readiness is
 // what a pod says to its kubelet; this is the way over the network, with the certificate checked.
 func (p *Prober) ControlPlane(ctx context.Context, c ControlPlane) error {
+	var problems []string
+	err := p.each(ctx, c, func(pod string, told report.Report, err error) {
+		if err == nil && !told.XDS.Answers {
+			err = fmt.Errorf("its xDS does not answer: %s", told.XDS.Error)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("pod %s is Ready but %v", pod, err))
+		}
+	})
+	if err == nil && len(problems) > 0 {
+		return errors.New(strings.Join(problems, "; "))
+	}
+	return err
+}
+
+// Proxies adds up the proxies of all replicas that are ready. It fails when one of them does not say, or none is ready:
+// then it is not known how the proxies are.
+func (p *Prober) Proxies(ctx context.Context, c ControlPlane) (report.Proxies, error) {
+	var sum report.Proxies
+	var problems []string
+	asked := 0
+	err := p.each(ctx, c, func(pod string, told report.Report, err error) {
+		asked++
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("pod %s %v", pod, err))
+		}
+		sum = sum.Plus(told.Proxies)
+	})
+	switch {
+	case err != nil:
+		return report.Proxies{}, err
+	case len(problems) > 0:
+		return report.Proxies{}, errors.New(strings.Join(problems, "; "))
+	case asked == 0:
+		return report.Proxies{}, fmt.Errorf("no replica of %s is ready", c.ServerName)
+	}
+	return sum, nil
+}
+
+// each asks the replicas that are ready, and tells what each said of itself, or why it did not.
+func (p *Prober) each(ctx context.Context, c ControlPlane, tell func(pod string, told report.Report, err error)) error {
 	roots, err := p.roots(ctx, c.Namespace)
 	if err != nil {
 		return err
@@ -58,18 +99,11 @@ func (p *Prober) ControlPlane(ctx context.Context, c ControlPlane) error {
 	if c.Port == "" {
 		c.Port = webhookPort
 	}
-	var problems []string
 	for i := range pods.Items {
-		pod := &pods.Items[i]
-		if !isReady(pod) {
-			continue
+		if pod := &pods.Items[i]; isReady(pod) {
+			told, err := ask(ctx, transport, net.JoinHostPort(pod.Status.PodIP, c.Port))
+			tell(pod.Name, told, err)
 		}
-		if err := ask(ctx, transport, net.JoinHostPort(pod.Status.PodIP, c.Port)); err != nil {
-			problems = append(problems, fmt.Sprintf("pod %s is Ready but %v", pod.Name, err))
-		}
-	}
-	if len(problems) > 0 {
-		return errors.New(strings.Join(problems, "; "))
 	}
 	return nil
 }
@@ -93,27 +127,20 @@ func isReady(pod *corev1.Pod) bool {
 }
 
 // ask reads what the replica at an address says of itself.
-func ask(ctx context.Context, transport http.RoundTripper, address string) error {
+func ask(ctx context.Context, transport http.RoundTripper, address string) (report.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, podLimit)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+report.Path, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("cannot be asked: %w", err)
+		return report.Report{}, fmt.Errorf("cannot be asked: %w", err)
 	}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return fmt.Errorf("cannot be reached at %s: %w", address, err)
+		return report.Report{}, fmt.Errorf("cannot be reached at %s: %w", address, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("does not report of itself: %s", response.Status)
+		return report.Report{}, fmt.Errorf("does not report of itself: %s", response.Status)
 	}
-	told, err := report.Read(response.Body)
-	switch {
-	case err != nil:
-		return err
-	case !told.XDS.Answers:
-		return fmt.Errorf("its xDS does not answer: %s", told.XDS.Error)
-	}
-	return nil
+	return report.Read(response.Body)
 }

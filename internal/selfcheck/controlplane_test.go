@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/meshwright/meshwright/internal/report"
 	"github.com/meshwright/meshwright/internal/selfcheck"
 )
 
@@ -64,9 +65,18 @@ func TestControlPlane(t *testing.T) {
 		root    string
 		pods    []corev1.Pod
 		want    string
+		// proxies are not known when none are connected.
+		proxies report.Proxies
 	}{
-		"answers":           {answer: `{"revision": "default", "xds": {"answers": true}}`, want: ""},
-		"does not answer":   {answer: `{"revision": "default", "xds": {"error": "refused"}}`, want: "pod a is Ready but its xDS does not answer: refused"},
+		"answers": {
+			answer: `{"revision": "default", "xds": {"answers": true}, "proxies": {"connected": 3, "synced": 1, "rejecting": 1, "lagging": 1}}`,
+			pods:   []corev1.Pod{pod("a", corev1.ConditionTrue), pod("b", corev1.ConditionTrue), pod("c", corev1.ConditionFalse)}, want: "",
+			proxies: report.Proxies{Connected: 6, Synced: 2, Rejecting: 2, Lagging: 2},
+		},
+		"does not answer": {
+			answer: `{"revision": "default", "xds": {"error": "refused"}, "proxies": {"connected": 1}}`, want: "pod a is Ready but its xDS does not answer: refused",
+			proxies: report.Proxies{Connected: 1},
+		},
 		"is something else": {answer: `{}`, want: "pod a is Ready but what was answered is not a control plane's report"},
 		"has no report":     {answer: "", code: http.StatusNotFound, want: "pod a is Ready but does not report of itself: 404"},
 		"is somebody else":  {service: "other", want: "pod a is Ready but cannot be reached"},
@@ -89,6 +99,10 @@ func TestControlPlane(t *testing.T) {
 			err := (&selfcheck.Prober{Reader: reader}).ControlPlane(t.Context(), asked)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want %q", err, c.want)
+			}
+			proxies, err := (&selfcheck.Prober{Reader: reader}).Proxies(t.Context(), asked)
+			if proxies != c.proxies || (err == nil) != (c.proxies.Connected > 0) {
+				t.Errorf("proxies are %+v, %v; want %+v", proxies, err, c.proxies)
 			}
 		})
 	}

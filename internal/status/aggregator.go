@@ -30,6 +30,7 @@ type Aggregator struct {
 	objects  map[ir.Origin]*object
 	fresh    []ir.Origin                       // projected, commit not published yet
 	rejected map[string]map[ir.Origin]struct{} // objects by refused resource
+	refusers map[string]string                 // one proxy that refused it, by resource
 	dirty    map[ir.Origin]struct{}            // to be looked at by the writer
 	proxies  Proxies                           // nil: nobody tells
 	shunned  map[ir.Origin]struct{}            // those of which proxies of other replicas refuse something
@@ -70,6 +71,7 @@ func New(options Options) *Aggregator {
 		options:  options,
 		objects:  map[ir.Origin]*object{},
 		rejected: map[string]map[ir.Origin]struct{}{},
+		refusers: map[string]string{},
 		dirty:    map[ir.Origin]struct{}{},
 		wake:     make(chan struct{}, 1),
 		refused:  make(chan struct{}, 1),
@@ -147,8 +149,8 @@ func (a *Aggregator) Problems(changed map[ir.Origin][]ir.Problem) {
 	a.signal()
 }
 
-// Rejected takes note that a proxy refused a resource that comes from an object.
-func (a *Aggregator) Rejected(origin ir.Origin, resource, message string) {
+// Rejected takes note that a proxy, whose node is given, refused a resource that comes from an object.
+func (a *Aggregator) Rejected(origin ir.Origin, resource, proxy, message string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	key := origin.Object()
@@ -167,6 +169,7 @@ func (a *Aggregator) Rejected(origin ir.Origin, resource, message string) {
 		a.rejected[resource] = map[ir.Origin]struct{}{}
 	}
 	a.rejected[resource][key] = struct{}{}
+	a.refusers[resource] = proxy
 	a.shared()
 	a.touch(key)
 	a.signal()
@@ -184,11 +187,16 @@ func (a *Aggregator) Superseded(resources ...string) {
 			a.touch(key)
 		}
 		if len(a.rejected[r]) > 0 {
-			delete(a.rejected, r)
+			a.withdraw(r)
 			a.shared()
 		}
 	}
 	a.signal()
+}
+
+func (a *Aggregator) withdraw(resource string) {
+	delete(a.rejected, resource)
+	delete(a.refusers, resource)
 }
 
 func (a *Aggregator) forget(key ir.Origin) {
@@ -198,7 +206,7 @@ func (a *Aggregator) forget(key ir.Origin) {
 	}
 	for r := range o.rejections {
 		if delete(a.rejected[r], key); len(a.rejected[r]) == 0 {
-			delete(a.rejected, r)
+			a.withdraw(r)
 		}
 		a.shared()
 	}

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	applyv1 "k8s.io/client-go/applyconfigurations/core/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/meshwright/meshwright/internal/report"
 )
 
 const (
@@ -39,15 +41,9 @@ type Board struct {
 	Client     corev1client.ConfigMapInterface
 	Name       string // of the ConfigMap
 	Replica    string // the key: different for each replica
+	Revision   string // of the replica
 	Aggregator *Aggregator
 	Log        logr.Logger
-}
-
-// note is what a replica writes.
-type note struct {
-	// Renewed makes the text differ from time to time; nobody compares clocks.
-	Renewed  string    `json:"renewed"`
-	Refusals []Refusal `json:"refusals"`
 }
 
 // Post writes until the context ends.
@@ -77,10 +73,10 @@ func (b *Board) Post(ctx context.Context) error {
 }
 
 // post applies the replica's own key; applying none removes it.
-func (b *Board) post(ctx context.Context, refusals []Refusal) error {
+func (b *Board) post(ctx context.Context, refusals []report.Refusal) error {
 	body := applyv1.ConfigMap(b.Name, "")
 	if len(refusals) > 0 {
-		text, err := json.Marshal(note{Renewed: time.Now().UTC().Format(time.RFC3339), Refusals: refusals})
+		text, err := json.Marshal(report.Note{Renewed: time.Now().UTC().Format(time.RFC3339), Revision: b.Revision, Refusals: refusals})
 		if err != nil {
 			return fmt.Errorf("encode refusals: %w", err)
 		}
@@ -120,7 +116,7 @@ func (b *Board) read(ctx context.Context, seen map[string]sighting, now time.Tim
 	if err != nil {
 		return err
 	}
-	var all []Refusal
+	var all []report.Refusal
 	for replica, text := range board.Data {
 		if replica == b.Replica {
 			continue
@@ -136,7 +132,7 @@ func (b *Board) read(ctx context.Context, seen map[string]sighting, now time.Tim
 			delete(seen, replica)
 			continue
 		}
-		var n note
+		var n report.Note
 		if json.Unmarshal([]byte(text), &n) == nil { // text that is no note says nothing
 			all = append(all, n.Refusals...)
 		}

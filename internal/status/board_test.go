@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/report"
 )
 
 // TestRefusalsOfAnotherReplica: what a proxy of one replica refuses comes into the
@@ -22,7 +24,7 @@ func TestRefusalsOfAnotherReplica(t *testing.T) {
 		a.Problems(nil)
 	}
 	reading := &Board{Client: maps, Name: "refusals", Replica: "leader", Aggregator: leader}
-	writing := &Board{Client: maps, Name: "refusals", Replica: "other", Aggregator: other}
+	writing := &Board{Client: maps, Name: "refusals", Replica: "other", Revision: "blue", Aggregator: other}
 	seen := map[string]sighting{}
 	now := time.Now()
 	exchange := func() string {
@@ -40,15 +42,18 @@ func TestRefusalsOfAnotherReplica(t *testing.T) {
 	if got := exchange(); !strings.Contains(got, fine) {
 		t.Errorf("at first %s", got)
 	}
-	other.Rejected(route, "80/web", "no")
+	other.Rejected(route, "80/web", "n", "no")
 	if got := exchange(); !strings.Contains(got, refused) {
 		t.Errorf("refused: %s", got)
+	}
+	if posted, err := maps.Get(t.Context(), "refusals", metav1.GetOptions{}); err != nil || !strings.Contains(posted.Data["other"], `"revision":"blue","refusals":[{"object":"`+route.Object().String()+`","resource":"80/web","proxy":"n","message":"no"}]`) {
+		t.Errorf("posted %v, %v", posted.Data, err)
 	}
 	other.Superseded("80/web")
 	if got := exchange(); !strings.Contains(got, fine) {
 		t.Errorf("another version: %s", got)
 	}
-	other.Rejected(route, "80/web", "no")
+	other.Rejected(route, "80/web", "n", "no")
 	exchange()
 	now = now.Add(staleness)
 	if err := reading.read(t.Context(), seen, now); err != nil {
@@ -57,7 +62,7 @@ func TestRefusalsOfAnotherReplica(t *testing.T) {
 	if o, _ := leader.known(route); len(o.peers) != 0 {
 		t.Error("a replica that is gone is still believed")
 	}
-	leader.Peers([]Refusal{{Object: "nonsense"}, {Object: ir.Origin{Kind: "K", Name: "unknown"}.String()}})
+	leader.Peers([]report.Refusal{{Object: "nonsense"}, {Object: ir.Origin{Kind: "K", Name: "unknown"}.String()}})
 	if len(leader.shunned) != 0 {
 		t.Errorf("kept %v", leader.shunned)
 	}

@@ -8,14 +8,8 @@ import (
 	"strings"
 
 	"github.com/meshwright/meshwright/internal/ir"
+	"github.com/meshwright/meshwright/internal/report"
 )
-
-// Refusal is that a proxy refused a resource that an object made.
-type Refusal struct {
-	Object   string `json:"object"` // as ir.Origin writes it
-	Resource string `json:"resource"`
-	Message  string `json:"message"`
-}
 
 const (
 	// maxShared and maxSharedMessage bound what one replica tells the others.
@@ -24,20 +18,20 @@ const (
 )
 
 // Refusals is what proxies of this replica refuse now, sorted and bounded.
-func (a *Aggregator) Refusals() []Refusal {
+func (a *Aggregator) Refusals() []report.Refusal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var out []Refusal
+	var out []report.Refusal
 	for resource, objects := range a.rejected {
 		for key := range objects {
 			message := a.objects[key].rejections[resource]
 			if len(message) > maxSharedMessage {
 				message = strings.ToValidUTF8(message[:maxSharedMessage], "")
 			}
-			out = append(out, Refusal{Object: key.String(), Resource: resource, Message: message})
+			out = append(out, report.Refusal{Object: key.String(), Resource: resource, Proxy: a.refusers[resource], Message: message})
 		}
 	}
-	slices.SortFunc(out, func(x, y Refusal) int {
+	slices.SortFunc(out, func(x, y report.Refusal) int {
 		return cmp.Or(strings.Compare(x.Object, y.Object), strings.Compare(x.Resource, y.Resource))
 	})
 	return out[:min(len(out), maxShared)]
@@ -47,7 +41,7 @@ func (a *Aggregator) Refusals() []Refusal {
 func (a *Aggregator) Refused() <-chan struct{} { return a.refused }
 
 // Peers takes all that proxies of other replicas refuse now.
-func (a *Aggregator) Peers(all []Refusal) {
+func (a *Aggregator) Peers(all []report.Refusal) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	next := map[ir.Origin]map[string]string{}

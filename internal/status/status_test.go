@@ -124,7 +124,7 @@ func TestConditions(t *testing.T) {
 			projected(a, 3, c.problems...)
 			a.Problems(nil)
 			if c.rejected != "" {
-				a.Rejected(route, "outbound|80||web", c.rejected)
+				a.Rejected(route, "outbound|80||web", "n", c.rejected)
 			}
 			o, ok := a.known(route)
 			if !ok {
@@ -314,8 +314,8 @@ func TestRejectionsEndWithTheirVersion(t *testing.T) {
 		a.Problems(nil)
 		time.Sleep(time.Second)
 		w.take()
-		a.Rejected(route, "80/web", "no")
-		a.Rejected(route, "80/web", "no") // by another proxy
+		a.Rejected(route, "80/web", "n", "no")
+		a.Rejected(route, "80/web", "m", "no") // by another proxy
 		time.Sleep(time.Second)
 		if got := w.take(); len(got) != 1 || !strings.Contains(summary(got[0].conditions), "Programmed=False/RejectedByProxy") {
 			t.Fatalf("written %v", got)
@@ -353,14 +353,14 @@ func TestDeletedObjectsAreLeftAlone(t *testing.T) {
 		time.Sleep(time.Minute)
 		a.Projected(map[ir.Origin]intake.ConfigStatus{route: {Deleted: true}})
 		a.Problems(map[ir.Origin][]ir.Problem{route: nil})
-		a.Rejected(route, "80/web", "no")
+		a.Rejected(route, "80/web", "n", "no")
 		time.Sleep(time.Minute)
 		if got := w.take(); len(got) != 0 {
 			t.Errorf("written %v", got)
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if len(a.objects)+len(a.rejected)+len(a.dirty) != 0 {
+		if len(a.objects)+len(a.rejected)+len(a.refusers)+len(a.dirty) != 0 {
 			t.Errorf("left behind: %v %v %v", a.objects, a.rejected, a.dirty)
 		}
 	})

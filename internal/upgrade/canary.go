@@ -218,7 +218,7 @@ func (m *machine) soak(t tally) {
 		case !m.Verdict.Good:
 			m.up.SoakTime = nil
 			if m.late() {
-				m.undo(fmt.Sprintf("%sthe analysis was without a result for %s: %s", m.at(), m.settings.deadline, m.Verdict.Missing))
+				m.undo(fmt.Sprintf("%sthe analysis did not find all well within %s: %s", m.at(), m.settings.deadline, m.Verdict.Missing))
 				return
 			}
 			m.say(m.at() + "the analysis waits: " + m.Verdict.Missing)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -289,19 +290,23 @@ func TestCanaryIsUndone(t *testing.T) {
 		spoil func(*cluster)
 		// restarts is how many workloads are touched at most.
 		restarts int
+		says     string
 	}{
-		"control plane does not come": {func(c *cluster) { c.badControl[two] = true }, 0},
-		"proxy crashes":               {func(c *cluster) { c.badProxy[two] = true }, 2 * 3},
-		"gateway crashes":             {func(c *cluster) { c.badGateway[two] = true }, 2 * 30},
-		"analysis is bad":             {func(c *cluster) { c.verdict = Verdict{Bad: "errors: 0.2 is above 0.01"} }, 2 * 3},
-		"analysis has no data":        {func(c *cluster) { c.verdict = Verdict{Missing: "no data"} }, 2 * 3},
+		"control plane does not come": {func(c *cluster) { c.badControl[two] = true }, 0, "its pods crash"},
+		"proxy crashes":               {func(c *cluster) { c.badProxy[two] = true }, 2 * 3, "container istio-proxy: CrashLoopBackOff"},
+		"gateway crashes":             {func(c *cluster) { c.badGateway[two] = true }, 2 * 30, "a gateway crashes"},
+		"analysis is bad":             {func(c *cluster) { c.verdict = Verdict{Bad: "errors: 0.2 is above 0.01"} }, 2 * 3, "step 1 of 3: errors: 0.2 is above 0.01"},
+		"proxies refuse configuration": {
+			func(c *cluster) { c.verdict = Verdict{Missing: "1 of 3 proxies refuse 80/a"} }, 2 * 3,
+			"step 1 of 3: the analysis did not find all well within 10m0s: 1 of 3 proxies refuse 80/a",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sim := newCluster(t, 2, 30)
 			sim.wanted = two
 			c.spoil(sim)
 			sim.run(1500)
-			if sim.phase() != v1alpha1.UpgradeFailed || sim.restarts > c.restarts || !slices.Equal(sim.outcomes, []Outcome{Failed}) || sim.status.Message == "" {
+			if sim.phase() != v1alpha1.UpgradeFailed || sim.restarts > c.restarts || !slices.Equal(sim.outcomes, []Outcome{Failed}) || !strings.Contains(sim.status.Message, c.says) {
 				t.Fatalf("%d restarts, %v, status %+v", sim.restarts, sim.outcomes, sim.status)
 			}
 			sim.settled("default", one)

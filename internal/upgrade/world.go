@@ -46,6 +46,17 @@ type World struct {
 	Good *v1alpha1.Identity
 }
 
+// Proxies is how many pods with proxies of a revision there are that must be
+// connected to it: those of workloads that are wholly on it and ready.
+func (w World) Proxies(revision string) (n int) {
+	for _, one := range w.Workloads {
+		if one.Settled && one.Stuck == "" && len(one.Pods) == 1 {
+			n += one.Pods[revision]
+		}
+	}
+	return n
+}
+
 // Layout says which control planes there are, and where what belongs to the
 // mesh's name leads.
 type Layout struct {
@@ -118,7 +129,7 @@ type Verdict struct {
 	Good bool
 	// Bad says what is out of bounds; empty when nothing is.
 	Bad string
-	// Missing says what is not known yet.
+	// Missing says what is not well, or not known, and may yet become so.
 	Missing string
 }
 

@@ -25,9 +25,16 @@ func TestCounts(t *testing.T) {
 	c.subscribe(ListenerType)
 	first := c.expect("Listener l1=1")
 	expect("sent", Counts{Connected: 1})
+	later := func() Counts { return s.hub.counts(time.Now().Add(patienceOfAnswer)) }
+	if got, want := later(), (Counts{Connected: 1, Lagging: 1}); got != want {
+		t.Errorf("long after: %+v, want %+v", got, want)
+	}
 	c.ack(first)
 	c.quiet()
 	expect("acknowledged", Counts{Connected: 1, Synced: 1})
+	if got, want := later(), (Counts{Connected: 1, Synced: 1}); got != want {
+		t.Errorf("long after it was acknowledged: %+v, want %+v", got, want)
+	}
 
 	// One whose class nobody made yet.
 	other := s.connect(t, "b", "n2")

@@ -2,6 +2,8 @@
 
 package xds
 
+import "time"
+
 // lane is one type on one stream: what the client wants of it, what it holds,
 // what may differ, and the response that it has not acknowledged yet. It is
 // guarded by the session's lock.
@@ -59,8 +61,9 @@ type flight struct {
 	first, last uint64
 	// adds is true when the response holds more than removals.
 	adds bool
-	// sent orders the responses of one stream.
+	// sent orders the responses of one stream; at is when it was made.
 	sent uint64
+	at   time.Time
 	// void are the route configurations that the client took after this was
 	// sent: it may have dropped the hosts of them that are in here.
 	void map[string]struct{}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // pump sends all responses that may go out now.
@@ -318,7 +319,7 @@ func (s *session) launch(t *turn) *response {
 		s.hub.press.rooms.Put(&room)
 	}
 	t.l.flight = &t.l.seat
-	t.l.seat = flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent}
+	t.l.seat = flight{response: r, first: t.first, last: t.last, adds: t.adds, sent: s.sent, at: time.Now()}
 	t.l.greet = false
 	if t.l.table.typ == ClusterType {
 		s.await(r.needs, t.first)

@@ -299,7 +299,7 @@ func (s *status) Problems(m map[ir.Origin][]ir.Problem) {
 	}
 }
 
-func (s *status) Rejected(o ir.Origin, resource, message string) {
+func (s *status) Rejected(o ir.Origin, resource, _, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refused = append(s.refused, fmt.Sprintf("%s Rejected %s: %s", o, resource, message))
