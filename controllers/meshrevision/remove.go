@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
@@ -77,24 +78,28 @@ func (r *Reconciler) deleteAll(ctx context.Context, revision string, entries []v
 	return left, nil
 }
 
-// remove deletes all that was made for a revision: the webhooks, so that
-// nothing waits for an answer that will not come; then the rest; then what
-// the control plane left; then the namespaces. CRDs stay, with the objects,
-// unless they are to be purged.
+// remove deletes all that was made for a revision: the webhooks of every
+// revision that goes, so that nothing waits for an answer that will not come;
+// then the rest; then what the control plane left; then the namespaces. CRDs
+// stay, with the objects, unless they are to be purged.
 func (r *Reconciler) remove(ctx context.Context, revision *v1alpha1.MeshRevision) error {
+	others, going, err := r.others(ctx, revision)
+	if err != nil {
+		return err
+	}
 	hooks, rest := split(revision.Status.Inventory)
-	for _, entries := range [][]v1alpha1.InventoryEntry{hooks, rest} {
-		left, err := r.deleteAll(ctx, revision.Name, entries)
+	for _, step := range []func() ([]v1alpha1.InventoryEntry, error){
+		func() ([]v1alpha1.InventoryEntry, error) { return r.deleteAll(ctx, revision.Name, hooks) },
+		func() ([]v1alpha1.InventoryEntry, error) { return r.deleteWebhooks(ctx, going) },
+		func() ([]v1alpha1.InventoryEntry, error) { return r.deleteAll(ctx, revision.Name, rest) },
+	} {
+		left, err := step()
 		if err != nil {
 			return err
 		}
 		if len(left) > 0 {
 			return conditions.Wait(v1alpha1.ReasonDeleting, time.Second, "%s", pending(left))
 		}
-	}
-	others, err := r.others(ctx, revision)
-	if err != nil {
-		return err
 	}
 	strangers, err := r.strangers(ctx)
 	if err != nil {
@@ -106,12 +111,12 @@ func (r *Reconciler) remove(ctx context.Context, revision *v1alpha1.MeshRevision
 	if err := r.purge(ctx, revision, len(others)+len(strangers)); err != nil {
 		return err
 	}
-	going, err := r.removeNamespaces(ctx, revision, others)
+	ending, err := r.removeNamespaces(ctx, revision, others)
 	if err != nil {
 		return err
 	}
-	if len(going) > 0 {
-		return conditions.Wait(v1alpha1.ReasonDeleting, time.Second, "waiting for the end of namespace %s", strings.Join(going, ", "))
+	if len(ending) > 0 {
+		return conditions.Wait(v1alpha1.ReasonDeleting, time.Second, "waiting for the end of namespace %s", strings.Join(ending, ", "))
 	}
 	return nil
 }
@@ -127,26 +132,60 @@ func split(inventory []v1alpha1.InventoryEntry) (hooks, rest []v1alpha1.Inventor
 	return hooks, rest
 }
 
-// others returns the revisions that stay.
-func (r *Reconciler) others(ctx context.Context, revision *v1alpha1.MeshRevision) ([]v1alpha1.MeshRevision, error) {
+// deleteWebhooks asks for the deletion of the webhooks that belong to
+// revisions, those of tags among them, and returns those that are not gone yet.
+func (r *Reconciler) deleteWebhooks(ctx context.Context, revisions []types.UID) ([]v1alpha1.InventoryEntry, error) {
+	var left []v1alpha1.InventoryEntry
+	for _, kind := range Owned {
+		if !isWebhook(kind.Kind) {
+			continue
+		}
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		if err := r.Reader.List(ctx, list, client.HasLabels{v1alpha1.LabelRevision}); err != nil {
+			return nil, fmt.Errorf("list %s: %w", kind.Kind, err)
+		}
+		for i := range list.Items {
+			object := &list.Items[i]
+			goes := slices.ContainsFunc(object.OwnerReferences, func(o metav1.OwnerReference) bool { return slices.Contains(revisions, o.UID) })
+			if !goes {
+				continue
+			}
+			entry := v1alpha1.InventoryEntry{Group: kind.Group, Version: kind.Version, Kind: kind.Kind, Name: object.Name}
+			gone, err := r.Applier.Delete(ctx, entry, object.Labels[v1alpha1.LabelRevision])
+			if err != nil {
+				return nil, err
+			}
+			if !gone {
+				left = append(left, entry)
+			}
+		}
+	}
+	return left, nil
+}
+
+// others returns the revisions that stay, and those that go, this one among them.
+func (r *Reconciler) others(ctx context.Context, revision *v1alpha1.MeshRevision) (stay []v1alpha1.MeshRevision, going []types.UID, err error) {
 	var list v1alpha1.MeshRevisionList
 	if err := r.Reader.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("list MeshRevisions: %w", err)
+		return nil, nil, fmt.Errorf("list MeshRevisions: %w", err)
 	}
-	var out []v1alpha1.MeshRevision
+	going = []types.UID{revision.UID}
 	for _, other := range list.Items {
 		if other.UID == revision.UID || other.DeletionTimestamp != nil {
 			continue
 		}
 		orphaned, err := owner.Orphaned(ctx, r.Client, r.Reader, &other)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if !orphaned {
-			out = append(out, other)
+		if orphaned {
+			going = append(going, other.UID)
+			continue
 		}
+		stay = append(stay, other)
 	}
-	return out, nil
+	return stay, going, nil
 }
 
 // strangers returns the namespaces of control planes that somebody else installed, such as Helm.

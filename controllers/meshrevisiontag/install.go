@@ -3,6 +3,7 @@
 package meshrevisiontag
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/controllers/answer"
+	"github.com/meshwright/meshwright/controllers/owner"
 	"github.com/meshwright/meshwright/internal/apply"
 	"github.com/meshwright/meshwright/internal/conditions"
 	"github.com/meshwright/meshwright/internal/health"
@@ -54,7 +56,7 @@ func (r *Reconciler) install(ctx context.Context, t *v1alpha1.MeshRevisionTag) e
 	if err != nil {
 		return conditions.Stall(v1alpha1.ReasonInvalidValues, "webhooks of MeshRevision %s: %v", revision.Name, err)
 	}
-	if err := r.applyAll(ctx, t, objects, t.Status.Revision != ""); err != nil {
+	if err := r.applyAll(ctx, t, revision, objects, t.Status.Revision != ""); err != nil {
 		return err
 	}
 	t.Status.Revision = answering
@@ -81,29 +83,41 @@ func (r *Reconciler) target(ctx context.Context, t *v1alpha1.MeshRevisionTag) (*
 	if err != nil {
 		return nil, fmt.Errorf("read MeshRevision %s: %w", t.Spec.Revision, err)
 	}
+	if orphaned, err := owner.Orphaned(ctx, r.Client, r.Reader, out); err != nil || orphaned {
+		// Whoever removes it takes the webhooks of its tags along.
+		t.Status.Revision = ""
+		return nil, cmp.Or(err, conditions.Wait(v1alpha1.ReasonControlPlaneNotReady, recheck,
+			"spec.revision: MeshRevision %s is being removed, and the webhooks with it; they come back with the next of this name", t.Spec.Revision))
+	}
 	return out, nil
 }
 
-func (r *Reconciler) applyAll(ctx context.Context, t *v1alpha1.MeshRevisionTag, objects []*unstructured.Unstructured, known bool) error {
+func (r *Reconciler) applyAll(ctx context.Context, t *v1alpha1.MeshRevisionTag, revision *v1alpha1.MeshRevision, objects []*unstructured.Unstructured, known bool) error {
 	rendered := map[schema.GroupVersionKind]bool{}
 	for _, object := range objects {
 		rendered[object.GroupVersionKind()] = true
 		labels := object.GetLabels()
 		labels[v1alpha1.LabelRevision] = tag.Owner(t.Name)
 		object.SetLabels(labels)
-		object.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(t, v1alpha1.GroupVersion.WithKind("MeshRevisionTag"))})
+		// With the mesh go the webhooks that lead to it, also when no operator is there any more.
+		object.SetOwnerReferences([]metav1.OwnerReference{owner.OfRevision(revision)})
 		result, err := r.Applier.Apply(ctx, object, known)
 		if err != nil {
 			return answer.Refused(err)
 		}
 		r.tell(ctx, t, object, result, known)
 	}
+	return r.withdraw(ctx, t.Name, rendered)
+}
+
+// withdraw deletes the webhooks of a tag but those of some kinds.
+func (r *Reconciler) withdraw(ctx context.Context, name string, kept map[schema.GroupVersionKind]bool) error {
 	for _, kind := range webhookKinds {
-		if rendered[kind] {
+		if kept[kind] {
 			continue
 		}
-		entry := v1alpha1.InventoryEntry{Group: kind.Group, Version: kind.Version, Kind: kind.Kind, Name: configuration(kind.Kind, t.Name)}
-		if _, err := r.Applier.Delete(ctx, entry, tag.Owner(t.Name)); err != nil {
+		entry := v1alpha1.InventoryEntry{Group: kind.Group, Version: kind.Version, Kind: kind.Kind, Name: configuration(kind.Kind, name)}
+		if _, err := r.Applier.Delete(ctx, entry, tag.Owner(name)); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -105,15 +106,16 @@ func (r *Reconciler) everyTag(ctx context.Context, _ client.Object) []reconcile.
 	return out
 }
 
-// Reconcile brings the webhooks of one tag nearer to what they should be. What it
-// made belongs to the tag and goes with it.
+// Reconcile brings the webhooks of one tag nearer to what they should be. They go
+// with the tag, and with the revision.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	found := &v1alpha1.MeshRevisionTag{}
-	if err := r.Client.Get(ctx, request.NamespacedName, found); err != nil {
-		return reconcile.Result{}, client.IgnoreNotFound(err)
+	err := r.Client.Get(ctx, request.NamespacedName, found)
+	if apierrors.IsNotFound(err) || err == nil && !found.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, r.withdraw(ctx, request.Name, nil)
 	}
-	if !found.DeletionTimestamp.IsZero() {
-		return reconcile.Result{}, nil
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("read MeshRevisionTag %s: %w", request.Name, err)
 	}
 	if found.Annotations[v1alpha1.AnnotationPaused] == "true" {
 		log.FromContext(ctx).Info("paused by annotation", "annotation", v1alpha1.AnnotationPaused)

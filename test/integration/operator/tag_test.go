@@ -92,8 +92,8 @@ func TestTag(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := injectorOf(t, "meshwright-injector-prod", "meshwright-stable", "/inject/as/prod")
-	if !metav1.IsControlledBy(config, early) {
-		t.Errorf("it does not go with the tag: %+v", config.OwnerReferences)
+	if o := config.OwnerReferences; len(o) != 1 || o[0].Kind != "MeshRevision" || o[0].Name != "stable" {
+		t.Errorf("it does not go with the revision: %+v", o)
 	}
 	for _, h := range config.Webhooks {
 		if string(h.ClientConfig.CABundle) != roots.Data["root-cert.pem"] {
@@ -140,6 +140,17 @@ func TestTag(t *testing.T) {
 	setValues(t, "stable", `{"revision":"stable","webhooks":{"answeredBy":"stable-1","move":{"revision":"stable-2","upTo":"00000000000000ff"}}}`)
 	injectorOf(t, "meshwright-injector-prod", "meshwright-stable-1", "/inject/as/prod/split/stable-2/00000000000000ff")
 	awaitTag(t, early, v1alpha1.ConditionReady, metav1.ConditionTrue, "revision stable-1 answers")
+	if err := world.admin.Delete(ctx, early); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, func() error {
+		if exists(t, &admissionregistrationv1.MutatingWebhookConfiguration{}, "", "meshwright-injector-prod") {
+			return fmt.Errorf("the tag is gone, and its webhooks are not")
+		}
+		return nil
+	})
+	makeTag(t, "prod", "stable")
+	injectorOf(t, "meshwright-injector-prod", "meshwright-stable-1", "/inject/as/prod/split/stable-2/00000000000000ff")
 	setValues(t, "stable", `{"revision":"stable","webhooks":{"enabled":false}}`)
 	eventually(t, 30*time.Second, func() error {
 		if exists(t, &admissionregistrationv1.MutatingWebhookConfiguration{}, "", "meshwright-injector-prod") {

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build integration
+
+package operator
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
+)
+
+// canaryMesh is a mesh with two control planes: its upgrade is held before the first step.
+func canaryMesh(t *testing.T, name string) (m *v1alpha1.MeshOperator, to string) {
+	t.Helper()
+	m = mesh(t, name, v1alpha1.MeshOperatorSpec{
+		Profile: "minimal", Revision: name, Namespace: "mesh-" + name, Image: &v1alpha1.Image{Tag: "one"},
+		UpgradeStrategy: &v1alpha1.UpgradeStrategy{Type: v1alpha1.Canary, Canary: &v1alpha1.CanaryStrategy{GracePeriodSeconds: new(int32(1))}},
+	})
+	await(t, m, v1alpha1.ConditionReady, metav1.ConditionTrue, "ready")
+	m.Spec.Image.Tag, m.Spec.UpgradeStrategy.Paused = "two", true
+	if err := world.admin.Update(context.Background(), m); err != nil {
+		t.Fatal(err)
+	}
+	await(t, m, v1alpha1.ConditionReady, metav1.ConditionFalse, "UpgradePaused")
+	to = m.Status.Upgrade.To
+	eventually(t, 30*time.Second, func() error {
+		if exists(t, &appsv1.Deployment{}, "mesh-"+name, "meshwright-"+to) {
+			return nil
+		}
+		return fmt.Errorf("the second control plane is not there")
+	})
+	await(t, m, v1alpha1.ConditionReady, metav1.ConditionFalse, "UpgradePaused: upgrade from "+name+" to "+to+": paused")
+	return m, to
+}
+
+// order notes when objects came to their end, in versions of the cluster.
+type order struct {
+	mu sync.Mutex
+	// gone is when an object was deleted, asked when somebody first asked for it.
+	gone, asked map[string]int
+}
+
+// watchOrder watches a kind from now on.
+func (o *order) watch(t *testing.T, resource schema.GroupVersionResource, namespace string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	all, err := dynamic.NewForConfig(world.server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched, err := all.Resource(resource).Namespace(namespace).Watch(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelRevision})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer watched.Stop()
+		for event := range watched.ResultChan() {
+			object, ok := event.Object.(*unstructured.Unstructured)
+			if !ok {
+				continue
+			}
+			version, err := strconv.Atoi(object.GetResourceVersion())
+			if err != nil {
+				t.Errorf("version of %s: %v", object.GetName(), err)
+			}
+			o.mu.Lock()
+			if event.Type == watch.Deleted {
+				o.gone[object.GetName()] = version
+			}
+			if _, known := o.asked[object.GetName()]; !known && (object.GetDeletionTimestamp() != nil || event.Type == watch.Deleted) {
+				o.asked[object.GetName()] = version
+			}
+			o.mu.Unlock()
+		}
+	}()
+}
+
+// TestRemovalInOrder: of a mesh that is deleted in the middle of an upgrade, no control plane goes before the webhooks
+// of all have gone, those of tags among them; and nothing of it is left.
+func TestRemovalInOrder(t *testing.T) {
+	ctx := context.Background()
+	podsStart.Store(true)
+	controlPlaneWorks.Store(true)
+	start(t)
+	m, to := canaryMesh(t, "twice")
+	tag := makeTag(t, "named-twice", "twice")
+	awaitTag(t, tag, v1alpha1.ConditionReady, metav1.ConditionTrue, "revision twice answers")
+
+	seen := &order{gone: map[string]int{}, asked: map[string]int{}}
+	hooks := schema.GroupVersion{Group: "admissionregistration.k8s.io", Version: "v1"}
+	seen.watch(t, hooks.WithResource("mutatingwebhookconfigurations"), "")
+	seen.watch(t, hooks.WithResource("validatingwebhookconfigurations"), "")
+	seen.watch(t, appsv1.SchemeGroupVersion.WithResource("deployments"), "mesh-twice")
+	if err := world.admin.Delete(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	removed(t, m)
+	webhooks := []string{"meshwright-injector-twice", "meshwright-validator-twice", "meshwright-injector-named-twice", "meshwright-validator-named-twice"}
+	eventually(t, 10*time.Second, func() error {
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		for _, name := range append([]string{"meshwright-twice", "meshwright-" + to}, webhooks...) {
+			if seen.gone[name] == 0 {
+				return fmt.Errorf("%s is not gone; gone are %v", name, seen.gone)
+			}
+		}
+		return nil
+	})
+	for _, controlPlane := range []string{"meshwright-twice", "meshwright-" + to} {
+		for _, hook := range webhooks {
+			if seen.asked[controlPlane] < seen.gone[hook] {
+				t.Errorf("the control plane %s was deleted before the webhooks %s had gone", controlPlane, hook)
+			}
+		}
+	}
+	awaitTag(t, tag, v1alpha1.ConditionReady, metav1.ConditionFalse, "there is no MeshRevision twice")
+	for _, revision := range []string{"twice", to, "tag.named-twice"} {
+		if left := owned(t, revision); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+	if n := rootsIn(t); n > 0 {
+		t.Errorf("%d namespaces still have the root certificate", n)
+	}
+
+	// A mesh of the same name has the tag again.
+	again := mesh(t, "twice-again", v1alpha1.MeshOperatorSpec{Profile: "minimal", Revision: "twice", Namespace: "mesh-twice"})
+	await(t, again, v1alpha1.ConditionReady, metav1.ConditionTrue, "")
+	eventually(t, 30*time.Second, func() error {
+		return world.admin.Get(ctx, client.ObjectKeyFromObject(tag), tag)
+	})
+	awaitTag(t, tag, v1alpha1.ConditionReady, metav1.ConditionTrue, "revision twice answers")
+}
+
+// TestTagKeepsItsControlPlane: what a tag names itself stays as long as the tag, and goes when the tag leaves it.
+func TestTagKeepsItsControlPlane(t *testing.T) {
+	ctx := context.Background()
+	podsStart.Store(true)
+	controlPlaneWorks.Store(true)
+	start(t)
+	m, to := canaryMesh(t, "kept")
+	tag := makeTag(t, "early-bird", to)
+	awaitTag(t, tag, v1alpha1.ConditionReady, metav1.ConditionTrue, "revision "+to+" answers")
+	m.Spec.Image.Tag = "one" // never mind
+	if err := world.admin.Update(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	await(t, m, v1alpha1.ConditionReady, metav1.ConditionTrue, "the control plane "+to+" stays until nobody needs it")
+	if len(m.Status.Revisions) != 2 {
+		t.Fatalf("revisions are %+v", m.Status.Revisions)
+	}
+	tag.Spec.Revision = "kept"
+	if err := world.admin.Update(ctx, tag); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, func() error {
+		if exists(t, &v1alpha1.MeshRevision{}, "", to) {
+			return fmt.Errorf("MeshRevision %s is still there", to)
+		}
+		return nil
+	})
+	awaitTag(t, tag, v1alpha1.ConditionReady, metav1.ConditionTrue, "revision kept answers")
+}
