@@ -48,14 +48,6 @@ import (
 
 var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// Pace of the leader's lease: one request in retryPeriod, all that an operator at
-// rest sends. Another replica takes over leaseDuration after a leader was lost.
-const (
-	leaseDuration = 25 * time.Second
-	renewDeadline = 15 * time.Second
-	retryPeriod   = 5 * time.Second
-)
-
 // options are the flags.
 type options struct {
 	kubeconfig     string
@@ -218,6 +210,10 @@ func (o options) newManager(config *rest.Config) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("build cache options: %w", err)
 	}
 	maps.Copy(owned, injected)
+	lease, err := o.lease(config)
+	if err != nil {
+		return nil, err
+	}
 	grace := 20 * time.Second
 	leaseDuration, renewDeadline, retryPeriod := leaseDuration, renewDeadline, retryPeriod
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
@@ -229,15 +225,16 @@ func (o options) newManager(config *rest.Config) (ctrl.Manager, error) {
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 			TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
 		},
-		HealthProbeBindAddress:        o.probeAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              apply.Manager,
-		LeaderElectionNamespace:       o.namespace,
-		LeaderElectionReleaseOnCancel: true,
-		LeaseDuration:                 &leaseDuration,
-		RenewDeadline:                 &renewDeadline,
-		RetryPeriod:                   &retryPeriod,
-		GracefulShutdownTimeout:       &grace,
+		HealthProbeBindAddress:              o.probeAddress,
+		LeaderElection:                      o.leaderElect,
+		LeaderElectionID:                    apply.Manager,
+		LeaderElectionNamespace:             o.namespace,
+		LeaderElectionReleaseOnCancel:       true,
+		LeaderElectionResourceLockInterface: lease,
+		LeaseDuration:                       &leaseDuration,
+		RenewDeadline:                       &renewDeadline,
+		RetryPeriod:                         &retryPeriod,
+		GracefulShutdownTimeout:             &grace,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up: %w", err)

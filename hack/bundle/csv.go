@@ -6,15 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/blang/semver/v4"
 	"github.com/operator-framework/api/pkg/lib/version"
 	"github.com/operator-framework/api/pkg/operators/v1alpha1"
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -156,14 +153,11 @@ func deploymentOf(s sources) appsv1.DeploymentSpec {
 	}
 	container := &spec.Template.Spec.Containers[0]
 	container.Image = s.image("operator")
-	container.Args = slices.DeleteFunc(container.Args, func(arg string) bool { return strings.HasPrefix(arg, "--namespace=") })
 	for _, image := range runtimeImages[1:] {
 		if digest, pinned := s.digests[image]; pinned {
 			container.Args = append(container.Args, "--image-digest="+image+"="+digest)
 		}
 	}
-	// OLM names the pod's OperatorCondition in a variable of the same list.
-	container.Env = []corev1.EnvVar{}
 	return spec
 }
 

@@ -111,6 +111,8 @@ func (c *Cluster) kubeletConfig() (string, error) {
 			"memory.available": "200Mi", "nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%",
 		},
 		"kubeAPIQPS": 200, "kubeAPIBurst": 400,
+		// A container that is killed again and again starts again at once: tests do that.
+		"crashLoopBackOff": map[string]any{"maxContainerRestartPeriod": "1s"},
 		"logging": map[string]any{"verbosity": 1},
 	})
 }
