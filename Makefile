@@ -7,6 +7,7 @@ CLUSTER ?= east
 IMAGE_REGISTRY ?= ghcr.io/meshwright
 TAG ?= v0.1.0
 SOAK ?= 30m
+KILLS ?= 200
 export IMAGE_REGISTRY TAG
 
 # One way to compile for everything but the race detector, so that the images,
@@ -25,7 +26,7 @@ E2E_KUBECONFIG := $(or $(KUBECONFIG),$(CURDIR)/.cluster/$(E2E_CLUSTER)/kubeconfi
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  variables      CLUSTER=$(CLUSTER) IMAGE_REGISTRY=$(IMAGE_REGISTRY) TAG=$(TAG) SOAK=$(SOAK); KUBECONFIG for a cluster of your own"
+	@echo "  variables      CLUSTER=$(CLUSTER) IMAGE_REGISTRY=$(IMAGE_REGISTRY) TAG=$(TAG) SOAK=$(SOAK) KILLS=$(KILLS); KUBECONFIG for a cluster of your own"
 
 .PHONY: build
 build: ## Compile every command into bin/
@@ -51,9 +52,9 @@ unit: ## Unit tests with the race detector
 integration: ## Tests against a real API server and etcd
 	$(TESTED) integration go test -tags=integration -timeout=20m $$(hack/tagged integration api charts cmd config controllers internal test)
 
-.PHONY: e2e
-e2e: ## Tests with the real Envoy on a real cluster, its own unless KUBECONFIG is set
-	@$(STAGE) "e2e tests beside the code" $(TESTED) e2e-beside go test -tags=e2e -timeout=20m -p=1 $$(hack/tagged e2e cmd hack internal test/cluster)
+# The cluster of the e2e tests, with all images that they need.
+.PHONY: e2e-cluster
+e2e-cluster:
 ifeq ($(KUBECONFIG),)
 	@$(STAGE) "cluster $(E2E_CLUSTER)" $(MAKE) --no-print-directory cluster-up CLUSTER=$(E2E_CLUSTER)
 	@$(STAGE) "images" $(MAKE) --no-print-directory images
@@ -63,7 +64,12 @@ else
 	@$(STAGE) "images to $(IMAGE_REGISTRY)" $(MAKE) --no-print-directory push
 	@$(STAGE) "images to upgrade to" go run ./hack/images push --tag=$(TAG)-next controlplane proxy
 endif
-	@$(STAGE) "e2e tests of the mesh" env KUBECONFIG=$(E2E_KUBECONFIG) $(TESTED) e2e go test -tags=e2e -count=1 -timeout=40m -v ./test/e2e
+
+.PHONY: e2e
+e2e: ## Tests with the real Envoy on a real cluster, its own unless KUBECONFIG is set
+	@$(STAGE) "e2e tests beside the code" $(TESTED) e2e-beside go test -tags=e2e -timeout=20m -p=1 $$(hack/tagged e2e cmd hack internal test/cluster)
+	@$(MAKE) --no-print-directory e2e-cluster
+	@$(STAGE) "e2e tests of the mesh" env KUBECONFIG=$(E2E_KUBECONFIG) $(TESTED) e2e go test -tags=e2e -count=1 -timeout=60m -v ./test/e2e
 ifeq ($(KUBECONFIG),)
 	@$(STAGE) "cluster $(E2E_CLUSTER) down" $(MAKE) --no-print-directory cluster-down CLUSTER=$(E2E_CLUSTER)
 endif
@@ -79,6 +85,11 @@ bench-large: ## The rows of the table that need large meshes: some GiB of memory
 .PHONY: soak
 soak: ## Load with restarts, scaling and rollouts for SOAK on the cluster of KUBECONFIG or of make demo
 	KUBECONFIG=$(or $(KUBECONFIG),$(CURDIR)/.cluster/$(CLUSTER)/kubeconfig) SOAK=$(SOAK) go test -tags=soak -count=1 -timeout=0 -v -run=TestSoak ./test/e2e
+
+.PHONY: kills
+kills: e2e-cluster ## Kill the operator KILLS times while it installs, upgrades, undoes and removes a mesh on a local cluster
+	KUBECONFIG=$(E2E_KUBECONFIG) go test -tags=e2e -count=1 -timeout=0 -v -run=TestKills ./test/e2e -kills=$(KILLS)
+	$(MAKE) --no-print-directory cluster-down CLUSTER=$(E2E_CLUSTER)
 
 .PHONY: live
 live: ## The long form of tests with real Envoys: 10,000 random edits under 20, 500 changes of routes under load, hosts that go and come 200 times

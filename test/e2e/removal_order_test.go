@@ -88,6 +88,13 @@ func reinstall(t *testing.T) string {
 	must(t, err)
 	_, err = cluster.WaitMesh(ctx, installLimit, name)
 	must(t, err)
+	m, err := mesh(ctx)
+	must(t, err)
+	var steps []string
+	for _, c := range m.Status.Conditions {
+		steps = append(steps, fmt.Sprintf("%s %.0f s", c.Type, c.LastTransitionTime.Sub(m.CreationTimestamp.Time).Seconds()))
+	}
+	t.Logf("True since the MeshOperator was made: %s", strings.Join(steps, ", "))
 	return name
 }
 
