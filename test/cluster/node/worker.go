@@ -113,7 +113,7 @@ func (c *Cluster) kubeletConfig() (string, error) {
 		"kubeAPIQPS": 200, "kubeAPIBurst": 400,
 		// A container that is killed again and again starts again at once: tests do that.
 		"crashLoopBackOff": map[string]any{"maxContainerRestartPeriod": "1s"},
-		"logging": map[string]any{"verbosity": 1},
+		"logging":          map[string]any{"verbosity": 1},
 	})
 }
 
