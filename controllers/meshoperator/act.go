@@ -87,7 +87,7 @@ func (r *Reconciler) root(ctx context.Context, spec v1alpha1.MeshOperatorSpec, l
 // ensure writes one MeshRevision, unless it is what is wanted.
 func (r *Reconciler) ensure(ctx context.Context, mesh *v1alpha1.MeshOperator, name string, plan v1alpha1.MeshRevisionSpec, child *v1alpha1.MeshRevision) (*v1alpha1.MeshRevision, error) {
 	if child == nil {
-		if err := r.free(ctx, name); err != nil {
+		if err := r.free(ctx, mesh, name); err != nil {
 			return nil, err
 		}
 		return r.apply(ctx, mesh, name, plan)
@@ -107,7 +107,7 @@ func (r *Reconciler) holds(child *v1alpha1.MeshRevision) bool {
 }
 
 // free stalls when a MeshRevision exists that is not the mesh's.
-func (r *Reconciler) free(ctx context.Context, name string) error {
+func (r *Reconciler) free(ctx context.Context, mesh *v1alpha1.MeshOperator, name string) error {
 	other := &v1alpha1.MeshRevision{}
 	err := r.Reader.Get(ctx, types.NamespacedName{Name: name}, other)
 	if apierrors.IsNotFound(err) {
@@ -115,6 +115,9 @@ func (r *Reconciler) free(ctx context.Context, name string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("read MeshRevision %s: %w", name, err)
+	}
+	if metav1.IsControlledBy(other, mesh) {
+		return conditions.Wait(v1alpha1.ReasonProgressing, recheckRemoval, "MeshRevision %s was made a moment ago", name)
 	}
 	if orphaned, err := owner.Orphaned(ctx, r.Client, r.Reader, other); err != nil || orphaned {
 		return cmp.Or(err, conditions.Wait(v1alpha1.ReasonDeleting, recheckRemoval,

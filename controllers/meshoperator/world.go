@@ -42,6 +42,7 @@ func (r *Reconciler) observe(ctx context.Context, mesh *v1alpha1.MeshOperator, s
 	if err != nil {
 		return nil, conditions.Give(v1alpha1.ReasonError, "%v", err)
 	}
+	layout = restored(layout, mesh)
 	out := &observed{children: children, world: upgrade.World{
 		Now: r.now(), Name: name, Wanted: wanted, Installed: layout, Status: mesh.Status.Upgrade,
 		Revisions: map[string]upgrade.Revision{}, Unused: unusedOf(mesh.Status.Revisions), Good: good(mesh),
@@ -67,6 +68,33 @@ func (r *Reconciler) observe(ctx context.Context, mesh *v1alpha1.MeshOperator, s
 		out.world.Usage = out.use.needs
 	}
 	return out, r.lookCloser(ctx, mesh, out)
+}
+
+// restored is a layout with what somebody deleted of it by hand: control planes
+// that have pods must come back as they were, not go with what named them. The
+// status remembers them. A layout that nobody remembers is that of a new mesh.
+func restored(layout *upgrade.Layout, mesh *v1alpha1.MeshOperator) *upgrade.Layout {
+	up := mesh.Status.Upgrade
+	whole := layout == nil
+	for _, row := range mesh.Status.Revisions {
+		if whole && row.Serving {
+			layout = &upgrade.Layout{
+				Identities: map[string]v1alpha1.Identity{}, Entry: row.Name,
+				Gateways: upgrade.Gateways{Revision: row.Name, Identity: row.Identity},
+			}
+		}
+	}
+	if layout == nil {
+		return nil
+	}
+	for _, row := range mesh.Status.Revisions {
+		_, there := layout.Identities[row.Name]
+		needed := whole || row.Name == layout.Entry || up != nil && up.Phase != v1alpha1.UpgradeFailed && row.Name == up.From
+		if needed && !there {
+			layout.Identities[row.Name] = row.Identity
+		}
+	}
+	return layout
 }
 
 // lookCloser sees to what only an upgrade needs to know.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,10 +33,7 @@ func canaryMesh(t *testing.T, name string) (m *v1alpha1.MeshOperator, to string)
 		UpgradeStrategy: &v1alpha1.UpgradeStrategy{Type: v1alpha1.Canary, Canary: &v1alpha1.CanaryStrategy{GracePeriodSeconds: new(int32(1))}},
 	})
 	await(t, m, v1alpha1.ConditionReady, metav1.ConditionTrue, "ready")
-	m.Spec.Image.Tag, m.Spec.UpgradeStrategy.Paused = "two", true
-	if err := world.admin.Update(context.Background(), m); err != nil {
-		t.Fatal(err)
-	}
+	change(t, m, func() { m.Spec.Image.Tag, m.Spec.UpgradeStrategy.Paused = "two", true })
 	await(t, m, v1alpha1.ConditionReady, metav1.ConditionFalse, "UpgradePaused")
 	to = m.Status.Upgrade.To
 	eventually(t, 30*time.Second, func() error {
@@ -45,6 +44,72 @@ func canaryMesh(t *testing.T, name string) (m *v1alpha1.MeshOperator, to string)
 	})
 	await(t, m, v1alpha1.ConditionReady, metav1.ConditionFalse, "UpgradePaused: upgrade from "+name+" to "+to+": paused")
 	return m, to
+}
+
+// change updates an object, whatever was written to it meanwhile.
+func change(t *testing.T, object client.Object, edit func()) {
+	t.Helper()
+	eventually(t, 10*time.Second, func() error {
+		if err := world.admin.Get(context.Background(), client.ObjectKeyFromObject(object), object); err != nil {
+			return err
+		}
+		edit()
+		return world.admin.Update(context.Background(), object)
+	})
+}
+
+// TestDeletedRevisionsComeBack: in the middle of an upgrade, somebody deletes the MeshRevisions. They are made again as
+// they were, each without the others, and the upgrade goes on.
+func TestDeletedRevisionsComeBack(t *testing.T) {
+	ctx := context.Background()
+	podsStart.Store(true)
+	controlPlaneWorks.Store(true)
+	start(t)
+	m, to := canaryMesh(t, "hurt")
+	uid := func(name string) types.UID {
+		revision := &v1alpha1.MeshRevision{}
+		if err := world.admin.Get(ctx, types.NamespacedName{Name: name}, revision); client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+		return revision.UID
+	}
+	tags := map[string]string{"hurt": ":one", to: ":two"}
+	for victim, other := range map[string]string{"hurt": to, to: "hurt"} {
+		was, stays := uid(victim), uid(other)
+		if err := world.admin.Delete(ctx, &v1alpha1.MeshRevision{ObjectMeta: metav1.ObjectMeta{Name: victim}}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 30*time.Second, func() error {
+			if now := uid(victim); now == "" || now == was {
+				return fmt.Errorf("MeshRevision %s is not back", victim)
+			}
+			var d appsv1.Deployment
+			if err := world.admin.Get(ctx, types.NamespacedName{Namespace: "mesh-hurt", Name: "meshwright-" + victim}, &d); err != nil {
+				return err
+			}
+			if image := d.Spec.Template.Spec.Containers[0].Image; d.DeletionTimestamp != nil || !strings.HasSuffix(image, tags[victim]) {
+				return fmt.Errorf("the control plane of %s is %s", victim, image)
+			}
+			return nil
+		})
+		if now := uid(other); now != stays {
+			t.Errorf("MeshRevision %s was deleted with %s: its UID was %s, is %s", other, victim, stays, now)
+		}
+	}
+	change(t, m, func() {
+		m.Spec.UpgradeStrategy = &v1alpha1.UpgradeStrategy{Type: v1alpha1.Canary, Canary: &v1alpha1.CanaryStrategy{
+			GracePeriodSeconds: new(int32(1)), Steps: []v1alpha1.CanaryStep{{Percent: new(int32(100)), SoakSeconds: new(int32(0))}},
+		}}
+	})
+	eventually(t, time.Minute, func() error {
+		if err := world.admin.Get(ctx, client.ObjectKeyFromObject(m), m); err != nil {
+			return err
+		}
+		if m.Status.Upgrade != nil || len(m.Status.Revisions) != 1 || m.Status.Revisions[0].Name != to {
+			return fmt.Errorf("upgrade is %+v, revisions are %+v", m.Status.Upgrade, m.Status.Revisions)
+		}
+		return nil
+	})
 }
 
 // order notes when objects came to their end, in versions of the cluster.
@@ -149,25 +214,18 @@ func TestRemovalInOrder(t *testing.T) {
 
 // TestTagKeepsItsControlPlane: what a tag names itself stays as long as the tag, and goes when the tag leaves it.
 func TestTagKeepsItsControlPlane(t *testing.T) {
-	ctx := context.Background()
 	podsStart.Store(true)
 	controlPlaneWorks.Store(true)
 	start(t)
 	m, to := canaryMesh(t, "kept")
 	tag := makeTag(t, "early-bird", to)
 	awaitTag(t, tag, v1alpha1.ConditionReady, metav1.ConditionTrue, "revision "+to+" answers")
-	m.Spec.Image.Tag = "one" // never mind
-	if err := world.admin.Update(ctx, m); err != nil {
-		t.Fatal(err)
-	}
+	change(t, m, func() { m.Spec.Image.Tag = "one" }) // never mind
 	await(t, m, v1alpha1.ConditionReady, metav1.ConditionTrue, "the control plane "+to+" stays until nobody needs it")
 	if len(m.Status.Revisions) != 2 {
 		t.Fatalf("revisions are %+v", m.Status.Revisions)
 	}
-	tag.Spec.Revision = "kept"
-	if err := world.admin.Update(ctx, tag); err != nil {
-		t.Fatal(err)
-	}
+	change(t, tag, func() { tag.Spec.Revision = "kept" })
 	eventually(t, 30*time.Second, func() error {
 		if exists(t, &v1alpha1.MeshRevision{}, "", to) {
 			return fmt.Errorf("MeshRevision %s is still there", to)
