@@ -162,10 +162,13 @@ func (m *machine) move() {
 	case t.moving > 0 && m.late():
 		m.undo(fmt.Sprintf("step %d: not ready within %s: %s", m.up.Step, m.settings.deadline, strings.Join(first(t.waiting, 3), "; ")))
 		return
-	case !m.there(m.Name) || !m.there(m.up.To):
-		// Nothing is restarted before the webhooks and both control planes stand.
-		m.say(m.at() + "waiting for MeshRevisions " + m.Name + " and " + m.up.To + ": " + m.Revisions[m.Name].Message + " " + m.Revisions[m.up.To].Message)
-		return
+	}
+	// Nothing is restarted before the webhooks and both control planes stand.
+	for _, revision := range []string{m.Name, m.up.From, m.up.To} {
+		if !m.there(revision) {
+			m.say(m.at() + "waiting for MeshRevision " + revision + ": " + m.Revisions[revision].Message)
+			return
+		}
 	}
 	if m.up.Phase == v1alpha1.UpgradeMoving {
 		if m.held() {
@@ -332,7 +335,7 @@ func (m *machine) back() {
 		default:
 			open++
 			remaining = append(remaining, w.String())
-			if room > 0 {
+			if room > 0 && m.there(from) {
 				room--
 				m.restarts = append(m.restarts, undone(w, from, marked))
 			}

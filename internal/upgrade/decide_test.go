@@ -37,6 +37,7 @@ type app struct {
 	pods, next string
 	ready      int // ticks until next takes over; negative: never
 	stuck      string
+	blocked    string
 }
 
 // cluster is a simulation of what carries decisions out.
@@ -56,7 +57,7 @@ type cluster struct {
 	// bad identities never come up: their control planes, their proxies, their gateways.
 	badControl, badProxy, badGateway map[v1alpha1.Identity]bool
 	blind                            bool // usage is not known
-	restarts, most                   int
+	restarts, most, made             int
 	outcomes                         []Outcome
 }
 
@@ -73,14 +74,54 @@ func newCluster(t *testing.T, seed uint64, count int) *cluster {
 			MaxUnavailable: &intstr.IntOrString{IntVal: 3},
 		}},
 	}
-	for i := range count {
-		c.apps = append(c.apps, &app{
-			Workload: placement.Workload{Namespace: fmt.Sprintf("ns%d", i%3), Kind: "Deployment", Name: fmt.Sprintf("app%d", i)},
-			labels:   labels.Set{"tier": fmt.Sprint(i % 3)}, pods: "default",
-		})
+	for range count {
+		c.create().pods = "default"
 	}
 	c.run(10)
 	return c
+}
+
+// create adds a workload, whose pods get the proxy that pods get now.
+func (c *cluster) create() *app {
+	i := c.made
+	c.made++
+	a := &app{
+		Workload: placement.Workload{Namespace: fmt.Sprintf("ns%d", i%3), Kind: "Deployment", Name: fmt.Sprintf("app%d", i)},
+		labels:   labels.Set{"tier": fmt.Sprint(i % 3)},
+	}
+	if c.layout != nil {
+		a.pods = c.injector(a)
+	}
+	c.apps = append(c.apps, a)
+	return a
+}
+
+// disturb lets something happen that has nothing to do with the upgrade.
+func (c *cluster) disturb() {
+	r := c.random
+	switch r.IntN(10) {
+	case 0:
+		c.create()
+	case 1:
+		if len(c.apps) > 1 {
+			at := r.IntN(len(c.apps))
+			c.apps = slices.Delete(c.apps, at, at+1)
+		}
+	case 2:
+		c.apps[r.IntN(len(c.apps))].blocked = []string{"", "PodDisruptionBudget b allows no disruption now"}[r.IntN(2)]
+	case 3:
+		c.verdict = []Verdict{{Good: true}, {Missing: "Prometheus is away"}}[r.IntN(2)]
+	case 4: // Somebody deletes the Deployment of the control plane.
+		c.warm[c.layout.Entry] = 1 + r.IntN(5)
+	}
+}
+
+// calm ends what disturbs.
+func (c *cluster) calm() {
+	c.verdict = Verdict{Good: true}
+	for _, a := range c.apps {
+		a.blocked = ""
+	}
 }
 
 // injector is the revision whose proxy a pod gets that is created now.
@@ -107,7 +148,7 @@ func (c *cluster) world() World {
 		w.Revisions["default"] = frame
 	}
 	for _, a := range c.apps {
-		seen := Workload{Workload: a.Workload, Place: a.Place(), Labels: a.labels, Mark: a.mark, Before: a.before, Pods: map[string]int{a.pods: 2}, Settled: a.next == "", Stuck: a.stuck}
+		seen := Workload{Workload: a.Workload, Place: a.Place(), Labels: a.labels, Mark: a.mark, Before: a.before, Pods: map[string]int{a.pods: 2}, Settled: a.next == "", Stuck: a.stuck, Blocked: a.blocked}
 		if a.next != "" {
 			seen.Pods[a.next]++
 			if a.ready < 0 {
@@ -186,8 +227,11 @@ func (c *cluster) tick(whole bool) {
 func (c *cluster) restart(r Restart) {
 	at := slices.IndexFunc(c.apps, func(a *app) bool { return a.Workload == r.Workload })
 	a := c.apps[at]
-	if a.stuck != "" {
+	if a.stuck != "" || a.blocked != "" && a.next == "" {
 		c.t.Fatalf("%s cannot be restarted, and is", a)
+	}
+	if c.warm[c.layout.Entry] > 0 && a.next == "" {
+		c.t.Fatalf("%s is restarted while the control plane %s is away", a, c.layout.Entry)
 	}
 	before := a.mark
 	a.mark, a.before = r.Mark, r.Before
@@ -377,6 +421,71 @@ func TestCanaryObeys(t *testing.T) {
 			t.Errorf("status %+v, want none: the mesh is what the spec asks for", c.status)
 		}
 	})
+	t.Run("the spec asks for a third version", func(t *testing.T) {
+		c := start(t)
+		for c.on(to) < 10 {
+			c.tick(true)
+		}
+		c.wanted = three
+		c.run(600)
+		c.settled("default-"+digest(three, 0), three)
+		if c.status != nil || !slices.Equal(c.outcomes, []Outcome{Failed, Succeeded}) {
+			t.Errorf("%v, status %+v", c.outcomes, c.status)
+		}
+	})
+	t.Run("workloads come and go", func(t *testing.T) {
+		c := start(t)
+		for c.on(to) < 5 {
+			c.tick(true)
+		}
+		for range 10 {
+			c.create()
+			c.apps = slices.Delete(c.apps, 3, 4)
+			c.run(3)
+		}
+		c.run(400)
+		c.settled(to, two)
+	})
+	t.Run("a disruption budget comes and goes", func(t *testing.T) {
+		c := start(t)
+		c.apps[4].blocked, c.apps[5].blocked = "PodDisruptionBudget b allows no disruption now", "PodDisruptionBudget b allows no disruption now"
+		c.run(1000) // longer than the deadline: nothing is wrong
+		if c.on(to) == 0 || c.on(to) >= 29 || c.phase() != v1alpha1.UpgradeMoving || !strings.Contains(c.status.Message, "PodDisruptionBudget b") {
+			t.Fatalf("%d moved, status %+v", c.on(to), c.status)
+		}
+		c.calm()
+		c.run(400)
+		c.settled(to, two)
+	})
+	t.Run("Prometheus is away for a while", func(t *testing.T) {
+		c := start(t)
+		for c.phase() != v1alpha1.UpgradeSoaking {
+			c.verdict = Verdict{Missing: "no answer"}
+			c.tick(true)
+		}
+		moved := c.restarts
+		c.run(100)
+		if c.restarts != moved || c.phase() != v1alpha1.UpgradeSoaking {
+			t.Fatalf("%d restarts after %d, status %+v", c.restarts, moved, c.status)
+		}
+		c.calm()
+		c.run(400)
+		c.settled(to, two)
+	})
+	t.Run("the old control plane is deleted by hand", func(t *testing.T) {
+		c := start(t)
+		for c.on(to) < 10 {
+			c.tick(true)
+		}
+		c.run(5)
+		c.warm["default"] = 50 // it comes back; restart says that nobody is restarted meanwhile
+		c.run(40)
+		if c.phase() != v1alpha1.UpgradeMoving || !strings.Contains(c.status.Message, "waiting for MeshRevision default: ") {
+			t.Errorf("status %+v", c.status)
+		}
+		c.run(400)
+		c.settled(to, two)
+	})
 	t.Run("namespaces, then the rest by hand", func(t *testing.T) {
 		c := start(t)
 		none := int32(0)
@@ -469,9 +578,11 @@ func TestRandomUpgrades(t *testing.T) {
 				c.strategy.Type = []v1alpha1.UpgradeType{v1alpha1.InPlace, v1alpha1.Canary}[r.IntN(2)]
 			}
 			for range r.IntN(200) {
+				c.disturb()
 				c.tick(r.IntN(3) > 0)
 			}
 		}
+		c.calm()
 		clear(c.badControl)
 		clear(c.badProxy)
 		clear(c.badGateway)
