@@ -79,17 +79,36 @@ func (s *session) change(ctx context.Context, c client.Client, live *v1alpha1.Me
 			return err
 		}
 	}
-	changed := live.DeepCopy()
-	changed.Spec = spec
-	err = c.Patch(ctx, changed, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{}))
-	if apierrors.IsConflict(err) {
-		return fmt.Errorf("MeshOperator %s was changed meanwhile; nothing was written: look again", live.Name)
+	return write(ctx, c, live, spec)
+}
+
+// maxWrites bounds how often a change is sent again because the status was written in between.
+const maxWrites = 20
+
+// write sends a spec, and only if nobody changed the one that is there. The operator writes the status all the time
+// while it works; that is no reason not to.
+func write(ctx context.Context, c client.Client, live *v1alpha1.MeshOperator, spec v1alpha1.MeshOperatorSpec) error {
+	for range maxWrites {
+		changed := live.DeepCopy()
+		changed.Spec = spec
+		err := c.Patch(ctx, changed, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{}))
+		if err == nil {
+			*live = *changed
+			return nil
+		}
+		if !apierrors.IsConflict(err) {
+			return fmt.Errorf("change MeshOperator %s: %w", live.Name, err)
+		}
+		now := &v1alpha1.MeshOperator{}
+		if err := c.Get(ctx, client.ObjectKeyFromObject(live), now); err != nil {
+			return fmt.Errorf("read MeshOperator %s: %w", live.Name, err)
+		}
+		if now.UID != live.UID || now.Generation != live.Generation {
+			break
+		}
+		*live = *now
 	}
-	if err != nil {
-		return fmt.Errorf("change MeshOperator %s: %w", live.Name, err)
-	}
-	*live = *changed
-	return nil
+	return fmt.Errorf("MeshOperator %s was changed meanwhile; nothing was written: look again", live.Name)
 }
 
 // confirm asks a question on the error output and reads the answer.

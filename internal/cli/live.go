@@ -216,6 +216,8 @@ func complete(object, live *unstructured.Unstructured) {
 	after, _, _ := unstructured.NestedStringSlice(is, "args")
 	for i, arg := range before {
 		if strings.HasPrefix(arg, "--owner=") && i <= len(after) {
+			// It takes the place of what holds without a MeshOperator.
+			after = slices.DeleteFunc(after, func(rendered string) bool { return strings.HasPrefix(rendered, "--cluster-role=") })
 			after = slices.Insert(after, i, arg)
 			_ = unstructured.SetNestedStringSlice(is, after, "args")
 			_ = unstructured.SetNestedSlice(object.Object, want, containers...)

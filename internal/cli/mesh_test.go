@@ -13,6 +13,7 @@ import (
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/internal/cli/census"
+	"github.com/meshwright/meshwright/internal/cli/precheck"
 	"github.com/meshwright/meshwright/internal/cli/printer"
 )
 
@@ -225,7 +226,9 @@ func troubled() state {
 		Operators: []census.Operator{{Namespace: "meshwright-system", Name: "meshwright-operator", Version: "v0.1.0", Replicas: 1}},
 		ControlPlanes: []census.ControlPlane{
 			{Revision: "blue", Namespace: "istio-system", Version: "v0.1.0", Ready: 0, Replicas: 1, Condition: "False"},
-			{Revision: "default", Namespace: "istio-system", Version: "v0.1.0", Ready: 2, Replicas: 2, Condition: "True"},
+			{Revision: "default", Namespace: "istio-system", Version: "v0.1.0", Ready: 2, Replicas: 2, Condition: "True", Told: &census.Told{
+				Replicas: 1, Versions: []string{"v0.1.0"}, Connected: 9, Stale: 2, Rejecting: 1, Troubles: []string{"pod istio-system/b is ready, and does not say how it is: timeout"},
+			}},
 		},
 		Proxies: []census.Proxies{
 			{Kind: census.Gateway, Revision: "default", Version: "v0.1.0", Pods: 2, Namespaces: 1},
@@ -237,6 +240,7 @@ func troubled() state {
 		{Name: "prod", Revision: "default", Answers: "default", Ready: "True", Namespaces: []string{"shop", "stock"}},
 		{Name: "next", Revision: "blue", Ready: "False", Message: "ControlPlaneNotReady: no root yet", Namespaces: []string{}},
 	}
+	out.Unanswered = []precheck.Finding{{Level: precheck.Warning, Object: "namespaces shop", Problem: "they ask", Remedy: "answer"}}
 	out.Problems = problems(out)
 	return out
 }

@@ -304,7 +304,9 @@ func TestVersionTable(t *testing.T) {
 		Client:    "v0.1.0",
 		Operators: []census.Operator{{Namespace: "meshwright-system", Name: "meshwright-operator", Version: "v0.1.0", InstalledBy: "Helm", Ready: 1, Replicas: 1}},
 		ControlPlanes: []census.ControlPlane{
-			{Revision: "default", Namespace: "istio-system", Version: "v0.1.0", Ready: 2, Replicas: 2, Condition: "True"},
+			{Revision: "default", Namespace: "istio-system", Version: "v0.1.0", Ready: 2, Replicas: 2, Condition: "True", Told: &census.Told{
+				Replicas: 2, Versions: []string{"v0.0.9", "v0.1.0"}, Connected: 42,
+			}},
 			{Revision: "edge", Namespace: "istio-system", Version: "v0.1.0", Condition: "True"},
 		},
 		Proxies: []census.Proxies{

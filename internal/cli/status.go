@@ -14,10 +14,12 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 	"github.com/meshwright/meshwright/internal/cli/census"
+	"github.com/meshwright/meshwright/internal/cli/precheck"
 	"github.com/meshwright/meshwright/internal/cli/printer"
 	"github.com/meshwright/meshwright/internal/cli/progress"
 	"github.com/meshwright/meshwright/internal/revision"
@@ -32,6 +34,8 @@ type state struct {
 	ControlPlanes []census.ControlPlane `json:"controlPlanes,omitempty"`
 	Proxies       []census.Proxies      `json:"proxies,omitempty"`
 	Tags          []tagState            `json:"tags,omitempty"`
+	// Unanswered are namespaces whose label asks for a proxy, and that get none.
+	Unanswered []precheck.Finding `json:"unanswered,omitempty"`
 }
 
 // meshState is how one mesh is.
@@ -59,11 +63,11 @@ func newStatus(s *session) *cobra.Command {
 The code is 1 when a mesh is not ready, or when there is none.`,
 		Example: "  meshctl status\n  meshctl status mesh -o json",
 		RunE: func(c *cobra.Command, args []string) error {
-			reader, _, err := s.connect()
+			reader, config, err := s.connect()
 			if err != nil {
 				return err
 			}
-			found, err := look(c.Context(), reader, args)
+			found, err := look(c.Context(), reader, config, args)
 			if err != nil {
 				return err
 			}
@@ -81,7 +85,7 @@ The code is 1 when a mesh is not ready, or when there is none.`,
 }
 
 // look reads how the meshes of a cluster are.
-func look(ctx context.Context, c client.Client, wanted []string) (state, error) {
+func look(ctx context.Context, c client.Client, config *rest.Config, wanted []string) (state, error) {
 	var out state
 	all, err := meshes(ctx, c)
 	if err != nil {
@@ -101,13 +105,16 @@ func look(ctx context.Context, c client.Client, wanted []string) (state, error) 
 	if out.Operators, err = census.Operators(ctx, c); err != nil {
 		return out, err
 	}
-	if out.ControlPlanes, err = census.ControlPlanes(ctx, c); err != nil {
+	if out.ControlPlanes, err = planes(ctx, c, config); err != nil {
 		return out, err
 	}
 	if out.Proxies, err = census.Count(ctx, c); err != nil {
 		return out, err
 	}
 	if out.Tags, err = tags(ctx, c); err != nil {
+		return out, err
+	}
+	if out.Unanswered, err = precheck.Unanswered(ctx, c); err != nil {
 		return out, err
 	}
 	out.Problems = problems(out)
@@ -174,6 +181,18 @@ func problems(s state) []string {
 		if p.Condition != string(metav1.ConditionTrue) {
 			add("MeshRevision %s is not ready", p.Revision)
 		}
+		if p.Told == nil {
+			continue
+		}
+		if p.Told.Rejecting > 0 {
+			add("control plane %s: %s refused configuration and kept what was there before; the condition Programmed of the objects says which", p.Revision, proxies(p.Told.Rejecting))
+		}
+		for _, trouble := range p.Told.Troubles {
+			add("control plane %s: %s", p.Revision, trouble)
+		}
+	}
+	for _, f := range s.Unanswered {
+		add("%s: %s; remedy: %s", f.Object, f.Problem, f.Remedy)
 	}
 	for _, t := range s.Tags {
 		if t.Ready != string(metav1.ConditionTrue) {
@@ -247,9 +266,25 @@ func (s state) proxyTable(w io.Writer) {
 				versions = append(versions, p.Version)
 			}
 		}
-		rows = append(rows, []string{c.Revision, c.Version, replicas, c.Condition, strconv.Itoa(sidecars), strconv.Itoa(gateways), strings.Join(versions, ",")})
+		connected, stale, rejecting := "", "", ""
+		if t := c.Told; t != nil && t.Replicas > 0 {
+			connected, stale, rejecting = strconv.Itoa(t.Connected), strconv.Itoa(t.Stale), strconv.Itoa(t.Rejecting)
+		}
+		rows = append(rows, []string{
+			c.Revision, c.Running(), replicas, c.Condition, strconv.Itoa(sidecars), strconv.Itoa(gateways), strings.Join(versions, ","),
+			connected, stale, rejecting,
+		})
 	}
-	printer.Columns(w, []string{"CONTROL PLANE", "VERSION", "REPLICAS", "READY", "SIDECARS", "GATEWAYS", "OF VERSIONS"}, rows)
+	printer.Columns(w, []string{
+		"CONTROL PLANE", "VERSION", "REPLICAS", "READY", "SIDECARS", "GATEWAYS", "OF VERSIONS", "CONNECTED", "STALE", "REJECTING",
+	}, rows)
+}
+
+func proxies(n int) string {
+	if n == 1 {
+		return "1 proxy"
+	}
+	return strconv.Itoa(n) + " proxies"
 }
 
 func yesNo(b bool) string {

@@ -3,11 +3,14 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/meshwright/meshwright/internal/cli/census"
 	"github.com/meshwright/meshwright/internal/cli/printer"
@@ -29,14 +32,14 @@ func newVersion(s *session) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			v := versions{Client: revision.Version}
 			if !local {
-				reader, _, err := s.connect()
+				reader, config, err := s.connect()
 				if err != nil {
 					return err
 				}
 				if v.Operators, err = census.Operators(c.Context(), reader); err != nil {
 					return err
 				}
-				if v.ControlPlanes, err = census.ControlPlanes(c.Context(), reader); err != nil {
+				if v.ControlPlanes, err = planes(c.Context(), reader, config); err != nil {
 					return err
 				}
 				if v.Proxies, err = census.Count(c.Context(), reader); err != nil {
@@ -61,12 +64,28 @@ func (v versions) table(w io.Writer) {
 		if p.Replicas > 0 {
 			count = ready(p.Ready, p.Replicas)
 		}
-		rows = append(rows, []string{"control plane", p.Namespace, p.Revision, p.Version, count})
+		if p.Told != nil && p.Told.Replicas > 0 {
+			count += ", " + plural(p.Told.Connected, "connection")
+		}
+		rows = append(rows, []string{"control plane", p.Namespace, p.Revision, p.Running(), count})
 	}
 	for _, p := range v.Proxies {
 		rows = append(rows, []string{p.Kind + " proxies", plural(p.Namespaces, "namespace"), p.Revision, p.Version, plural(p.Pods, "pod")})
 	}
 	printer.Columns(w, []string{"WHAT", "WHERE", "REVISION", "VERSION", "COUNT"}, rows)
+}
+
+// planes reads what control planes there are, and asks them.
+func planes(ctx context.Context, reader client.Reader, config *rest.Config) ([]census.ControlPlane, error) {
+	out, err := census.ControlPlanes(ctx, reader)
+	if err != nil {
+		return nil, err
+	}
+	ask, err := census.Through(config)
+	if err != nil {
+		return nil, err
+	}
+	return out, census.Ask(ctx, reader, ask, out)
 }
 
 func ready(n, of int32) string { return fmt.Sprintf("%d/%d ready", n, of) }

@@ -67,6 +67,10 @@ func testMeshctl(t *testing.T) {
 		ControlPlanes []struct {
 			Revision string
 			Ready    int
+			Told     struct {
+				Replicas, Connected, Rejecting int
+				Versions, Troubles             []string
+			}
 		}
 		Proxies []struct {
 			Kind string
@@ -88,6 +92,12 @@ func testMeshctl(t *testing.T) {
 	}
 	if gateways < 2 {
 		t.Errorf("%d gateway pods are counted in %+v", gateways, version.Proxies)
+	}
+	if len(version.ControlPlanes) == 1 {
+		told := version.ControlPlanes[0].Told
+		if told.Replicas != version.ControlPlanes[0].Ready || len(told.Versions) != 1 || told.Connected < gateways || told.Rejecting != 0 || len(told.Troubles) > 0 {
+			t.Errorf("the control plane tells %+v", told)
+		}
 	}
 	t.Logf("\n%s\n%s", meshctl(t, 0, "version"), meshctl(t, 0, "status"))
 	// What is in the cluster is what the operator renders.

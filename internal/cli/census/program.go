@@ -76,6 +76,8 @@ type ControlPlane struct {
 	Replicas int32 `json:"replicas"`
 	// Condition is what the MeshRevision says of Ready: its status.
 	Condition string `json:"condition"`
+	// Told is what the replicas say; nil when none was asked.
+	Told *Told `json:"told,omitempty"`
 }
 
 // ControlPlanes lists the MeshRevisions of a cluster with what runs of each.

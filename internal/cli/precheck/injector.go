@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 )
@@ -42,6 +43,23 @@ func injectors(ctx context.Context, cluster Cluster, plan Plan) ([]Finding, erro
 	}
 	unserved, err := forgotten(configurations.Items, spaces.Items, plan.Revision)
 	return append(out, unserved...), err
+}
+
+// Unanswered finds namespaces that ask for a proxy, and get none because no control plane answers their label.
+func Unanswered(ctx context.Context, reader client.Reader) ([]Finding, error) {
+	var configurations admissionregistrationv1.MutatingWebhookConfigurationList
+	if err := reader.List(ctx, &configurations); err != nil {
+		return nil, fmt.Errorf("list MutatingWebhookConfigurations: %w", err)
+	}
+	var spaces corev1.NamespaceList
+	if err := reader.List(ctx, &spaces); err != nil {
+		return nil, fmt.Errorf("list namespaces: %w", err)
+	}
+	out, err := forgotten(configurations.Items, spaces.Items, "")
+	for i := range out {
+		out[i].Check = "injectors"
+	}
+	return out, err
 }
 
 // wishes are the labels of namespaces that a revision answers.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -111,6 +112,9 @@ func istiod(ctx context.Context, cluster Cluster, _ Plan) ([]Finding, error) {
 // Services (https://kubernetes.io/docs/concepts/services-networking/service/#loadbalancer).
 var clouds = []string{"aws:", "azure:", "digitalocean:", "gce:", "hcloud:", "ibm:", "k3s:", "linode:", "oci:", "openstack:", "vultr:"}
 
+// addressPatience is after how long a Service without an address tells that nobody gives it one.
+const addressPatience = 2 * time.Minute
+
 // loadBalancer looks whether anybody gives addresses to Services of the type
 // LoadBalancer, when gateways ask for one.
 func loadBalancer(ctx context.Context, cluster Cluster, plan Plan) ([]Finding, error) {
@@ -128,24 +132,41 @@ func loadBalancer(ctx context.Context, cluster Cluster, plan Plan) ([]Finding, e
 	if err := cluster.Client.List(ctx, &services); err != nil {
 		return nil, err
 	}
-	for i := range services.Items {
-		if len(services.Items[i].Status.LoadBalancer.Ingress) > 0 {
-			return nil, nil
-		}
-	}
-	var list corev1.NodeList
-	if err := cluster.Client.List(ctx, &list); err != nil {
+	var nodes corev1.NodeList
+	if err := cluster.Client.List(ctx, &nodes); err != nil {
 		return nil, err
 	}
-	for i := range list.Items {
-		id := list.Items[i].Spec.ProviderID
-		if slices.ContainsFunc(clouds, func(cloud string) bool { return strings.HasPrefix(id, cloud) }) {
-			return nil, nil
+	return addresses(wanting, services.Items, nodes.Items, time.Now()), nil
+}
+
+// addresses tells whether the Services that are wanted can have addresses, by what others have. A cluster in which nobody
+// asked for one yet gives no sign.
+func addresses(wanting []string, services []corev1.Service, nodes []corev1.Node, now time.Time) []Finding {
+	var pending []string
+	for i := range services {
+		service := &services[i]
+		if len(service.Status.LoadBalancer.Ingress) > 0 {
+			return nil
+		}
+		if service.Spec.Type == corev1.ServiceTypeLoadBalancer && now.Sub(service.CreationTimestamp.Time) > addressPatience {
+			pending = append(pending, service.Namespace+"/"+service.Name)
 		}
 	}
-	return []Finding{{
+	out := Finding{
 		Level: Warning, Object: "Service " + some(wanting),
-		Problem: "it asks for a load balancer, and nothing in this cluster seems to give one: it is reached by node ports only",
+		Problem: "it asks for a load balancer, and nothing in this cluster gives one: Service " + some(pending) + " waits for its own",
 		Remedy:  "install a load balancer, or choose another type: --set 'gateways.ingress[0].name=NAME,gateways.ingress[0].service.type=NodePort'",
-	}}, nil
+	}
+	if len(pending) > 0 {
+		return []Finding{out}
+	}
+	for i := range nodes {
+		id := nodes[i].Spec.ProviderID
+		if slices.ContainsFunc(clouds, func(cloud string) bool { return strings.HasPrefix(id, cloud) }) {
+			return nil
+		}
+	}
+	out.Level = Info
+	out.Problem = "it asks for a load balancer; no Service of this cluster has one, so whether it gets an address is not known: without one it is reached by node ports only"
+	return []Finding{out}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -196,5 +197,43 @@ func TestRightsOf(t *testing.T) {
 	}
 	if s := spec(right{verb: "patch", group: "g", resource: "things/status", namespace: "n"}).ResourceAttributes; s.Subresource != "status" || s.Resource != "things" || s.Namespace != "n" {
 		t.Errorf("asked for %+v", s)
+	}
+}
+
+// TestAddresses: only a Service that waits in vain tells that nobody gives addresses.
+func TestAddresses(t *testing.T) {
+	now := time.Unix(10000, 0)
+	service := func(kind corev1.ServiceType, age time.Duration, address string) corev1.Service {
+		out := corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "b", CreationTimestamp: metav1.NewTime(now.Add(-age))}}
+		out.Spec.Type = kind
+		if address != "" {
+			out.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: address}}
+		}
+		return out
+	}
+	waits := service(corev1.ServiceTypeLoadBalancer, time.Hour, "")
+	node := func(provider string) []corev1.Node {
+		return []corev1.Node{{Spec: corev1.NodeSpec{ProviderID: provider}}}
+	}
+	for name, c := range map[string]struct {
+		services []corev1.Service
+		nodes    []corev1.Node
+		want     Level
+	}{
+		"one has an address":     {[]corev1.Service{waits, service(corev1.ServiceTypeLoadBalancer, time.Hour, "192.0.2.1")}, nil, ""},
+		"one waits in vain":      {[]corev1.Service{waits}, node("aws:///x"), Warning},
+		"one was just made":      {[]corev1.Service{service(corev1.ServiceTypeLoadBalancer, time.Second, "")}, node("kind://x"), Info},
+		"nobody asked":           {[]corev1.Service{service(corev1.ServiceTypeClusterIP, time.Hour, "")}, node(""), Info},
+		"nobody asked the cloud": {nil, node("gce://x"), ""},
+	} {
+		got := addresses([]string{"istio-system/gateway"}, c.services, c.nodes, now)
+		switch {
+		case c.want == "" && len(got) > 0:
+			t.Errorf("%s: %+v", name, got)
+		case c.want != "" && (len(got) != 1 || got[0].Level != c.want):
+			t.Errorf("%s: %+v, want one finding of level %s", name, got, c.want)
+		case c.want == Warning && !strings.Contains(got[0].Problem, "Service a/b waits"):
+			t.Errorf("%s: the problem %q does not name who waits", name, got[0].Problem)
+		}
 	}
 }

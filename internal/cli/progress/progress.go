@@ -58,13 +58,22 @@ type TimeoutError struct {
 	Limit      time.Duration
 	// Waiting is what it waits for, a line each.
 	Waiting []string
+	// Removal says that what was installed for it was to be gone.
+	Removal bool
 }
 
 // Error lists what the mesh waits for.
 func (e *TimeoutError) Error() string {
-	out := fmt.Sprintf("%s %s did not get there in %s; the operator goes on", cmp.Or(e.Kind, kindMesh), e.Name, e.Limit)
+	name := cmp.Or(e.Kind, kindMesh) + " " + e.Name
+	out := fmt.Sprintf("%s did not get there in %s; the operator goes on", name, e.Limit)
+	if e.Removal {
+		out = fmt.Sprintf("%s is gone, and what was installed for it is not after %s; the operator goes on", name, e.Limit)
+	}
 	for _, line := range e.Waiting {
 		out += "\n  " + line
+	}
+	if e.Removal {
+		return out + "\nremedy: kubectl get meshrevisions says how it comes along; --timeout waits longer"
 	}
 	return out + "\nremedy: meshctl status says how it comes along; --timeout waits longer"
 }

@@ -159,7 +159,7 @@ func TestRemoved(t *testing.T) {
 	}
 	var late *TimeoutError
 	err := Removed(t.Context(), &lists{looks: [][]v1alpha1.MeshRevision{{going}}}, m, []string{"default"}, time.Second, &Teller{Out: &out})
-	if !errors.As(err, &late) || !strings.Contains(err.Error(), "pods are there") {
+	if !errors.As(err, &late) || !strings.Contains(err.Error(), "pods are there") || !strings.Contains(err.Error(), "MeshOperator mesh is gone, and what was installed for it is not") {
 		t.Errorf("late: %v", err)
 	}
 }

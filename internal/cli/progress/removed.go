@@ -44,7 +44,7 @@ func Removed(ctx context.Context, reader client.Reader, mesh *v1alpha1.MeshOpera
 		return len(waiting) == 0, nil
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return &TimeoutError{Name: mesh.Name, Limit: limit, Waiting: waiting}
+		return &TimeoutError{Name: mesh.Name, Limit: limit, Waiting: waiting, Removal: true}
 	}
 	return err
 }
