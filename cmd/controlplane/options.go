@@ -37,6 +37,7 @@ type options struct {
 	clusterRole       string
 	proxyImage        string
 	imagePullPolicy   string
+	imagePullSecrets  []string
 	cni               bool
 	cniNetwork        string
 	gatewayNamespaces []string
@@ -75,6 +76,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.clusterRole, "cluster-role", o.clusterRole, "ClusterRole of this control plane, with which the root certificates go; empty: they stay")
 	f.StringVar(&o.proxyImage, "proxy-image", o.proxyImage, "image of the injected containers; empty: no injection")
 	f.StringVar(&o.imagePullPolicy, "image-pull-policy", o.imagePullPolicy, "pull policy of the injected containers")
+	f.StringSliceVar(&o.imagePullSecrets, "image-pull-secrets", o.imagePullSecrets, "names of Secrets in the pods' namespaces with which the image is pulled")
 	f.BoolVar(&o.cni, "cni", o.cni, "a CNI plugin redirects the traffic of injected pods, which then need no right to")
 	f.StringVar(&o.cniNetwork, "cni-network", o.cniNetwork, "network attachment by which Multus calls the CNI plugin, NAMESPACE/NAME; empty: the plugin is in the cluster's own list")
 	f.StringSliceVar(&o.gatewayNamespaces, "gateway-namespaces", o.gatewayNamespaces, "namespaces whose TLS secrets gateways may name (default: the value of --namespace)")

@@ -44,7 +44,7 @@ func injection(env environment) (part, error) {
 		return part{}, nil
 	}
 	config := inject.Config{
-		Revision: o.revision, Image: o.proxyImage, PullPolicy: corev1.PullPolicy(o.imagePullPolicy),
+		Revision: o.revision, Image: o.proxyImage, PullPolicy: corev1.PullPolicy(o.imagePullPolicy), PullSecrets: o.imagePullSecrets,
 		DiscoveryAddress: net.JoinHostPort(o.serverName(), "15012"), TrustDomain: env.mesh.TrustDomain,
 		ClusterID: o.clusterID, ClusterDomain: o.clusterDomain, Network: o.network, CNI: o.cni, CNINetwork: o.cniNetwork,
 	}

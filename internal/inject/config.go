@@ -18,6 +18,8 @@ type Config struct {
 	Image string
 	// PullPolicy of both containers.
 	PullPolicy corev1.PullPolicy
+	// PullSecrets are names of Secrets, in the pods' namespaces, with which the image is pulled.
+	PullSecrets []string
 	// DiscoveryAddress is HOST:PORT of the control plane's gRPC over TLS.
 	DiscoveryAddress string
 	// TrustDomain of the mesh.

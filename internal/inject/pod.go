@@ -60,6 +60,7 @@ func (c Config) Pod(namespaceLabels map[string]string, settings proxyconfig.Sett
 		return nil, nil, err
 	}
 	added := s.volumes(out)
+	s.pullSecrets(out)
 	if err := s.annotate(annotations, injected, added); err != nil {
 		return nil, nil, err
 	}
@@ -128,6 +129,26 @@ func (s subject) volumes(out *patch) []string {
 		out.add("/spec/volumes/-", v)
 	}
 	return names
+}
+
+// pullSecrets adds the Secrets that the pod does not name. The kubelet takes those that are there; one that is missing in
+// the pod's namespace keeps nothing from starting.
+func (s subject) pullSecrets(out *patch) {
+	var missing []corev1.LocalObjectReference
+	for _, name := range s.config.PullSecrets {
+		if one := (corev1.LocalObjectReference{Name: name}); !slices.Contains(s.pod.Spec.ImagePullSecrets, one) && !slices.Contains(missing, one) {
+			missing = append(missing, one)
+		}
+	}
+	switch {
+	case len(missing) == 0:
+	case len(s.pod.Spec.ImagePullSecrets) == 0:
+		out.add("/spec/imagePullSecrets", missing)
+	default:
+		for _, one := range missing {
+			out.add("/spec/imagePullSecrets/-", one)
+		}
+	}
 }
 
 // metrics points scrapers at the agent and returns where the application's own page is, nil when it has none.

@@ -134,8 +134,8 @@ type Image struct {
 	// pullPolicy says when images are pulled. Not set means IfNotPresent.
 	// +optional
 	PullPolicy PullPolicy `json:"pullPolicy,omitempty"`
-	// pullSecrets are names of Secrets, in the namespace of each component, to
-	// pull images with.
+	// pullSecrets are names of Secrets, in the namespace of each component and of
+	// each injected pod, to pull images with.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
