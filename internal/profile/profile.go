@@ -33,8 +33,15 @@ var files embed.FS
 // UnknownError says that there is no profile of that name.
 type UnknownError struct{ Name string }
 
+// elsewhere are profiles of Istio's for clusters whose control plane is in another one, which is not served.
+var elsewhere = []string{"remote", "external"}
+
 // Error names the known profiles.
 func (e *UnknownError) Error() string {
+	if slices.Contains(elsewhere, e.Name) {
+		return fmt.Sprintf("spec.profile: profile %q has its control plane in another cluster, which this version does not serve; install a control plane in each cluster: known profiles are %s",
+			e.Name, strings.Join(Names(), ", "))
+	}
 	return fmt.Sprintf("spec.profile: unknown profile %q; known profiles are %s", e.Name, strings.Join(Names(), ", "))
 }
 

@@ -39,6 +39,15 @@ func TestResolveUnknown(t *testing.T) {
 	}
 }
 
+// TestRemoteHasARemedy: who comes from Istio with a profile for a cluster without a control plane is told what to do.
+func TestRemoteHasARemedy(t *testing.T) {
+	_, err := profile.Resolve(v1alpha1.MeshOperatorSpec{Profile: "remote"})
+	var unknown *profile.UnknownError
+	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "install a control plane in each cluster") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestResolveNothingMeansDefault(t *testing.T) {
 	nothing, err := profile.Resolve(v1alpha1.MeshOperatorSpec{})
 	if err != nil {
