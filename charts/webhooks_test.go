@@ -27,7 +27,7 @@ var webhooksOf = map[string]map[string]any{
 	}},
 	"webhooks-step": {"revision": "stable", "webhooks": map[string]any{
 		"caBundle": base64.StdEncoding.EncodeToString([]byte("PEM")), "answeredBy": "stable-1",
-		"validation": map[string]any{"default": true},
+		"validation": map[string]any{"default": false},
 		"move": map[string]any{"revision": "stable-2", "upTo": "00000000000000ff", "namespaces": []any{
 			map[string]any{"matchLabels": map[string]any{"tier": "test"}},
 			map[string]any{
@@ -75,6 +75,53 @@ func TestParts(t *testing.T) {
 	for _, bad := range []any{[]any{}, []any{"gateway"}, []any{"webhooks", "webhooks"}} {
 		if _, err := charts.Render(helm.Release{Chart: "controlplane", Name: "x", Namespace: "y", Values: map[string]any{"parts": bad}}, kubeVersion); err == nil {
 			t.Errorf("parts %v are taken", bad)
+		}
+	}
+}
+
+// TestResourceScope: an administrator's part and that of who may do nothing outside of a namespace make up the whole.
+func TestResourceScope(t *testing.T) {
+	charts := load(t)
+	objects := func(scope string) []string {
+		var out []string
+		for _, object := range renderControlPlane(t, charts, []any{"workload", "webhooks"}, map[string]any{"replicas": 2, "resourceScope": scope}) {
+			if inside := object.GetNamespace() != ""; scope != "all" && inside != (scope == "namespace") {
+				t.Errorf("scope %s has %s", scope, describe(object))
+			}
+			out = append(out, describe(object))
+		}
+		slices.Sort(out)
+		return out
+	}
+	both := slices.Concat(objects("cluster"), objects("namespace"))
+	slices.Sort(both)
+	if all := objects("all"); !slices.Equal(all, both) || len(objects("cluster")) != 4 {
+		t.Errorf("the whole is %v, its parts %v", all, both)
+	}
+}
+
+// TestEveryRevisionValidates: objects without a revision are read by every control plane, so each is asked about them,
+// whatever its name; a revision that is told not to, and a tag, are asked about those of their name alone.
+func TestEveryRevisionValidates(t *testing.T) {
+	charts := load(t)
+	for name, c := range map[string]struct {
+		values map[string]any
+		all    bool
+	}{
+		"default":       {map[string]any{}, true},
+		"another":       {map[string]any{"revision": "stable"}, true},
+		"told not to":   {map[string]any{"revision": "stable", "webhooks": map[string]any{"validation": map[string]any{"default": false}}}, false},
+		"a default too": {map[string]any{"webhooks": map[string]any{"validation": map[string]any{"default": false}}}, false},
+	} {
+		var validator admissionregistrationv1.ValidatingWebhookConfiguration
+		objects := renderControlPlane(t, charts, []any{"webhooks"}, c.values)
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(objects[1].Object, &validator); err != nil {
+			t.Fatal(err)
+		}
+		h := validator.Webhooks[0]
+		labelled := h.ObjectSelector != nil && len(h.ObjectSelector.MatchExpressions) == 1
+		if labelled == c.all || c.all != (len(h.MatchConditions) == 1) {
+			t.Errorf("%s: selector %+v, conditions %+v; want objects without a revision: %t", name, h.ObjectSelector, h.MatchConditions, c.all)
 		}
 	}
 }

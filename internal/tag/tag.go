@@ -63,16 +63,16 @@ func Release(tag, revision string, spec v1alpha1.MeshRevisionSpec, root []byte) 
 	}, answering, nil
 }
 
-// validation is the revision's own. Objects without a revision are validated once: by the tag default, unless the
-// revision does it itself.
+// validation is the revision's own. Objects without a revision are validated once: by the revision itself, or by the tag
+// default if the revision is told not to.
 func validation(tag string, of any) map[string]any {
 	out := map[string]any{}
 	settings, _ := of.(map[string]any)
 	for key, value := range settings {
 		out[key] = value
 	}
-	done, _ := out["default"].(bool)
-	out["default"] = tag == v1alpha1.DefaultRevision && !done
+	done, told := out["default"].(bool)
+	out["default"] = tag == v1alpha1.DefaultRevision && told && !done
 	return out
 }
 

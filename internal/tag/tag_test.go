@@ -53,7 +53,7 @@ func TestRelease(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	for values, want := range map[string]bool{`{}`: true, `{"webhooks":{"validation":{"default":true}}}`: false, `{"webhooks":{"validation":{"default":false}}}`: true} {
+	for values, want := range map[string]bool{`{}`: false, `{"webhooks":{"validation":{"default":true}}}`: false, `{"webhooks":{"validation":{"default":false}}}`: true} {
 		got, _, err := Release("default", "stable", spec(values), nil)
 		if err != nil {
 			t.Fatal(err)
