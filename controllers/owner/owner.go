@@ -14,7 +14,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -121,9 +120,6 @@ func Orphaned(ctx context.Context, cached, live client.Reader, revision *v1alpha
 		}
 		if err == nil && mesh.UID == ref.UID {
 			return mesh.DeletionTimestamp != nil, nil
-		}
-		if apierrors.IsNotFound(err) && reader == live {
-			return true, nil
 		}
 	}
 	return true, nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -212,18 +213,39 @@ func TestRemovalInOrder(t *testing.T) {
 	awaitTag(t, tag, v1alpha1.ConditionReady, metav1.ConditionTrue, "revision twice answers")
 }
 
-// TestTagKeepsItsControlPlane: what a tag names itself stays as long as the tag, and goes when the tag leaves it.
-func TestTagKeepsItsControlPlane(t *testing.T) {
+// TestNeededControlPlaneStays: what a tag names itself stays as long as the tag, what injected a pod until the pod ends.
+func TestNeededControlPlaneStays(t *testing.T) {
+	ctx := context.Background()
 	podsStart.Store(true)
 	controlPlaneWorks.Store(true)
 	start(t)
 	m, to := canaryMesh(t, "kept")
 	tag := makeTag(t, "early-bird", to)
 	awaitTag(t, tag, v1alpha1.ConditionReady, metav1.ConditionTrue, "revision "+to+" answers")
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: "job", Labels: map[string]string{"istio.io/rev": to}, Annotations: map[string]string{"sidecar.istio.io/status": `{"revision":"` + to + `"}`},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
+	}
+	if err := world.admin.Create(ctx, pod); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = world.admin.Delete(context.Background(), pod, client.GracePeriodSeconds(0)) })
 	change(t, m, func() { m.Spec.Image.Tag = "one" }) // never mind
 	await(t, m, v1alpha1.ConditionReady, metav1.ConditionTrue, "the control plane "+to+" stays until nobody needs it")
-	if len(m.Status.Revisions) != 2 {
-		t.Fatalf("revisions are %+v", m.Status.Revisions)
+	eventually(t, 30*time.Second, func() error {
+		if err := world.admin.Get(ctx, client.ObjectKeyFromObject(m), m); err != nil {
+			return err
+		}
+		if len(m.Status.Revisions) == 2 && m.Status.Revisions[1].Pods == 1 && m.Status.Revisions[1].UnusedTime == nil {
+			return nil
+		}
+		return fmt.Errorf("revisions are %+v", m.Status.Revisions)
+	})
+	pod.Status.Phase = corev1.PodSucceeded
+	if err := world.admin.Status().Update(ctx, pod); err != nil {
+		t.Fatal(err)
 	}
 	change(t, tag, func() { tag.Spec.Revision = "kept" })
 	eventually(t, 30*time.Second, func() error {
