@@ -27,7 +27,9 @@ type IstioOperator struct {
 	// spec is what the user wants.
 	// +optional
 	Spec IstioOperatorSpec `json:"spec,omitempty"`
-	// status is what the operator sees.
+	// status is what the operator sees. Its default keeps tools that know kstatus, as Flux, from taking an object that
+	// the operator has not seen yet for one that is all right.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status IstioOperatorStatus `json:"status,omitempty"`
 }

@@ -26,7 +26,9 @@ type MeshRevision struct {
 
 	// spec is what to install.
 	Spec MeshRevisionSpec `json:"spec"`
-	// status is what the operator sees.
+	// status is what the operator sees. Its default keeps tools that know kstatus, as Flux, from taking an object that
+	// the operator has not seen yet for one that is all right.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status MeshRevisionStatus `json:"status,omitempty"`
 }

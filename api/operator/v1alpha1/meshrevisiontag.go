@@ -25,7 +25,9 @@ type MeshRevisionTag struct {
 
 	// spec says which revision the tag stands for.
 	Spec MeshRevisionTagSpec `json:"spec"`
-	// status is what the operator sees.
+	// status is what the operator sees. Its default keeps tools that know kstatus, as Flux, from taking an object that
+	// the operator has not seen yet for one that is all right.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status MeshRevisionTagStatus `json:"status,omitempty"`
 }

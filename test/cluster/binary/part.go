@@ -2,7 +2,8 @@
 
 // Package binary provides the programs of the local test cluster: it builds
 // Kubernetes, etcd, CoreDNS and the pause program from pinned Go modules, and
-// keeps them in a cache directory keyed by version.
+// keeps them in a cache directory keyed by version. So it does with a
+// controller of Flux, which tests run beside a cluster.
 package binary
 
 import (
@@ -19,7 +20,7 @@ import (
 // Part is one group of programs that is built together and lives in one
 // directory of the cache.
 type Part struct {
-	// Name is the part's name: kubernetes, etcd, coredns or pause.
+	// Name is the part's name: kubernetes, etcd, coredns, pause or flux.
 	Name string
 	// Version is the version as it stands in the directory's name.
 	Version string
@@ -40,6 +41,9 @@ var kubernetesPrograms = []string{
 	"kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet",
 }
 
+// fluxController is the package of the one controller of Flux that tests run.
+const fluxController = "github.com/fluxcd/kustomize-controller"
+
 // Parts lists every part, with the versions that the nested modules below
 // source (the directory test/cluster) pin.
 func Parts(source string) ([]Part, error) {
@@ -52,6 +56,10 @@ func Parts(source string) ([]Part, error) {
 		return nil, err
 	}
 	coredns, err := pinnedVersion(filepath.Join(source, "coredns", "go.mod"), "github.com/coredns/coredns")
+	if err != nil {
+		return nil, err
+	}
+	flux, err := pinnedVersion(filepath.Join(source, "flux", "go.mod"), fluxController)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +83,10 @@ func Parts(source string) ([]Part, error) {
 		{
 			Name: "pause", Version: "v1", Programs: []string{"pause"},
 			dir: "pause", packages: []string{"."},
+		},
+		{
+			Name: "flux", Version: flux, Programs: []string{"kustomize-controller"},
+			dir: "flux", packages: []string{fluxController},
 		},
 	}, nil
 }

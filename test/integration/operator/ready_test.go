@@ -12,8 +12,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	v1alpha1 "github.com/meshwright/meshwright/api/operator/v1alpha1"
 )
@@ -79,6 +82,29 @@ func (c changes) noDrift(t *testing.T) {
 			}
 		default:
 			return
+		}
+	}
+}
+
+// What the operator has not seen yet must not look finished to those who wait for it: by the rules of kstatus an object
+// without a status is.
+func TestUnseenIsNotFinished(t *testing.T) {
+	for kind, text := range map[string]string{
+		"MeshOperator":    `{apiVersion: operator.meshwright.dev/v1alpha1, metadata: {name: unseen}}`,
+		"MeshRevision":    `{apiVersion: operator.meshwright.dev/v1alpha1, metadata: {name: unseen}, spec: {version: v0.1.0, namespace: unseen}}`,
+		"MeshRevisionTag": `{apiVersion: operator.meshwright.dev/v1alpha1, metadata: {name: unseen}, spec: {revision: default}}`,
+		"IstioOperator":   `{apiVersion: install.istio.io/v1alpha1, metadata: {name: unseen, namespace: default}}`,
+	} {
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		u.SetKind(kind)
+		if err := world.admin.Create(t.Context(), u, client.DryRunAll); err != nil {
+			t.Fatal(err)
+		}
+		if seen, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration"); seen != -1 {
+			t.Errorf("a new %s says that generation %d was seen, not -1", kind, seen)
 		}
 	}
 }
