@@ -163,8 +163,13 @@ func hasten(ctx context.Context, definition *apiextensionsv1.CustomResourceDefin
 
 func configure(t *testing.T, namespace string) *action.Configuration {
 	t.Helper()
+	return configureAs(t, world.adminKubeconfig, namespace)
+}
+
+func configureAs(t *testing.T, kubeconfig, namespace string) *action.Configuration {
+	t.Helper()
 	flags := genericclioptions.NewConfigFlags(false)
-	flags.KubeConfig, flags.Namespace = &world.adminKubeconfig, &namespace
+	flags.KubeConfig, flags.Namespace = &kubeconfig, &namespace
 	config := new(action.Configuration)
 	if err := config.Init(flags, namespace, "secret", func(format string, args ...any) { t.Logf(format, args...) }); err != nil {
 		t.Fatal(err)
