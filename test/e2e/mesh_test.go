@@ -47,7 +47,9 @@ func TestMesh(t *testing.T) {
 		{"ControlPlaneAway", testControlPlaneAway},
 		{"InPlaceUpgrade", testInPlaceUpgrade},
 		{"CanaryUndone", testCanaryUndone},
+		{"MeshctlSteersAnUpgrade", testMeshctlSteers},
 		{"CanaryUpgrade", testCanaryUpgrade},
+		{"MeshctlGoesBackAndPromotes", testMeshctlPromotes},
 		{"RemovalLeavesNothing", testRemoval},
 	}
 	if _, name, err := localServer(); err == nil {
