@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ import (
 
 	"github.com/meshwright/meshwright/test/e2e/env"
 )
+
+// absence is how long nothing of the mesh but its proxies runs, at least.
+const absence = 30 * time.Second
 
 // closed is a taint: no pod starts on the node that does not tolerate it.
 var closed = corev1.Taint{Key: "e2e.meshwright.dev/closed", Effect: corev1.TaintEffectNoSchedule}
@@ -79,13 +83,15 @@ func testControlPlaneAway(t *testing.T) {
 	}
 	start := time.Now()
 	whileAway(t)
-	t.Logf("away for %.0f s", time.Since(start).Seconds())
+	time.Sleep(time.Until(start.Add(absence)))
 	must(t, closeNodes(ctx, false))
 
 	start = time.Now()
+	must(t, cluster.WaitDeployments(ctx, podLimit, env.OperatorNamespace, env.OperatorName))
+	must(t, cluster.WaitDeployments(ctx, podLimit, env.MeshNamespace))
 	_, err = cluster.WaitMesh(ctx, installLimit, meshOf(t))
 	must(t, err)
-	t.Logf("ready %.0f s after pods could start again", time.Since(start).Seconds())
+	t.Logf("away for %s; ready %.0f s after pods could start again", absence, time.Since(start).Seconds())
 	until(t, "the route that was made meanwhile", only("v2"), call, echoURL, "--count=20", "--header=end-user:jason")
 	// Kubernetes waits the longer with another try the more have failed.
 	must(t, env.Eventually(ctx, installLimit, "the workload of the mesh", func(ctx context.Context) error {
@@ -111,6 +117,18 @@ func testControlPlaneAway(t *testing.T) {
 func whileAway(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
+	// One that was killed may go on for a moment.
+	must(t, env.Eventually(ctx, changeLimit, "the end of the webhook", func(ctx context.Context) error {
+		_, err := cluster.Kube.CoreV1().Pods(appSpace).Create(ctx, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{GenerateName: "none-"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "none", Image: "none"}}},
+		}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err == nil {
+			err = errors.New("it answers")
+		} else if strings.Contains(err.Error(), "meshwright") {
+			err = nil
+		}
+		return err
+	}))
 	late := data(t, "late.yaml")
 	for _, namespace := range []string{plainSpace, appSpace} {
 		must(t, cluster.Apply(ctx, namespace, late))
