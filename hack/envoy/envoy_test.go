@@ -39,7 +39,7 @@ func TestVerifyRefusesOtherBytes(t *testing.T) {
 	if err := os.WriteFile(file, []byte("not the wheel"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(file, wheelDigest); err == nil || !strings.Contains(err.Error(), wheelDigest) {
+	if err := verify(file, Current.digest); err == nil || !strings.Contains(err.Error(), Current.digest) {
 		t.Fatalf("error = %v, want one that names the pinned digest", err)
 	}
 }

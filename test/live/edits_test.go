@@ -30,7 +30,7 @@ var (
 // checkEvery is how many edits are made between two comparisons.
 const checkEvery = 50
 
-// TestEdits edits a mesh at random while proxies run. No proxy refuses anything, and
+// TestEdits edits a mesh at random while proxies run, half of them of the Envoy before. No proxy refuses anything, and
 // whenever it is asked, each holds what one that starts now is sent.
 func TestEdits(t *testing.T) {
 	corpus, err := edit.Read("../scenario/testdata")
@@ -47,6 +47,7 @@ func TestEdits(t *testing.T) {
 	for i := range pods {
 		spec := places[i%len(places)]
 		spec.Name = fmt.Sprintf("%s-%d", spec.Name, i)
+		spec.Previous = i/2%2 == 1
 		if i%4 < 3 {
 			spec.Annotations = map[string]string{ir.AnnotationDiscoveryScope: "full"}
 		}

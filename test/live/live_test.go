@@ -34,14 +34,23 @@ spec:
 `
 
 // TestMesh proves the harness: a call through a gateway, one from sidecar to
-// sidecar by the Service's address, and one without the mesh that is refused.
+// sidecar by the Service's address, and one without the mesh that is refused. So it is
+// when servers, or those who call them, have not been upgraded yet.
 func TestMesh(t *testing.T) {
+	for name, c := range map[string]struct{ callers, servers bool }{"one version": {}, "previous callers": {callers: true}, "previous servers": {servers: true}} {
+		t.Run(name, func(t *testing.T) { meets(t, c.callers, c.servers) })
+	}
+}
+
+// meets has proxies call each other, callers and servers of the previous version of Envoy or not.
+func meets(t *testing.T, callers, servers bool) {
+	t.Helper()
 	w := New(t)
 	w.Apply(shop)
-	cart := w.Start(Spec{Namespace: "shop", Name: "cart-1", Labels: map[string]string{"app": "cart"}, Proxy: node.Sidecar})
+	cart := w.Start(Spec{Namespace: "shop", Name: "cart-1", Labels: map[string]string{"app": "cart"}, Proxy: node.Sidecar, Previous: servers})
 	cart.ServeEcho(8080)
-	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Labels: map[string]string{"app": "page"}, Proxy: node.Sidecar})
-	ingress := w.Start(Spec{Namespace: RootNamespace, Name: "ingress-1", Labels: map[string]string{"istio": "ingress"}, Proxy: node.Router})
+	page := w.Start(Spec{Namespace: "shop", Name: "page-1", Labels: map[string]string{"app": "page"}, Proxy: node.Sidecar, Previous: callers})
+	ingress := w.Start(Spec{Namespace: RootNamespace, Name: "ingress-1", Labels: map[string]string{"istio": "ingress"}, Proxy: node.Router, Previous: callers})
 	outside := w.Start(Spec{Namespace: "other", Name: "client-1"})
 
 	page.Expect(Call{To: "10.96.0.1:80", URL: "http://cart.shop/hello"}, "200 cart-1")

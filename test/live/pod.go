@@ -33,6 +33,7 @@ type Spec struct {
 	NodeName        string            // of an applied Node
 	IPv6            bool              // has an address of each family
 	OnlyIPv6        bool              // has no address of IPv4
+	Previous        bool              // its Envoy is of the minor version before
 
 	Bootstrap func(*bootstrapv3.Bootstrap) // changes the proxy's; nil: it is the agent's
 }

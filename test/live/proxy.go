@@ -209,7 +209,7 @@ func (p *Pod) run(config, log string) {
 	w := p.world
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	w.must(err)
-	cmd := exec.Command(w.envoy, "-c", config, "-l", "warning", "--use-dynamic-base-id", "--concurrency", "1", "--drain-time-s", fmt.Sprintf("%.0f", w.Drain.Seconds()))
+	cmd := exec.Command(w.binary(p.Previous), "-c", config, "-l", "warning", "--use-dynamic-base-id", "--concurrency", "1", "--drain-time-s", fmt.Sprintf("%.0f", w.Drain.Seconds()))
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Credential: &syscall.Credential{Uid: proxyUser, Gid: proxyUser},

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -56,7 +57,6 @@ var scope = projection.Scope{Cluster: "east", Domain: clusterDomain}
 type World struct {
 	t         testing.TB
 	dir       string
-	envoy     string
 	authority *ca.Authority
 	inbox     *intake.Inbox
 	mesh      *mesh.Mesh
@@ -88,7 +88,6 @@ func New(t testing.TB, options ...func(*ir.Mesh)) *World {
 		o(settings)
 	}
 	w := &World{t: t, dir: directory(t), inbox: intake.NewInbox(), services: map[string]*corev1.Service{}, names: map[string][]netip.Addr{}, status: newStatus(), Drain: time.Second}
-	w.envoy = w.binary()
 	bundle, err := ca.NewBundle(trustDomain, time.Now())
 	w.must(err)
 	w.authority, err = ca.NewAuthority(bundle, 0, nil)
@@ -130,16 +129,22 @@ func directory(t testing.TB) string {
 
 // binary is Envoy where the proxies' user can run it: the cache is often below a
 // home that only its owner may enter.
-func (w *World) binary() string {
-	cached, err := envoy.Path("")
+func (w *World) binary(previous bool) string {
+	find, name := envoy.Path, "envoy"
+	if previous {
+		find, name = envoy.Previous.Path, "previous"
+	}
+	cached, err := find("")
 	w.must(err)
-	path := filepath.Join(w.dir, "envoy")
-	if os.Link(cached, path) == nil {
+	path := filepath.Join(w.dir, name)
+	if err := os.Link(cached, path); err == nil || errors.Is(err, fs.ErrExist) {
 		return path
 	}
 	content, err := os.ReadFile(cached)
 	w.must(err)
-	w.must(os.WriteFile(path, content, 0o755))
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		w.must(os.WriteFile(path, content, 0o755))
+	}
 	return path
 }
 

@@ -29,6 +29,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/meshwright/meshwright/hack/envoy"
 	"github.com/meshwright/meshwright/internal/envoy/typed"
 	"github.com/meshwright/meshwright/test/golden"
 )
@@ -117,7 +118,7 @@ func refuse(t *testing.T, routes map[string]*routev3.RouteConfiguration) {
 		bad.VirtualHosts = append(bad.VirtualHosts, &routev3.VirtualHost{Name: "a", Domains: []string{"twice", "twice"}})
 		b := bootstrap()
 		b.StaticResources.Listeners = inlined(t, map[string]*routev3.RouteConfiguration{name: bad}, nil)
-		if text, err := load(t, b); err == nil {
+		if text, err := load(t, envoy.Current, b); err == nil {
 			t.Errorf("Envoy accepts a domain twice:\n%s", text)
 		}
 		return

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/meshwright/meshwright/hack/envoy"
 	"github.com/meshwright/meshwright/internal/resource"
 	"github.com/meshwright/meshwright/test/poison"
 )
@@ -90,7 +91,7 @@ func TestEnvoyLoadsWhatPoisonMakes(t *testing.T) {
 		t.Errorf("the corpus makes only %d resources", made)
 	}
 	b.StaticResources.Listeners = append(b.StaticResources.Listeners, inlined(t, routes, nil)...)
-	if text, err := load(t, b); err != nil {
+	if text, err := load(t, envoy.Current, b); err != nil {
 		t.Errorf("envoy refuses it: %v\n%.4000s\nof %q", err, text, slices.Sorted(maps.Keys(routes)))
 	}
 }

@@ -116,21 +116,20 @@ func inlined(t *testing.T, routes map[string]*routev3.RouteConfiguration, hosts 
 	return out
 }
 
+// validate wants a configuration to be accepted, also by proxies that were not upgraded yet.
 func validate(t *testing.T, b *bootstrapv3.Bootstrap) {
 	t.Helper()
-	if text, err := load(t, b); err != nil {
-		t.Errorf("envoy refuses it: %v\n%s", err, text)
+	for _, release := range []envoy.Release{envoy.Current, envoy.Previous} {
+		if text, err := load(t, release, b); err != nil {
+			t.Errorf("envoy %s refuses it: %v\n%s", release.Version, err, text)
+		}
 	}
 }
 
 // load has Envoy check a configuration, and returns what it says.
-func load(t *testing.T, b *bootstrapv3.Bootstrap) ([]byte, error) {
+func load(t *testing.T, release envoy.Release, b *bootstrapv3.Bootstrap) ([]byte, error) {
 	t.Helper()
-	cache, err := envoy.CacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary, err := envoy.Path(cache)
+	binary, err := release.Path("")
 	if err != nil {
 		t.Fatal(err)
 	}
