@@ -78,7 +78,7 @@ func (r *Reconciler) target(ctx context.Context, t *v1alpha1.MeshRevisionTag) (*
 	err = r.Client.Get(ctx, types.NamespacedName{Name: t.Spec.Revision}, out)
 	if apierrors.IsNotFound(err) || err == nil && !out.DeletionTimestamp.IsZero() {
 		return nil, conditions.Wait(v1alpha1.ReasonControlPlaneNotReady, recheck,
-			"spec.revision: there is no MeshRevision %s; the webhooks stay as they are until there is one", t.Spec.Revision)
+			"spec.revision: there is no MeshRevision %s; webhooks that lead to another stay as they are until there is one", t.Spec.Revision)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read MeshRevision %s: %w", t.Spec.Revision, err)

@@ -27,11 +27,13 @@ func TestDiscovery(t *testing.T) {
 		"changes under way": {analysis.Side{Proxies: report.Proxies{Connected: 4}}, analysis.Side{}, ""},
 		"one is missing":    {analysis.Side{Proxies: report.Proxies{Connected: 3, Synced: 3}}, analysis.Side{}, "3 of 4 proxies of next are connected"},
 		"one does not answer": {
-			analysis.Side{Proxies: report.Proxies{Connected: 4, Synced: 3, Lagging: 1}}, analysis.Side{},
+			analysis.Side{Proxies: report.Proxies{Connected: 4, Synced: 3, Lagging: 1}},
+			analysis.Side{},
 			"1 of 4 proxies of next have not answered to their configuration for 30 s",
 		},
 		"only the new ones refuse": {
-			analysis.Side{Proxies: report.Proxies{Connected: 4, Rejecting: 2}, Refused: refused("a", "b")}, analysis.Side{Refused: refused("a"), Proxies: report.Proxies{Rejecting: 1}},
+			analysis.Side{Proxies: report.Proxies{Connected: 4, Rejecting: 2}, Refused: refused("a", "b")},
+			analysis.Side{Refused: refused("a"), Proxies: report.Proxies{Rejecting: 1}},
 			"2 of 4 proxies of next refuse some of their configuration: b of VirtualService app/b at proxy sidecar~10.0.0.1~web-1.app~: no such field",
 		},
 		"both refuse it": {
