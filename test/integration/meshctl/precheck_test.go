@@ -118,7 +118,7 @@ func TestPrecheckNamesTrouble(t *testing.T) {
 	wants(t, findings, precheck.Error, "injectors", "istio-sidecar-injector", "two proxies")
 	wants(t, findings, precheck.Warning, "injectors", "forgotten", "istio.io/rev=1-20")
 	wants(t, findings, precheck.Error, "namespaces", "held", "being deleted")
-	wants(t, findings, precheck.Warning, "loadbalancer", "held/edge", "load balancer")
+	wants(t, findings, precheck.Info, "loadbalancer", "held/edge", "load balancer")
 	for i := 1; i < len(findings); i++ {
 		if findings[i].Level == precheck.Error && findings[i-1].Level != precheck.Error {
 			t.Errorf("an error stands behind a %s", findings[i-1].Level)
