@@ -179,7 +179,7 @@ func loadCommand(dir *string) *cobra.Command {
 
 func binariesCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "binaries [PART...]", Short: "Build the programs (kubernetes, etcd, coredns, pause, flux; default all) into the cache",
+		Use: "binaries [PART...]", Short: "Build the programs (kubernetes, etcd, coredns, pause, flux, argocd; default all) into the cache",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			source, err := sourceDir()
 			if err != nil {

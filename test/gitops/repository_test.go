@@ -42,13 +42,15 @@ type repository struct {
 	archives map[string][]byte
 }
 
-// newRepository makes a repository with what config holds, pointed at the images of this build.
+// newRepository makes a repository with what charts and config hold, pointed at the images of this build.
 func newRepository(t *testing.T) *repository {
 	t.Helper()
 	r := &repository{dir: t.TempDir(), archives: map[string][]byte{}}
 	r.server = httptest.NewServer(http.HandlerFunc(r.serve))
 	t.Cleanup(r.server.Close)
-	must(t, os.CopyFS(filepath.Join(r.dir, "config"), os.DirFS(filepath.Join(root, "config"))))
+	for _, dir := range []string{"charts", "config"} {
+		must(t, os.CopyFS(filepath.Join(r.dir, dir), os.DirFS(filepath.Join(root, dir))))
+	}
 	must(t, r.point(env.DefaultRegistry, cluster.Registry))
 	must(t, r.git("init", "--quiet", "--initial-branch="+branch))
 	return r
@@ -66,6 +68,7 @@ func (r *repository) point(from, to string) error {
 		}
 		changed := bytes.ReplaceAll(text, []byte(from), []byte(to))
 		changed = bytes.ReplaceAll(changed, []byte(":"+env.DefaultTag+"\n"), []byte(":"+cluster.Tag+"\n"))
+		changed = bytes.ReplaceAll(changed, []byte("appVersion: "+env.DefaultTag+"\n"), []byte("appVersion: "+cluster.Tag+"\n"))
 		changed = bytes.ReplaceAll(changed, []byte("--image-tag=\n"), []byte("--image-tag="+cluster.Tag+"\n"))
 		return os.WriteFile(path, changed, 0o644)
 	})

@@ -61,9 +61,17 @@ func caBundles(t *testing.T) []byte {
 	return out
 }
 
-// rotate does the first step of a change of the mesh's authority: everybody trusts the next root besides the present
-// one. The control plane starts anew with it, with new serving certificates, and puts it into its webhooks.
+// rotate is rotateRoot for a mesh of the operator.
 func rotate(t *testing.T) {
+	t.Helper()
+	rotateRoot(t)
+	_, err := cluster.WaitMesh(t.Context(), podLimit, "mesh")
+	must(t, err)
+}
+
+// rotateRoot does the first step of a change of the mesh's authority: everybody trusts the next root besides the present
+// one. The control plane starts anew with it, with new serving certificates, and puts it into its webhooks.
+func rotateRoot(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	before := caBundles(t)
@@ -83,8 +91,6 @@ func rotate(t *testing.T) {
 		}
 		return nil
 	}))
-	_, err = cluster.WaitMesh(ctx, podLimit, "mesh")
-	must(t, err)
 }
 
 // newRoot is the certificate of an authority, in PEM.

@@ -2,8 +2,8 @@
 
 // Package binary provides the programs of the local test cluster: it builds
 // Kubernetes, etcd, CoreDNS and the pause program from pinned Go modules, and
-// keeps them in a cache directory keyed by version. So it does with a
-// controller of Flux, which tests run beside a cluster.
+// keeps them in a cache directory keyed by version. So it does with what tests
+// run beside a cluster: a controller of Flux, and the logic of Argo CD.
 package binary
 
 import (
@@ -20,7 +20,7 @@ import (
 // Part is one group of programs that is built together and lives in one
 // directory of the cache.
 type Part struct {
-	// Name is the part's name: kubernetes, etcd, coredns, pause or flux.
+	// Name is the part's name: kubernetes, etcd, coredns, pause, flux or argocd.
 	Name string
 	// Version is the version as it stands in the directory's name.
 	Version string
@@ -63,6 +63,10 @@ func Parts(source string) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
+	argo, err := pinnedVersion(filepath.Join(source, "argocd", "go.mod"), "github.com/argoproj/argo-cd/v3")
+	if err != nil {
+		return nil, err
+	}
 	packages := make([]string, 0, len(kubernetesPrograms))
 	for _, p := range kubernetesPrograms {
 		packages = append(packages, "k8s.io/kubernetes/cmd/"+p)
@@ -87,6 +91,10 @@ func Parts(source string) ([]Part, error) {
 		{
 			Name: "flux", Version: flux, Programs: []string{"kustomize-controller"},
 			dir: "flux", packages: []string{fluxController},
+		},
+		{
+			Name: "argocd", Version: argo, Programs: []string{"argocd-state"},
+			dir: "argocd", packages: []string{"."},
 		},
 	}, nil
 }
