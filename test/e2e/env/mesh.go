@@ -30,6 +30,7 @@ const (
 var (
 	MeshOperator   = schema.GroupVersionKind{Group: "operator.meshwright.dev", Version: "v1alpha1", Kind: "MeshOperator"}
 	MeshRevision   = schema.GroupVersionKind{Group: "operator.meshwright.dev", Version: "v1alpha1", Kind: "MeshRevision"}
+	IstioOperator  = schema.GroupVersionKind{Group: "install.istio.io", Version: "v1alpha1", Kind: "IstioOperator"}
 	VirtualService = schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "VirtualService"}
 	Gateway        = schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "Gateway"}
 	Deployment     = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
