@@ -35,6 +35,8 @@ var (
 // (the test plays the part of OLM), and their IstioOperator becomes a mesh that serves. It ends with what was there before.
 func TestOLM(t *testing.T) {
 	ctx := t.Context()
+	must(t, cluster.InstallOperator(ctx, installLimit, operatorChart))
+	must(t, removeMeshes(ctx))
 	must(t, cluster.UninstallOperator())
 	must(t, cluster.WaitNoPods(ctx, podLimit, env.OperatorNamespace, operatorSelector))
 	must(t, cluster.DeleteNamespace(ctx, hangLimit, env.MeshNamespace))
