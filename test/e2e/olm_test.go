@@ -140,4 +140,3 @@ func manifestOf(t *testing.T, object client.Object) []byte {
 	must(t, err)
 	return []byte(strings.NewReplacer("--image-tag="+env.DefaultTag, "--image-tag="+cluster.Tag, "--image-registry="+env.DefaultRegistry, "--image-registry="+cluster.Registry).Replace(string(text)))
 }
-
