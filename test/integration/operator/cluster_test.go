@@ -100,9 +100,31 @@ func collectGarbage(ctx context.Context) {
 		_ = world.admin.DeleteAllOf(ctx, &corev1.ConfigMap{}, client.InNamespace(namespace.Name))
 		_ = world.admin.DeleteAllOf(ctx, &corev1.Secret{}, client.InNamespace(namespace.Name))
 		_ = world.admin.DeleteAllOf(ctx, &appsv1.Deployment{}, client.InNamespace(namespace.Name))
+		if !empty(ctx, namespace.Name) {
+			continue // What is in a namespace that is gone nobody can change any more.
+		}
 		namespace.Spec.Finalizers = nil
 		_ = world.admin.SubResource("finalize").Update(ctx, namespace)
 	}
+}
+
+// empty deletes what the operator installed in a namespace, and tells whether all of it is gone.
+func empty(ctx context.Context, namespace string) bool {
+	gone := true
+	for _, kind := range meshrevision.Owned {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		if world.admin.List(ctx, list, client.HasLabels{v1alpha1.LabelRevision}) != nil {
+			return false
+		}
+		for i := range list.Items {
+			if object := &list.Items[i]; object.Namespace == namespace {
+				gone = false
+				_ = world.admin.Delete(ctx, object)
+			}
+		}
+	}
+	return gone
 }
 
 // collectDependents deletes what belongs to MeshRevisions that are gone.
