@@ -70,17 +70,13 @@ e2e: ## Tests with the real Envoy on a real cluster, its own unless KUBECONFIG i
 	@$(STAGE) "e2e tests beside the code" $(TESTED) e2e-beside go test -tags=e2e -timeout=20m -p=1 $$(hack/tagged e2e cmd hack internal test/cluster)
 	@$(MAKE) --no-print-directory e2e-cluster
 	@$(STAGE) "e2e tests of the mesh" env KUBECONFIG=$(E2E_KUBECONFIG) $(TESTED) e2e go test -tags=e2e -count=1 -timeout=60m -v ./test/e2e
-	@$(MAKE) --no-print-directory gitops-tests
 ifeq ($(KUBECONFIG),)
 	@$(STAGE) "cluster $(E2E_CLUSTER) down" $(MAKE) --no-print-directory cluster-down CLUSTER=$(E2E_CLUSTER)
 endif
 
-.PHONY: gitops-tests
-gitops-tests:
-	@$(STAGE) "the mesh from Git" env KUBECONFIG=$(E2E_KUBECONFIG) $(TESTED) gitops go test -tags=e2e -count=1 -timeout=30m -v ./test/gitops
-
 .PHONY: gitops
-gitops: e2e-cluster gitops-tests ## Of the e2e tests only those that look after a mesh from Git
+gitops: e2e-cluster ## A mesh that Flux and Argo CD look after from Git, on a cluster as that of e2e; builds both
+	@$(STAGE) "the mesh from Git" env KUBECONFIG=$(E2E_KUBECONFIG) $(TESTED) gitops go test -tags=e2e -count=1 -timeout=30m -v ./test/gitops
 ifeq ($(KUBECONFIG),)
 	@$(STAGE) "cluster $(E2E_CLUSTER) down" $(MAKE) --no-print-directory cluster-down CLUSTER=$(E2E_CLUSTER)
 endif
