@@ -89,14 +89,23 @@ func (c *Cluster) WaitNoMesh(ctx context.Context, limit time.Duration) error {
 	})
 }
 
-// MakeNamespace makes a namespace with the labels, or adds them.
+// accountLimit is how long Kubernetes may take to give a namespace its ServiceAccount, also when its controllers have
+// just come back.
+const accountLimit = time.Minute
+
+// MakeNamespace makes a namespace with the labels, or adds them, and waits until pods can be made in it.
 func (c *Cluster) MakeNamespace(ctx context.Context, name string, labels map[string]string) error {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(Namespace)
 	u.SetName(name)
 	u.SetLabels(labels)
-	_, err := c.ApplyObject(ctx, "", u)
-	return err
+	if _, err := c.ApplyObject(ctx, "", u); err != nil {
+		return err
+	}
+	return Eventually(ctx, accountLimit, "the ServiceAccount of namespace "+name, func(ctx context.Context) error {
+		_, err := c.Kube.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
 }
 
 // DeleteNamespace deletes a namespace and waits until it has gone.
