@@ -91,7 +91,7 @@ func (c *Cluster) WaitNoMesh(ctx context.Context, limit time.Duration) error {
 
 // accountLimit is how long Kubernetes may take to give a namespace its ServiceAccount, also when its controllers have
 // just come back.
-const accountLimit = time.Minute
+const accountLimit = 2 * time.Minute
 
 // MakeNamespace makes a namespace with the labels, or adds them, and waits until pods can be made in it.
 func (c *Cluster) MakeNamespace(ctx context.Context, name string, labels map[string]string) error {
